@@ -1,0 +1,56 @@
+# Everything on a Debian machine that has Rust: `make demo` shows ZenMonitor at work between two
+# nodes, `make test` runs every check there is.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.NOTPARALLEL:
+
+# Without a UTF-8 locale the VM falls back to latin1, and Elixir warns about it at every start.
+export LC_ALL := C.UTF-8
+export ELIXIR_ERL_OPTIONS := +fnu
+
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+# $(call need,COMMAND,PACKAGES) installs PACKAGES unless COMMAND is there.
+need = command -v $(1) > /dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install --yes $(2); }
+
+.PHONY: demo test rust elixir dialyzer mix clean
+
+demo: mix
+	mix run examples/demo.exs
+
+test: rust elixir dialyzer
+
+# The NIF crate links against the VM that loads it, so `mix test` is what tests it. The models have a
+# target directory of their own, because their flags would rebuild everything each time.
+rust:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo test --package zen_monitor_core
+	RUSTFLAGS="--cfg loom" cargo test --package zen_monitor_core --release --lib \
+	  --target-dir target/loom models
+
+elixir: mix
+	mix format --check-formatted
+	mix compile --warnings-as-errors
+	mix test --warnings-as-errors
+
+# Analysing OTP and Elixir takes minutes, so the result is kept, one file for each pair of versions.
+# Status 2 means warnings: since OTP 26, about calls from there to what was left out.
+dialyzer: mix
+	@$(call need,dialyzer,erlang-dialyzer)
+	mix compile
+	mkdir -p .mix_plt
+	export ERL_LIBS="$$(elixir -e 'IO.write(Path.dirname(:code.lib_dir(:elixir)))')"; \
+	plt="$$(elixir -e 'IO.write(".mix_plt/otp-#{System.otp_release()}-elixir-#{System.version()}")')"; \
+	if [ ! -f $$plt ]; then \
+	  dialyzer --quiet --build_plt --output_plt $$plt.new \
+	    --apps erts kernel stdlib crypto elixir logger || [ $$? = 2 ]; \
+	  mv $$plt.new $$plt; \
+	fi; \
+	dialyzer --plt $$plt -Wunknown -Werror_handling -r _build/dev/lib/zen_monitor/ebin
+
+mix:
+	@$(call need,mix,elixir erlang-dev erlang-nox)
+
+clean:
+	rm -rf _build target .mix_plt

@@ -1,0 +1,120 @@
+defmodule ZenMonitor do
+  @moduledoc """
+  A drop-in replacement for `Process.monitor/1` between nodes, for systems that watch hundreds of
+  thousands of remote processes.
+
+      ref = ZenMonitor.monitor(remote_pid)
+
+      receive do
+        {:DOWN, ^ref, :process, object, {:zen_monitor, reason}} -> {object, reason}
+      end
+
+  A `:DOWN` message differs from the one of `Process.monitor/1` in its reason only: it is wrapped in
+  `{:zen_monitor, reason}`, which tells the two apart, and truncated as `ZenMonitor.Truncator`
+  describes. `object` is the monitored pid, or `{name, node}` for a process monitored by name.
+  `reason` is the exit reason, `:noproc` when there was no such process, or `:nodedown` when the
+  connection to its node was lost, when that node does not run ZenMonitor, or when there was no
+  connection to it in the first place: ZenMonitor does not connect nodes.
+
+  Every monitor that is not removed fires exactly once, and none fires after `demonitor/2` has
+  returned.
+  """
+
+  alias ZenMonitor.{Config, Local}
+
+  @typedoc "What can be monitored: a pid, a name on a node, or a name on this node."
+  @type destination :: pid | {name :: atom, node} | (name :: atom)
+
+  @typedoc "Whether a node runs ZenMonitor, as far as is known without asking it."
+  @type compatibility :: :compatible | :incompatible
+
+  @doc """
+  Monitors `destination` and returns a fresh reference.
+
+  Never blocks on the network; whether `destination` exists is told by its `:DOWN` message. The same
+  process may monitor the same destination many times: each reference fires once. The monitors of a
+  process end with it.
+
+  Raises `ArgumentError` if `destination` is none of `t:destination/0`.
+  """
+  @spec monitor(destination) :: reference
+  defdelegate monitor(destination), to: Local
+
+  @doc """
+  Removes a monitor that the calling process has placed.
+
+  Once it has returned, no `:DOWN` message for `ref` will be sent. An unknown reference, or one of
+  another process, is left alone. The options are those of `Process.demonitor/2`:
+
+    * `:flush` - also removes the `:DOWN` message from the mailbox, if it is there already
+    * `:info` - returns whether the monitor was found and removed: `false` means that its `:DOWN`
+      message was sent before, or that there was no such monitor
+
+  Without `:info` the answer is always `true`.
+
+  Raises `ArgumentError` if `ref` is not a reference or `options` holds anything else.
+  """
+  @spec demonitor(reference, [:flush | :info]) :: boolean
+  defdelegate demonitor(ref, options \\ []), to: Local
+
+  @doc """
+  Tells whether the node of `destination` is known to run ZenMonitor.
+
+  Reads a cache: no network, no process call. What is not known counts as `:incompatible`;
+  `connect/1` finds out.
+  """
+  @spec compatibility(destination) :: compatibility
+  defdelegate compatibility(destination), to: Local
+
+  @doc """
+  Like `compatibility/1`, for a node.
+  """
+  @spec compatibility_for_node(node) :: compatibility
+  defdelegate compatibility_for_node(node), to: Local
+
+  @doc """
+  Finds out whether `node` runs ZenMonitor, and returns it.
+
+  An answer in the cache is returned as it is; otherwise the Proxy of that node is pinged once,
+  however many callers ask. A node that is not connected is `:incompatible`, and is not asked.
+  """
+  @spec connect(node) :: compatibility
+  defdelegate connect(node), to: Local.Connector
+
+  @doc """
+  The module that calls and casts to remote Proxies go through: `GenServer`, unless configured as
+  `:gen_module`.
+  """
+  @spec gen_module() :: module
+  def gen_module, do: Config.get(:gen_module)
+
+  @doc """
+  Changes `gen_module/0`, from the next call or cast on.
+
+  `module` must export `call/3` and `cast/2` as `GenServer` does. Raises `ArgumentError` if it is
+  not a module name.
+  """
+  @spec gen_module(module) :: :ok
+  def gen_module(module), do: Config.put(:gen_module, module)
+
+  @doc """
+  The monotonic time, in milliseconds.
+  """
+  @spec now() :: integer
+  def now, do: System.monotonic_time(:millisecond)
+
+  @doc """
+  The node of a destination. A bare name is on this node.
+
+  Raises `ArgumentError` if `destination` is none of `t:destination/0`.
+  """
+  @spec find_node(destination) :: node
+  def find_node(pid) when is_pid(pid), do: node(pid)
+  def find_node({name, node}) when is_atom(name) and is_atom(node), do: node
+  def find_node(name) when is_atom(name), do: node()
+
+  def find_node(other) do
+    raise ArgumentError,
+          "expected a pid, {name, node} or a registered name to monitor, got: #{inspect(other)}"
+  end
+end

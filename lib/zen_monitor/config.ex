@@ -1,0 +1,68 @@
+defmodule ZenMonitor.Config do
+  @moduledoc false
+  # The one place that knows every key of `config :zen_monitor`, its default and its valid values.
+  # Values are read from the application environment at every use, so that a change at run time
+  # takes effect by the next sweep.
+
+  @app :zen_monitor
+
+  @positive "a positive integer"
+  @options %{
+    gen_module: {GenServer, "a module that exports call/3 and cast/2"},
+    connector_sweep_interval: {100, @positive},
+    connector_chunk_size: {5_000, @positive},
+    batcher_sweep_interval: {100, @positive},
+    batcher_chunk_size: {5_000, @positive},
+    batcher_lookup_timeout: {30_000, @positive},
+    demand_interval: {100, @positive},
+    demand_amount: {1_000, @positive},
+    hibernation_threshold: {1_000, "a non-negative integer"},
+    max_binary_size: {1_024, "an integer of at least 3"},
+    truncation_depth: {3, "a non-negative integer"}
+  }
+
+  @type key ::
+          :gen_module
+          | :connector_sweep_interval
+          | :connector_chunk_size
+          | :batcher_sweep_interval
+          | :batcher_chunk_size
+          | :batcher_lookup_timeout
+          | :demand_interval
+          | :demand_amount
+          | :hibernation_threshold
+          | :max_binary_size
+          | :truncation_depth
+
+  for {key, {default, _}} <- @options do
+    def get(unquote(key)), do: Application.get_env(@app, unquote(key), unquote(default))
+  end
+
+  @spec put(key, term) :: :ok
+  def put(key, value) do
+    validate!(key, value)
+    Application.put_env(@app, key, value)
+  end
+
+  @spec validate!() :: :ok
+  def validate! do
+    for {key, _} <- @options, do: validate!(key, get(key))
+    :ok
+  end
+
+  defp validate!(key, value) do
+    {_, accepted} = Map.fetch!(@options, key)
+
+    unless valid?(key, value) do
+      raise ArgumentError,
+            "invalid value for #{inspect(key)} of :zen_monitor: " <>
+              "expected #{accepted}, got: #{inspect(value)}"
+    end
+  end
+
+  defp valid?(:gen_module, value), do: is_atom(value) and value not in [nil, true, false]
+  defp valid?(:max_binary_size, value), do: is_integer(value) and value >= 3
+  defp valid?(:hibernation_threshold, value), do: is_integer(value) and value >= 0
+  defp valid?(:truncation_depth, value), do: is_integer(value) and value >= 0
+  defp valid?(_, value), do: is_integer(value) and value > 0
+end

@@ -1,0 +1,134 @@
+defmodule ZenMonitor.Local do
+  @moduledoc """
+  The monitoring side of ZenMonitor on this node.
+
+  `monitor/1` and `demonitor/2` run in the calling process, on native tables; no process stands
+  between. The process of this name has one task: to expand what is due, the monitors of a dead
+  process or node, into the queues of their subscribers, when that is too much to be done where it
+  fell due.
+  """
+  use GenServer
+
+  alias ZenMonitor.{Config, Local.Connector, Native}
+
+  @doc """
+  See `ZenMonitor.monitor/1`.
+  """
+  @spec monitor(ZenMonitor.destination()) :: reference
+  def monitor(destination) do
+    ref = make_ref()
+    Connector.monitor(destination, ref, self())
+    ref
+  end
+
+  @doc """
+  See `ZenMonitor.demonitor/2`.
+  """
+  @spec demonitor(reference, [:flush | :info]) :: boolean
+  def demonitor(ref, options \\ [])
+
+  def demonitor(ref, []) when is_reference(ref) do
+    remove(ref)
+    true
+  end
+
+  def demonitor(ref, [:flush]) when is_reference(ref) do
+    # The mailbox need not be searched for the message of a monitor that was still there.
+    remove(ref) or flush(ref)
+    true
+  end
+
+  def demonitor(ref, options) when is_reference(ref) do
+    unless options?(options) do
+      raise ArgumentError,
+            "expected the options of demonitor/2 to be a list of :flush and :info, got: " <>
+              inspect(options)
+    end
+
+    removed = remove(ref)
+    if :flush in options and not removed, do: flush(ref)
+    removed or :info not in options
+  end
+
+  def demonitor(ref, _options) do
+    raise ArgumentError, "expected a reference to demonitor, got: #{inspect(ref)}"
+  end
+
+  @doc """
+  See `ZenMonitor.compatibility/1`.
+  """
+  @spec compatibility(ZenMonitor.destination()) :: ZenMonitor.compatibility()
+  def compatibility(destination) do
+    destination
+    |> ZenMonitor.find_node()
+    |> compatibility_for_node()
+  end
+
+  @doc """
+  See `ZenMonitor.compatibility_for_node/1`.
+  """
+  @spec compatibility_for_node(node) :: ZenMonitor.compatibility()
+  def compatibility_for_node(node), do: Connector.compatibility(node)
+
+  @doc """
+  How many `:DOWN` messages wait for delivery.
+  """
+  @spec batch_length() :: non_neg_integer
+  def batch_length, do: Native.batch_length()
+
+  @doc """
+  After how many `:DOWN` messages in one go the Dispatcher hibernates.
+  """
+  @spec hibernation_threshold() :: non_neg_integer
+  def hibernation_threshold, do: Config.get(:hibernation_threshold)
+
+  @doc """
+  Changes `hibernation_threshold/0`. Raises `ArgumentError` unless it is a non-negative integer.
+  """
+  @spec hibernation_threshold(non_neg_integer) :: :ok
+  def hibernation_threshold(value), do: Config.put(:hibernation_threshold, value)
+
+  @doc false
+  def start_link(_opts), do: GenServer.start_link(__MODULE__, [], name: __MODULE__)
+
+  @impl GenServer
+  def init(_opts) do
+    Native.backlog_answer()
+    # After a crash of the Connectors' supervisor nobody else would start them again.
+    {:ok, nil, {:continue, :start_connectors}}
+  end
+
+  @impl GenServer
+  def handle_continue(:start_connectors, state) do
+    Enum.each(Native.nodes(), &Connector.start/1)
+    expand(state)
+  end
+
+  @impl GenServer
+  def handle_info(:wake, state), do: expand(state)
+  def handle_info(_other, state), do: {:noreply, state}
+
+  defp expand(state) do
+    unless Native.backlog_expand() and Native.backlog_rest(), do: send(self(), :wake)
+    {:noreply, state}
+  end
+
+  # A reference of another node is not ours to know, whatever its numbers.
+  defp remove(ref) when node(ref) == node() do
+    Native.demonitor(:erlang.term_to_binary(ref))
+  end
+
+  defp remove(_ref), do: false
+
+  # Not `Enum.all?/2`, which fails in its own words for what is no proper list.
+  defp options?([option | rest]) when option in [:flush, :info], do: options?(rest)
+  defp options?(options), do: options == []
+
+  defp flush(ref) do
+    receive do
+      {:DOWN, ^ref, _, _, _} -> true
+    after
+      0 -> false
+    end
+  end
+end

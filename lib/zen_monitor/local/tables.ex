@@ -1,0 +1,31 @@
+defmodule ZenMonitor.Local.Tables do
+  @moduledoc false
+  # Sweeps the monitors of dead subscribers out of the native tables, in slices.
+  #
+  # The tables themselves note a subscriber's death, through an ERTS monitor that they hold, and
+  # wake this process; whoever takes its place finds what is left to do in the tables.
+
+  use GenServer
+
+  alias ZenMonitor.Native
+
+  def start_link(_opts), do: GenServer.start_link(__MODULE__, [], name: __MODULE__)
+
+  @impl GenServer
+  def init(_opts) do
+    Native.departures_answer()
+    {:ok, nil, {:continue, :sweep}}
+  end
+
+  @impl GenServer
+  def handle_continue(:sweep, state), do: sweep(state)
+
+  @impl GenServer
+  def handle_info(:wake, state), do: sweep(state)
+  def handle_info(_other, state), do: {:noreply, state}
+
+  defp sweep(state) do
+    unless Native.departures_sweep() and Native.departures_rest(), do: send(self(), :wake)
+    {:noreply, state}
+  end
+end

@@ -1,0 +1,143 @@
+defmodule ZenMonitor.Metrics do
+  @moduledoc """
+  The counters and gauges of ZenMonitor, under the names that operators know.
+
+  Counters are atomics in the native tables and only ever grow while the tree runs; reading them
+  costs the reader, and nobody else.
+
+  | name | meaning |
+  |---|---|
+  | `zen_monitor.local.monitor` | monitors placed |
+  | `zen_monitor.local.demonitor` | monitors removed by their owners |
+  | `zen_monitor.local.enqueue` | `:DOWN` messages that fell due |
+  | `zen_monitor.local.batch_length` | `:DOWN` messages that wait for delivery |
+  | `zen_monitor.local.message_queue_len` | length of the mailbox of `ZenMonitor.Local` |
+  | `zen_monitor.local.ets.references.size` | standing monitors |
+  | `zen_monitor.local.connector.enqueue` | instructions queued for remote nodes |
+  | `zen_monitor.local.connector.sweep` | instructions swept by the Connectors |
+  | `zen_monitor.local.dispatcher.events.delivered` | `:DOWN` messages sent |
+  | `zen_monitor.local.dispatcher.events.processed` | monitors taken off the queue, removed ones too |
+  | `zen_monitor.proxy.message_queue_len` | length of the mailbox of `ZenMonitor.Proxy` |
+  | `zen_monitor.proxy.ets.subscribers.size` | standing subscriptions of remote nodes |
+  | `zen_monitor.proxy.batcher.enqueue` | death certificates queued for remote nodes |
+  | `zen_monitor.proxy.batcher.sweep` | death certificates swept by the Batchers |
+  """
+
+  alias ZenMonitor.{Local, Native, Proxy}
+
+  # Milliseconds.
+  @period 10_000
+
+  @typedoc "The name of a metric, such as `\"zen_monitor.local.monitor\"`."
+  @type name :: String.t()
+
+  # In the order in which the native tables report them.
+  @local [
+    "zen_monitor.local.monitor",
+    "zen_monitor.local.demonitor",
+    "zen_monitor.local.ets.references.size",
+    "zen_monitor.local.batch_length",
+    "zen_monitor.local.enqueue",
+    "zen_monitor.local.dispatcher.events.processed",
+    "zen_monitor.local.dispatcher.events.delivered",
+    "zen_monitor.local.connector.enqueue",
+    "zen_monitor.local.connector.sweep"
+  ]
+  @proxy [
+    "zen_monitor.proxy.ets.subscribers.size",
+    "zen_monitor.proxy.batcher.enqueue",
+    "zen_monitor.proxy.batcher.sweep"
+  ]
+  @queues %{
+    "zen_monitor.local.message_queue_len" => Local,
+    "zen_monitor.proxy.message_queue_len" => Proxy
+  }
+
+  @doc """
+  All metrics by name.
+  """
+  @spec all() :: %{name => non_neg_integer}
+  def all do
+    {subscribers, enqueued, swept, _malformed} = Native.proxy_counters()
+    local = Enum.zip(@local, Native.local_counters())
+    proxy = Enum.zip(@proxy, [subscribers, enqueued, swept])
+    queues = for {name, process} <- @queues, do: {name, message_queue_len(process) || 0}
+    Map.new(local ++ proxy ++ queues)
+  end
+
+  @doc """
+  The value of one metric.
+
+  Raises `ArgumentError` if there is none of that name.
+  """
+  @spec get(name) :: non_neg_integer
+  def get(name) do
+    case all() do
+      %{^name => value} ->
+        value
+
+      metrics ->
+        raise ArgumentError,
+              "unknown metric #{inspect(name)}, expected one of: " <>
+                Enum.join(Map.keys(metrics), ", ")
+    end
+  end
+
+  @doc """
+  Has the metrics emitted every #{div(@period, 1_000)} seconds, if `telemetry_poller` is there: a
+  poller under ZenMonitor's supervisor then calls `measure/0`.
+
+  Without it this does nothing, and the metrics are read with `all/0` and `get/1`.
+  """
+  @spec register() :: :ok
+  def register do
+    # It is not a dependency, so it may not be named where the compiler looks for it.
+    poller = :telemetry_poller
+
+    if Code.ensure_loaded?(poller) do
+      measurements = [{__MODULE__, :measure, []}]
+      options = [name: __MODULE__.Poller, measurements: measurements, period: @period]
+      Supervisor.start_child(ZenMonitor.Supervisor, apply(poller, :child_spec, [options]))
+    end
+
+    :ok
+  end
+
+  @doc """
+  Emits every metric as a telemetry event, if `telemetry` is there.
+
+  The event of `zen_monitor.local.monitor` is `[:zen_monitor, :local, :monitor]`, its measurement
+  `%{value: value}`.
+  """
+  @spec measure() :: :ok
+  def measure do
+    telemetry = :telemetry
+
+    if Code.ensure_loaded?(telemetry) do
+      for {name, value} <- all() do
+        event = name |> String.split(".") |> Enum.map(&String.to_atom/1)
+        apply(telemetry, :execute, [event, %{value: value}, %{}])
+      end
+    end
+
+    :ok
+  end
+
+  @doc """
+  The number of messages in the mailbox of a registered process or pid of this node; `nil` when
+  there is no such process.
+  """
+  @spec message_queue_len(pid | atom) :: non_neg_integer | nil
+  def message_queue_len(nil), do: nil
+
+  def message_queue_len(name) when is_atom(name) do
+    name |> Process.whereis() |> message_queue_len()
+  end
+
+  def message_queue_len(pid) when is_pid(pid) do
+    case Process.info(pid, :message_queue_len) do
+      {:message_queue_len, length} -> length
+      nil -> nil
+    end
+  end
+end

@@ -1,0 +1,72 @@
+defmodule ZenMonitor.Native do
+  @moduledoc false
+  # The stubs of the NIF library, and nothing else. What each function does is documented where it
+  # is implemented, in `native/zen_monitor_nif/src`.
+
+  @on_load :load
+
+  @doc false
+  def load do
+    :zen_monitor
+    |> :code.priv_dir()
+    |> :filename.join(~c"native/zen_monitor_nif")
+    |> :erlang.load_nif(0)
+  end
+
+  # local.rs
+  def monitor(_subscriber, _node, _target, _encoded), do: stub()
+  def demonitor(_encoded), do: stub()
+  def monitors(_subscriber, _node, _target), do: stub()
+  def nodes, do: stub()
+  def connector_answer(_node), do: stub()
+  def connector_resubscribe(_node), do: stub()
+  def connector_take(_node, _name, _limit), do: stub()
+  def connector_confirm(_node), do: stub()
+  def connector_withdraw(_node), do: stub()
+  def connector_fail(_node), do: stub()
+  def connector_expire(_node), do: stub()
+  def connector_certify(_node, _certificates), do: stub()
+  def connector_rest(_node), do: stub()
+  def backlog_answer, do: stub()
+  def backlog_expand, do: stub()
+  def backlog_rest, do: stub()
+  def departures_answer, do: stub()
+  def departures_sweep, do: stub()
+  def departures_rest, do: stub()
+  def dispatcher_answer, do: stub()
+  def dispatcher_deliver(_name, _limit), do: stub()
+  def dispatcher_rest, do: stub()
+  def compatibility(_node), do: stub()
+  def set_compatibility(_node, _compatibility, _enforce_until, _attempt), do: stub()
+  def local_counters, do: stub()
+  def batch_length, do: stub()
+
+  # proxy.rs
+  def proxy_reset, do: stub()
+  def proxy_attach, do: stub()
+  def proxy_detach(_connector), do: stub()
+  def proxy_process(_connector, _node, _instructions), do: stub()
+  def proxy_monitored(_placed), do: stub()
+  def proxy_certify(_destination, _reason, _depth, _max_binary_size), do: stub()
+  def proxy_certify_bulky(_destination, _reason), do: stub()
+  def proxy_release, do: stub()
+  def proxy_answer_departures, do: stub()
+  def proxy_sweep, do: stub()
+  def proxy_answer_certificates(_connector), do: stub()
+  def proxy_enqueue(_connector, _encoded), do: stub()
+  def proxy_take(_connector, _limit), do: stub()
+  def proxy_take_bulky(_connector, _limit), do: stub()
+  def proxy_sent(_connector), do: stub()
+  def proxy_counters, do: stub()
+
+  # state.rs
+  def start, do: stub()
+  def stop, do: stub()
+
+  # truncation.rs
+  def truncate(_term, _depth, _max_binary_size), do: stub()
+
+  # `:erlang.nif_error/1` is known never to return, which would make every caller look dead to
+  # Dialyzer; behind a remote call it is merely opaque.
+  defp stub, do: :erlang.nif_error(:nif_not_loaded)
+end

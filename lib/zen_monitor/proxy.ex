@@ -1,0 +1,258 @@
+defmodule ZenMonitor.Proxy do
+  @moduledoc """
+  Monitors processes of this node on behalf of other nodes.
+
+  Connectors of other nodes (and this node's own) subscribe to destinations of this node. The Proxy
+  places one ordinary monitor on each destination, however many connectors subscribe to it. When it
+  goes down, its truncated exit reason goes out to them in batches, one
+  `ZenMonitor.Proxy.Batcher` per connector.
+  """
+
+  # The Proxy owns the ERTS monitors, and sees the signals of a connector and the comings and goings
+  # of its connection in one order. All else is native: who is subscribed to what, and the
+  # certificates that wait.
+  #
+  # Invariants:
+  #
+  # - The subscription table is empty when a Proxy starts. A former Proxy's death has been
+  #   `:nodedown` to its connectors, and they subscribe again.
+  # - It alone starts Batchers, so a connector has one. Each is monitored, and replaced when it dies.
+  # - OTP delivers `nodedown`, then `nodeup`, then the first signal of a new connection. So what is
+  #   attached when either arrives came over a connection that is gone, and is detached.
+
+  use GenServer
+
+  alias ZenMonitor.{Config, Native}
+  alias ZenMonitor.Proxy.Batcher
+
+  require Logger
+
+  defmodule Connector do
+    @moduledoc false
+    # `native` is its record in the subscription table, `monitor` is nil when its connection is gone,
+    # `batcher` is nil while there is no supervisor to start one.
+
+    @enforce_keys [:native, :monitor, :batcher]
+    defstruct [:native, :monitor, :batcher, warned?: false]
+  end
+
+  @doc """
+  Asks this node's Proxy for a sign of life.
+
+  A Connector asks a remote Proxy in the same way to find out whether its node is compatible. Exits
+  as `GenServer.call/2` does when the Proxy does not run.
+  """
+  @spec ping() :: :pong
+  def ping, do: GenServer.call(__MODULE__, :ping)
+
+  @doc false
+  def start_link(_opts) do
+    GenServer.start_link(__MODULE__, [], name: __MODULE__)
+  end
+
+  @doc false
+  # The Batcher of a connector, which is attached if the Proxy has not seen it.
+  @spec batcher(connector :: pid, timeout) :: pid | nil
+  def batcher(connector, timeout) do
+    GenServer.call(__MODULE__, {:batcher, connector}, timeout)
+  end
+
+  @doc false
+  # For when the Batchers' supervisor is back.
+  def start_batchers, do: GenServer.cast(__MODULE__, :start_batchers)
+
+  @impl true
+  def init(_) do
+    # A mass exit fills the mailbox, which then must not be copied by every collection.
+    Process.flag(:message_queue_data, :off_heap)
+    :ok = :net_kernel.monitor_nodes(true, node_type: :all)
+    Native.proxy_reset()
+    send(self(), :wake)
+    {:ok, %{}}
+  end
+
+  @impl true
+  def handle_call(:ping, _from, connectors), do: {:reply, :pong, connectors}
+
+  def handle_call({:batcher, pid}, _from, connectors) when is_pid(pid) do
+    {connector, connectors} = attach(pid, connectors)
+    {:reply, connector.batcher, connectors}
+  end
+
+  def handle_call(message, _from, connectors) do
+    Logger.warning("ZenMonitor.Proxy ignored a call: #{excerpt(message)}")
+    {:noreply, connectors}
+  end
+
+  @impl true
+  def handle_cast({:process, pid, instructions}, connectors) when is_pid(pid) do
+    {connector, connectors} = attach(pid, connectors)
+    malformed = process(connector.native, instructions, [])
+    {:noreply, warn(malformed, pid, connector, connectors)}
+  end
+
+  def handle_cast({:subscribe, pid, destinations}, connectors) when is_pid(pid) do
+    handle_cast({:process, pid, subscriptions(destinations)}, connectors)
+  end
+
+  def handle_cast(:start_batchers, connectors) do
+    missing = for {pid, %Connector{batcher: nil}} <- connectors, do: pid
+    {:noreply, Enum.reduce(missing, connectors, &restart_batcher/2)}
+  end
+
+  def handle_cast(message, connectors) do
+    Logger.warning("ZenMonitor.Proxy ignored a cast: #{excerpt(message)}")
+    {:noreply, connectors}
+  end
+
+  @impl true
+  def handle_info({:DOWN, _monitor, :process, pid, reason}, connectors) do
+    certify(pid, reason)
+    {:noreply, connectors}
+  end
+
+  def handle_info({{:DOWN, name}, _monitor, :process, _object, reason}, connectors) do
+    certify(name, reason)
+    {:noreply, connectors}
+  end
+
+  def handle_info({:connector_down, monitor, :process, pid, _reason}, connectors) do
+    case connectors do
+      %{^pid => %Connector{monitor: ^monitor}} -> {:noreply, detach(pid, connectors)}
+      %{} -> {:noreply, connectors}
+    end
+  end
+
+  def handle_info({{:batcher_down, pid}, _monitor, :process, batcher, _reason}, connectors) do
+    case connectors do
+      %{^pid => %Connector{batcher: ^batcher}} -> {:noreply, restart_batcher(pid, connectors)}
+      # It has stopped because its connector is detached.
+      %{} -> {:noreply, connectors}
+    end
+  end
+
+  # This node's own, which come with its name, concern no connection.
+  def handle_info({change, node, _info}, connectors)
+      when change in [:nodeup, :nodedown] and node != node() do
+    former = for {pid, _} <- connectors, node(pid) == node, do: pid
+    {:noreply, Enum.reduce(former, connectors, &detach/2)}
+  end
+
+  # The janitor has left targets that nobody watches.
+  def handle_info(:wake, connectors) do
+    {monitors, more?} = Native.proxy_release()
+    demonitor(monitors)
+    if more?, do: send(self(), :wake)
+    {:noreply, connectors}
+  end
+
+  def handle_info(_message, connectors), do: {:noreply, connectors}
+
+  ## Connectors
+
+  defp attach(pid, connectors) do
+    case connectors do
+      %{^pid => connector} ->
+        {connector, connectors}
+
+      %{} ->
+        native = Native.proxy_attach()
+        {monitor, batcher} = {monitor_connector(pid), start_batcher(pid, native)}
+        connector = %Connector{native: native, monitor: monitor, batcher: batcher}
+        {connector, Map.put(connectors, pid, connector)}
+    end
+  end
+
+  defp detach(pid, connectors) do
+    {connector, connectors} = Map.pop!(connectors, pid)
+    if connector.monitor, do: Process.demonitor(connector.monitor, [:flush])
+    # Its Batcher stops by itself.
+    Native.proxy_detach(connector.native)
+    connectors
+  end
+
+  # A monitor would connect to a node that is gone again; its `nodedown` is under way.
+  defp monitor_connector(pid) do
+    if node(pid) == node() or node(pid) in Node.list(:connected) do
+      :erlang.monitor(:process, pid, tag: :connector_down)
+    end
+  end
+
+  defp restart_batcher(pid, connectors) do
+    connector = Map.fetch!(connectors, pid)
+    Map.put(connectors, pid, %{connector | batcher: start_batcher(pid, connector.native)})
+  end
+
+  defp start_batcher(pid, native) do
+    {:ok, batcher} = Batcher.start(pid, native)
+    :erlang.monitor(:process, batcher, tag: {:batcher_down, pid})
+    batcher
+  catch
+    # The supervisor is down. When it is back there will be `:start_batchers`.
+    :exit, _ -> nil
+  end
+
+  ## Instructions
+
+  defp process(native, instructions, malformed) do
+    {rest, made, released, refused} = Native.proxy_process(native, node(), instructions)
+    demonitor(released)
+
+    if made != [] do
+      Native.proxy_monitored(
+        for {target, destination} <- made do
+          {target, :erlang.term_to_binary(monitor(destination))}
+        end
+      )
+    end
+
+    malformed = if malformed == [], do: refused, else: malformed
+    if rest == [], do: malformed, else: process(native, rest, malformed)
+  end
+
+  # The `:DOWN` of a name tells neither how it was asked for nor what the node was called then.
+  defp monitor(pid) when is_pid(pid), do: Process.monitor(pid)
+  defp monitor({name, _node} = destination), do: monitor_name(name, destination)
+  defp monitor(name), do: monitor_name(name, name)
+
+  defp monitor_name(name, destination) do
+    :erlang.monitor(:process, name, tag: {:DOWN, destination})
+  end
+
+  defp demonitor(monitors) do
+    for monitor <- monitors, do: Process.demonitor(monitor, [:flush])
+  end
+
+  # Not `for`: the list may be improper, and then its tail is one more malformed instruction.
+  defp subscriptions([destination | rest]) do
+    [{:subscribe, destination} | subscriptions(rest)]
+  end
+
+  defp subscriptions(rest), do: rest
+
+  # Once for a connector: a node that sends one malformed instruction may send a million.
+  defp warn([malformed | _], pid, %Connector{warned?: false} = connector, connectors) do
+    Logger.warning(
+      "ZenMonitor.Proxy ignored a malformed instruction of #{inspect(pid)} on #{node(pid)} " <>
+        "and will not report more of them: #{excerpt(malformed)}"
+    )
+
+    Map.put(connectors, pid, %{connector | warned?: true})
+  end
+
+  defp warn(_malformed, _pid, _connector, connectors), do: connectors
+
+  defp excerpt(term), do: inspect(term, limit: 5, printable_limit: 100)
+
+  ## Certificates
+
+  # The one reason that is not cut down, whatever its size.
+  defp certify(destination, {:shutdown, detail} = reason) when not is_atom(detail) do
+    Native.proxy_certify_bulky(destination, reason)
+  end
+
+  defp certify(destination, reason) do
+    depth = Config.get(:truncation_depth)
+    Native.proxy_certify(destination, reason, depth, Config.get(:max_binary_size))
+  end
+end

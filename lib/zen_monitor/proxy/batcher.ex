@@ -1,0 +1,166 @@
+defmodule ZenMonitor.Proxy.Batcher do
+  @moduledoc """
+  Sends death certificates to one subscribed Connector, a batch at a time.
+
+  At most `chunk_size/0` certificates go out within one `sweep_interval/0`. The first after a quiet
+  interval goes out at once.
+  """
+
+  # The certificates wait in the connector's native outbox, which wakes the Batcher. The Batcher only
+  # keeps the pace.
+  #
+  # Invariants:
+  #
+  # - What was taken stays in the outbox until it is sent. A successor sends it (again) first.
+  # - A Batcher that is at rest has no timer, and will be woken. One that is not has a timer.
+  # - It stops when its connector is detached. If the connector comes back, that is another record
+  #   in the subscription table with another Batcher.
+
+  # The Proxy starts it, and starts it again when it dies.
+  use GenServer, restart: :temporary, shutdown: :brutal_kill
+
+  alias ZenMonitor.{Config, Native, Pace, Proxy}
+
+  @enforce_keys [:connector, :native, :pace]
+  defstruct [:connector, :native, :pace]
+
+  @doc """
+  Returns the Batcher of a Connector, and starts it if there is none.
+
+  Exits when that takes longer than `lookup_timeout/0`, or when it cannot be started because the
+  supervision tree is just being restarted.
+  """
+  @spec get(connector :: pid) :: pid
+  def get(connector) when is_pid(connector) do
+    Proxy.batcher(connector, lookup_timeout()) || exit({:noproc, {__MODULE__, :get, [connector]}})
+  end
+
+  @doc """
+  Enqueues a death certificate for the Connector of this Batcher.
+
+  The reason is sent as it is, it is not truncated.
+  """
+  @spec enqueue(batcher :: pid, ZenMonitor.destination(), reason :: term) :: :ok
+  def enqueue(batcher, destination, reason) do
+    GenServer.cast(batcher, {:enqueue, destination, reason})
+  end
+
+  @doc "Returns the sweep interval in milliseconds."
+  @spec sweep_interval() :: pos_integer
+  def sweep_interval, do: Config.get(:batcher_sweep_interval)
+
+  @doc """
+  Sets the sweep interval in milliseconds.
+
+  It takes effect at the next sweep. Raises `ArgumentError` unless it is a positive integer.
+  """
+  @spec sweep_interval(pos_integer) :: :ok
+  def sweep_interval(value), do: Config.put(:batcher_sweep_interval, value)
+
+  @doc "Returns how many certificates may go out in one sweep."
+  @spec chunk_size() :: pos_integer
+  def chunk_size, do: Config.get(:batcher_chunk_size)
+
+  @doc """
+  Sets how many certificates may go out in one sweep.
+
+  It takes effect at the next sweep. Raises `ArgumentError` unless it is a positive integer.
+  """
+  @spec chunk_size(pos_integer) :: :ok
+  def chunk_size(value), do: Config.put(:batcher_chunk_size, value)
+
+  @doc "Returns how long `get/1` waits, in milliseconds."
+  @spec lookup_timeout() :: pos_integer
+  def lookup_timeout, do: Config.get(:batcher_lookup_timeout)
+
+  @doc """
+  Sets how long `get/1` waits, in milliseconds.
+
+  Raises `ArgumentError` unless it is a positive integer.
+  """
+  @spec lookup_timeout(pos_integer) :: :ok
+  def lookup_timeout(value), do: Config.put(:batcher_lookup_timeout, value)
+
+  @doc false
+  def supervisor, do: ZenMonitor.Proxy.BatcherSupervisor
+
+  @doc false
+  def start(connector, native) do
+    DynamicSupervisor.start_child(supervisor(), {__MODULE__, {connector, native}})
+  end
+
+  @doc false
+  def start_link({_connector, _native} = arg), do: GenServer.start_link(__MODULE__, arg)
+
+  @impl true
+  def init({connector, native}) do
+    pace =
+      case Native.proxy_answer_certificates(native) do
+        true -> Pace.successor()
+        false -> Pace.new()
+      end
+
+    {:ok, %__MODULE__{connector: connector, native: native, pace: pace}, {:continue, :rest}}
+  end
+
+  @impl true
+  def handle_continue(:rest, state), do: rest(state)
+
+  @impl true
+  def handle_cast({:enqueue, destination, reason}, state) do
+    Native.proxy_enqueue(state.native, :erlang.term_to_binary({destination, reason}))
+    {:noreply, state}
+  end
+
+  @impl true
+  def handle_info(:wake, state), do: request(state)
+  def handle_info(:sweep, state), do: sweep(state)
+  def handle_info(_message, state), do: {:noreply, state}
+
+  defp request(state) do
+    case Pace.request(state.pace, sweep_interval()) do
+      {:now, pace} -> sweep(%{state | pace: pace})
+      {:later, pace} -> {:noreply, %{state | pace: pace}}
+    end
+  end
+
+  defp sweep(state) do
+    case take(state.native, chunk_size()) do
+      :closed ->
+        {:stop, :normal, state}
+
+      certificates ->
+        deliver(certificates, state.connector)
+        rest(%{state | pace: Pace.swept(state.pace)})
+    end
+  end
+
+  # In slices, because one call must not hold its scheduler for as long as a whole chunk may take.
+  defp take(native, limit) do
+    case Native.proxy_take(native, limit) do
+      :closed -> :closed
+      :bulky -> native |> Native.proxy_take_bulky(limit) |> take_more(native)
+      taken -> take_more(taken, native)
+    end
+  end
+
+  defp take_more({certificates, 0}, _native), do: certificates
+
+  defp take_more({certificates, left}, native) do
+    case take(native, left) do
+      :closed -> :closed
+      more -> certificates ++ more
+    end
+  end
+
+  defp deliver([], _connector), do: :ok
+
+  # Not connected means that the connection broke, which the Proxy is about to see.
+  defp deliver(certificates, connector) do
+    Process.send(connector, {:dead, node(), certificates}, [:noconnect])
+  end
+
+  defp rest(state) do
+    if Native.proxy_sent(state.native), do: {:noreply, state}, else: request(state)
+  end
+end

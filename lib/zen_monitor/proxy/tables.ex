@@ -1,0 +1,29 @@
+defmodule ZenMonitor.Proxy.Tables do
+  @moduledoc false
+  # The janitor of the subscription table: it sweeps what departed connectors left, a slice at a
+  # time, so that a connector's departure costs the Proxy nothing. It has no state to lose.
+
+  use GenServer
+
+  alias ZenMonitor.{Native, Proxy}
+
+  def start_link(_opts) do
+    GenServer.start_link(__MODULE__, [], name: __MODULE__)
+  end
+
+  @impl true
+  def init(_) do
+    Native.proxy_answer_departures()
+    Proxy.start_batchers()
+    send(self(), :wake)
+    {:ok, nil}
+  end
+
+  @impl true
+  def handle_info(:wake, state) do
+    if Native.proxy_sweep(), do: send(self(), :wake)
+    {:noreply, state}
+  end
+
+  def handle_info(_message, state), do: {:noreply, state}
+end

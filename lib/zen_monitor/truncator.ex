@@ -1,0 +1,60 @@
+defmodule ZenMonitor.Truncator do
+  @moduledoc """
+  Keeps exit reasons small.
+
+  A reason may carry the whole state of a server, and it is copied once per subscriber. So a
+  `:DOWN` message carries no more than an outline of it:
+
+    * Atoms, numbers, pids, ports and references pass.
+    * A binary longer than `max_binary_size` bytes keeps its first `max_binary_size - 3` bytes and
+      gains `...`.
+    * Tuples, proper lists and maps of at most 4 elements are kept and their elements (a map's
+      values) truncated one level deeper. Longer ones become `:truncated`.
+    * A struct follows the rule of maps, without counting `__struct__`. It keeps its module, even
+      one that is not loaded, and no code of that module ever runs.
+    * Functions, improper lists and bitstrings that are not whole bytes become `:truncated`.
+    * At level `depth`, counted from the reason itself at level 0, everything becomes `:truncated`.
+    * The one exception is a reason `{:shutdown, term}`: it passes untouched.
+
+  The work is bounded too, so that no reason can hold up a scheduler: whatever the depth, nothing
+  below level 100 is kept, and after some 5,000 terms (or 5 MB of shortened binaries) the rest of a
+  reason becomes `:truncated`. A binary that starts within a byte, as in `<<_::1, rest::binary>>`,
+  has to be copied to be looked at, and 200 KB of such binaries make up all the work. Otherwise, the
+  default configuration comes nowhere near the bounds.
+
+  Configuration, under `config :zen_monitor`, read each time a reason is truncated:
+
+  | key | default | meaning |
+  |---|---|---|
+  | `max_binary_size` | 1024 | the bytes of the longest binary that passes |
+  | `truncation_depth` | 3 | the default depth |
+  """
+
+  alias ZenMonitor.{Config, Native}
+
+  # What the NIF surely can decode. Its own bounds lie far below.
+  @word 0xFFFF_FFFF
+
+  @doc """
+  Truncates `term` as the reason of a `:DOWN` message is truncated.
+
+      iex> ZenMonitor.Truncator.truncate({:error, [1, 2, 3, 4, 5]})
+      {:error, :truncated}
+
+      iex> ZenMonitor.Truncator.truncate({:a, {:b, {:c, {:d}}}}, 3)
+      {:a, {:b, {:truncated, :truncated}}}
+
+      iex> ZenMonitor.Truncator.truncate({:shutdown, [1, 2, 3, 4, 5]})
+      {:shutdown, [1, 2, 3, 4, 5]}
+  """
+  @spec truncate(term, non_neg_integer) :: term
+  def truncate(term, depth \\ Config.get(:truncation_depth))
+
+  def truncate(term, depth) when is_integer(depth) and depth >= 0 do
+    Native.truncate(term, min(depth, @word), min(Config.get(:max_binary_size), @word))
+  end
+
+  def truncate(_term, depth) do
+    raise ArgumentError, "expected depth to be a non-negative integer, got: #{inspect(depth)}"
+  end
+end

@@ -1,0 +1,88 @@
+# The compiler of the native library has to exist before anything of this project is compiled, here
+# and in a project that depends on it. Mix evaluates this file first in both cases.
+Code.require_file("native/compiler.exs", __DIR__)
+
+defmodule ZenMonitor.MixProject do
+  use Mix.Project
+
+  @version "3.0.0"
+
+  def project do
+    [
+      app: :zen_monitor,
+      version: @version,
+      elixir: "~> 1.14",
+      elixirc_paths: elixirc_paths(Mix.env()),
+      elixirc_options: elixirc_options(),
+      compilers: [:zen_monitor_native | Mix.compilers()],
+      start_permanent: Mix.env() == :prod,
+      deps: deps(Mix.env()),
+      aliases: aliases(),
+      name: "ZenMonitor",
+      description: description(),
+      package: package(),
+      docs: docs()
+    ]
+  end
+
+  def application do
+    [
+      mod: {ZenMonitor.Application, []},
+      extra_applications: [:logger, telemetry: :optional]
+    ]
+  end
+
+  defp elixirc_paths(:test), do: ["lib", "test/support"]
+  defp elixirc_paths(_), do: ["lib"]
+
+  # Elixir 1.20 would infer types from every extra application, and warn when telemetry is absent.
+  defp elixirc_options do
+    if Version.match?(System.version(), ">= 1.20.0"),
+      do: [infer_signatures: [:logger]],
+      else: []
+  end
+
+  # The application is started by the test helper, once this VM has its name as a node.
+  defp aliases, do: [test: "test --no-start"]
+
+  # Without Hex, Mix refuses a project that lists a Hex package, whatever its `only:`; so what only
+  # tooling needs is listed in environments of its own.
+  defp deps(:bench), do: if(Code.ensure_loaded?(Benchee), do: [], else: [{:benchee, "~> 1.3"}])
+  defp deps(:docs), do: [{:ex_doc, "~> 0.30"}]
+  defp deps(_), do: []
+
+  defp description do
+    "Process monitors between Erlang nodes that stay cheap by the million: batched, throttled, " <>
+      "exactly once."
+  end
+
+  defp package do
+    [
+      licenses: ["MIT"],
+      links: %{},
+      files: [
+        "lib",
+        "native/compiler.exs",
+        "native/*/Cargo.toml",
+        "native/*/src",
+        "Cargo.toml",
+        "Cargo.lock",
+        ".cargo/config.toml",
+        "guides",
+        "mix.exs",
+        ".formatter.exs",
+        "README.md",
+        "CHANGELOG.md",
+        "LICENSE"
+      ]
+    ]
+  end
+
+  defp docs do
+    [
+      main: "readme",
+      source_ref: "v#{@version}",
+      extras: ["README.md", "CHANGELOG.md", "LICENSE"] ++ Path.wildcard("guides/*.md")
+    ]
+  end
+end

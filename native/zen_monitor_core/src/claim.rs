@@ -1,0 +1,208 @@
+//! Who consumes a monitor: one compare-exchange on one word.
+//!
+//! A demonitor, the death of the subscriber and the delivery of a `:DOWN` race for a monitor, and
+//! exactly one of them wins. The word holds a phase and a generation; the generation changes when
+//! the slot is freed, so a claim made for a former tenant of the slot always loses.
+
+use crate::sync::{AtomicU32, Ordering};
+
+const PHASE: u32 = 0b11;
+const FREE: u32 = 0;
+const ARMED: u32 = 1;
+const SENDING: u32 = 2;
+const REMOVED: u32 = 3;
+const GENERATION: u32 = 4;
+
+/// The state of one monitor slot.
+pub struct Claim(AtomicU32);
+
+/// Names one tenancy of a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket(u32);
+
+/// How an attempt to remove a monitor ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// The caller consumed the monitor.
+    Won,
+    /// Its `:DOWN` is being sent at this moment; [`Claim::is_sending`] tells when that is over.
+    Sending,
+    /// Somebody else consumed it before.
+    Lost,
+}
+
+impl Default for Claim {
+    fn default() -> Self {
+        Claim(AtomicU32::new(FREE))
+    }
+}
+
+impl Claim {
+    /// Begins a tenancy. The caller owns the free slot.
+    #[inline]
+    pub fn arm(&self) -> Ticket {
+        // Relaxed: the slot is published by the lock under which it is linked into the tables.
+        let free = self.0.load(Ordering::Relaxed);
+        debug_assert_eq!(free & PHASE, FREE);
+        self.0.store(free | ARMED, Ordering::Relaxed);
+        Ticket(free)
+    }
+
+    /// The tenancy of a slot that the caller reached through a table, under that table's lock.
+    #[inline]
+    pub fn ticket(&self) -> Ticket {
+        // Relaxed: the lock orders this after the tenancy began and before it ends.
+        Ticket(self.0.load(Ordering::Relaxed) & !PHASE)
+    }
+
+    /// Claims the monitor for a demonitor or for its subscriber's death.
+    #[inline]
+    pub fn remove(&self, ticket: Ticket) -> Removal {
+        match self.exchange(ticket, REMOVED) {
+            Ok(_) => Removal::Won,
+            Err(found) if found == ticket.0 | SENDING => Removal::Sending,
+            Err(_) => Removal::Lost,
+        }
+    }
+
+    /// Claims the monitor for the delivery of its `:DOWN`; the winner sends, then releases.
+    #[inline]
+    pub fn begin_send(&self, ticket: Ticket) -> bool {
+        self.exchange(ticket, SENDING).is_ok()
+    }
+
+    /// Whether the `:DOWN` of this tenancy is being sent.
+    #[inline]
+    pub fn is_sending(&self, ticket: Ticket) -> bool {
+        // Acquire: pairs with `release`, so that who waited here finds the message sent.
+        self.0.load(Ordering::Acquire) == ticket.0 | SENDING
+    }
+
+    /// Ends the tenancy. The caller won the claim and has unlinked the slot everywhere.
+    #[inline]
+    pub fn release(&self) {
+        let taken = self.0.load(Ordering::Relaxed);
+        // Release: whatever the winner did, the sending above all, happened before.
+        self.0
+            .store((taken & !PHASE).wrapping_add(GENERATION), Ordering::Release);
+    }
+
+    #[inline]
+    fn exchange(&self, ticket: Ticket, phase: u32) -> Result<u32, u32> {
+        // AcqRel on success: the winner sees all that was done to the slot while it was armed.
+        // Acquire on failure: a loser that reads the next generation sees the sending before it.
+        self.0.compare_exchange(
+            ticket.0 | ARMED,
+            ticket.0 | phase,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        )
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_claim_wins_each_tenancy() {
+        let claim = Claim::default();
+        let first = claim.arm();
+        assert_eq!(claim.ticket(), first);
+        assert!(claim.begin_send(first));
+        assert!(claim.is_sending(first));
+        assert_eq!(claim.remove(first), Removal::Sending);
+        claim.release();
+        assert!(!claim.is_sending(first));
+
+        let second = claim.arm();
+        assert_ne!(first, second);
+        assert_eq!(claim.remove(first), Removal::Lost);
+        assert!(!claim.begin_send(first));
+        assert_eq!(claim.remove(second), Removal::Won);
+        assert!(!claim.begin_send(second));
+    }
+
+    #[test]
+    fn the_generation_wraps() {
+        let claim = Claim(AtomicU32::new(u32::MAX & !PHASE));
+        let last = claim.arm();
+        assert!(claim.begin_send(last));
+        claim.release();
+        assert_eq!(claim.arm(), Ticket(0));
+    }
+}
+
+#[cfg(all(test, loom))]
+mod models {
+    use super::*;
+    use loom::sync::Arc;
+    use loom::sync::atomic::AtomicUsize;
+
+    /// A dispatcher, an owner that demonitors and a sweep after a death race for one monitor.
+    #[test]
+    fn exactly_one_consumer_wins() {
+        loom::model(|| {
+            let claim = Arc::new(Claim::default());
+            let ticket = claim.arm();
+            let wins = Arc::new(AtomicUsize::new(0));
+            let dispatcher = {
+                let (claim, wins) = (claim.clone(), wins.clone());
+                loom::thread::spawn(move || {
+                    if claim.begin_send(ticket) {
+                        wins.fetch_add(1, Ordering::Relaxed);
+                        claim.release();
+                    }
+                })
+            };
+            let sweep = {
+                let (claim, wins) = (claim.clone(), wins.clone());
+                loom::thread::spawn(move || {
+                    if claim.remove(ticket) == Removal::Won {
+                        wins.fetch_add(1, Ordering::Relaxed);
+                    }
+                })
+            };
+            if claim.remove(ticket) == Removal::Won {
+                wins.fetch_add(1, Ordering::Relaxed);
+            }
+            dispatcher.join().unwrap();
+            sweep.join().unwrap();
+            assert_eq!(wins.load(Ordering::Relaxed), 1);
+        });
+    }
+
+    /// Once a demonitor has returned, its `:DOWN` was sent before or never will be.
+    #[test]
+    fn nothing_is_sent_after_a_removal_returns() {
+        loom::model(|| {
+            let claim = Arc::new(Claim::default());
+            let ticket = claim.arm();
+            let mailbox = Arc::new(AtomicUsize::new(0));
+            let dispatcher = {
+                let (claim, mailbox) = (claim.clone(), mailbox.clone());
+                loom::thread::spawn(move || {
+                    if claim.begin_send(ticket) {
+                        // Relaxed, so that only the claim can publish the sending.
+                        mailbox.fetch_add(1, Ordering::Relaxed);
+                        claim.release();
+                    }
+                })
+            };
+            let won = match claim.remove(ticket) {
+                Removal::Won => true,
+                Removal::Sending => {
+                    while claim.is_sending(ticket) {
+                        loom::thread::yield_now();
+                    }
+                    false
+                }
+                Removal::Lost => false,
+            };
+            let seen = mailbox.load(Ordering::Relaxed);
+            assert_eq!(seen, usize::from(!won));
+            dispatcher.join().unwrap();
+            assert_eq!(mailbox.load(Ordering::Relaxed), seen);
+        });
+    }
+}

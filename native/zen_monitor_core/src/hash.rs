@@ -1,0 +1,62 @@
+//! Hashing that keeps neighbours together.
+//!
+//! Processes are spawned and references made in sequence, and are often monitored in sequence too.
+//! So the keys of a block of [`BLOCK`] neighbours share a shard and lie side by side in its table:
+//! one cache miss brings in the next seven. Blocks are scattered like anything in a hash table.
+
+/// Neighbouring keys that stay together.
+pub const BLOCK: u32 = 8;
+
+/// The hash of a key whose neighbours differ in `sequence`, the rest being in `rest`.
+///
+/// Its low bits give the place in a table, its top seven the tag that `hashbrown` filters by, and
+/// [`shard`] takes bits between the two.
+#[inline]
+pub fn hash(rest: u64, sequence: u32) -> u64 {
+    let block = mix(rest ^ mix(u64::from(sequence / BLOCK)));
+    let offset = u64::from(sequence % BLOCK);
+    (block & !u64::from(BLOCK - 1) | offset) ^ (offset << 57)
+}
+
+/// Which of `shards`, a power of two of at most 2^16, a hash belongs to.
+#[inline]
+pub fn shard(hash: u64, shards: usize) -> usize {
+    (hash >> 40) as usize & (shards - 1)
+}
+
+#[inline]
+fn mix(value: u64) -> u64 {
+    // A multiplication by an odd constant spreads upwards, the folded half spreads downwards.
+    let product = u128::from(value ^ 0x9E37_79B9_7F4A_7C15) * 0xD6E8_FEB8_6659_FD93;
+    (product as u64) ^ (product >> 64) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn neighbours_share_a_shard_and_lie_side_by_side() {
+        let hashes: Vec<u64> = (80..88).map(|sequence| hash(5, sequence)).collect();
+        for pair in hashes.windows(2) {
+            assert_eq!(shard(pair[0], 1024), shard(pair[1], 1024));
+            assert_eq!(pair[0] % 4096 + 1, pair[1] % 4096);
+            assert_ne!(pair[0] >> 57, pair[1] >> 57);
+        }
+    }
+
+    #[test]
+    fn blocks_are_spread_evenly() {
+        let mut counts = vec![0usize; 256];
+        let mut distinct = HashSet::new();
+        for sequence in 0..256 * 800 {
+            let hash = hash(0, sequence);
+            counts[shard(hash, 256)] += 1;
+            distinct.insert(hash);
+        }
+        assert_eq!(distinct.len(), 256 * 800);
+        let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
+        assert!(*least > 400 && *most < 1_300, "{least}..{most}");
+    }
+}

@@ -1,0 +1,205 @@
+//! A hash index of slab ids that never stalls to grow.
+//!
+//! Invariants:
+//!
+//! - An id stands in exactly one of `live` and `draining`.
+//! - `draining` is emptied, a few buckets per change, before `live` can fill up, so no call ever
+//!   moves more than [`STEP`] buckets and no call rehashes a whole table.
+//!
+//! The keys live in the slab that the ids point into: callers pass the hash and an equality test.
+
+use hashbrown::HashTable;
+
+/// Buckets moved from the draining table by each insertion or removal.
+const STEP: usize = 16;
+/// A table of at most this many buckets is never shrunk.
+const SMALLEST: usize = 64;
+
+/// A set of `u32` slab ids, found by the hash of the keys they stand for.
+///
+/// ```
+/// use zen_monitor_core::index::Index;
+///
+/// let keys = ["a", "b"];
+/// let hash = |id: u32| keys[id as usize].as_bytes()[0] as u64;
+/// let mut index = Index::default();
+/// index.insert(hash(1), 1, hash);
+/// assert_eq!(index.find(hash(1), |id| keys[id as usize] == "b"), Some(1));
+/// assert_eq!(index.remove(hash(1), |id| id == 1, hash), Some(1));
+/// assert!(index.is_empty());
+/// ```
+#[derive(Default)]
+pub struct Index {
+    live: HashTable<u32>,
+    draining: Option<Draining>,
+}
+
+struct Draining {
+    table: HashTable<u32>,
+    cursor: usize,
+}
+
+impl Index {
+    /// The id whose key has this `hash` and satisfies `eq`.
+    #[inline]
+    pub fn find(&self, hash: u64, mut eq: impl FnMut(u32) -> bool) -> Option<u32> {
+        if let Some(id) = self.live.find(hash, |&id| eq(id)) {
+            return Some(*id);
+        }
+        let draining = self.draining.as_ref()?;
+        draining.table.find(hash, |&id| eq(id)).copied()
+    }
+
+    /// Adds `id`, which must not be present. `rehash` gives the hash of any id in the index.
+    #[inline]
+    pub fn insert(&mut self, hash: u64, id: u32, rehash: impl Fn(u32) -> u64) {
+        if self.live.len() == self.live.capacity() {
+            // Twice the room, or a fresh table of the same size when tombstones filled it.
+            let buckets = self.live.num_buckets();
+            let wanted = if self.live.len() * 2 > buckets {
+                buckets * 2
+            } else {
+                buckets
+            };
+            self.replace(wanted, &rehash);
+        }
+        self.live.insert_unique(hash, id, |&id| rehash(id));
+        self.advance(&rehash);
+    }
+
+    /// Takes out the id whose key has this `hash` and satisfies `eq`, and returns it.
+    #[inline]
+    pub fn remove(
+        &mut self,
+        hash: u64,
+        mut eq: impl FnMut(u32) -> bool,
+        rehash: impl Fn(u32) -> u64,
+    ) -> Option<u32> {
+        let removed = match self.live.find_entry(hash, |&id| eq(id)) {
+            Ok(entry) => Some(entry.remove().0),
+            Err(_) => self.draining.as_mut().and_then(|draining| {
+                let entry = draining.table.find_entry(hash, |&id| eq(id)).ok()?;
+                Some(entry.remove().0)
+            }),
+        };
+        let buckets = self.live.num_buckets();
+        if self.draining.is_none() && buckets > SMALLEST && self.live.len() < buckets / 16 {
+            self.replace(buckets / 4, &rehash);
+        }
+        self.advance(&rehash);
+        removed
+    }
+
+    /// How many ids the index holds.
+    pub fn len(&self) -> usize {
+        self.live.len() + self.draining.as_ref().map_or(0, |d| d.table.len())
+    }
+
+    /// Whether the index holds no id.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn replace(&mut self, buckets: usize, rehash: &impl Fn(u32) -> u64) {
+        // The arithmetic of STEP keeps this empty-handed; finishing here keeps it correct anyway.
+        while self.draining.is_some() {
+            self.advance(rehash);
+        }
+        // hashbrown fills seven of eight buckets, so this asks for just `buckets` of them.
+        let grown = HashTable::with_capacity(buckets.max(4) * 7 / 8);
+        let table = std::mem::replace(&mut self.live, grown);
+        if !table.is_empty() {
+            self.draining = Some(Draining { table, cursor: 0 });
+        }
+    }
+
+    #[inline]
+    fn advance(&mut self, rehash: &impl Fn(u32) -> u64) {
+        let Some(draining) = &mut self.draining else {
+            return;
+        };
+        let end = (draining.cursor + STEP).min(draining.table.num_buckets());
+        for bucket in draining.cursor..end {
+            if let Ok(entry) = draining.table.get_bucket_entry(bucket) {
+                let (id, _) = entry.remove();
+                self.live.insert_unique(rehash(id), id, |&id| rehash(id));
+            }
+        }
+        draining.cursor = end;
+        if draining.table.is_empty() {
+            self.draining = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashSet;
+
+    fn hash(id: u32) -> u64 {
+        u64::from(id).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    }
+
+    proptest! {
+        #[test]
+        fn behaves_as_a_set(ops in prop::collection::vec((0..3u8, 0..400u32), 0..3_000)) {
+            let mut index = Index::default();
+            let mut model = HashSet::new();
+            for (op, id) in ops {
+                // Two insertions to one removal, so that sequences grow and shrink the table.
+                if op < 2 {
+                    if model.insert(id) {
+                        index.insert(hash(id), id, hash);
+                    }
+                } else {
+                    let removed = index.remove(hash(id), |found| found == id, hash);
+                    prop_assert_eq!(removed.is_some(), model.remove(&id));
+                }
+                prop_assert_eq!(index.len(), model.len());
+            }
+            for id in 0..400 {
+                let found = index.find(hash(id), |found| found == id);
+                prop_assert_eq!(found.is_some(), model.contains(&id));
+            }
+        }
+    }
+
+    #[test]
+    fn never_moves_more_than_a_step_at_once() {
+        let mut index = Index::default();
+        let moved = std::cell::Cell::new(0);
+        let counting = |id| {
+            moved.set(moved.get() + 1);
+            hash(id)
+        };
+        for id in 0..200_000 {
+            moved.set(0);
+            index.insert(hash(id), id, counting);
+            assert!(moved.get() <= STEP, "{} moved at {id}", moved.get());
+        }
+        for id in 0..200_000 {
+            moved.set(0);
+            assert_eq!(
+                index.remove(hash(id), |found| found == id, counting),
+                Some(id)
+            );
+            assert!(moved.get() <= STEP, "{} moved at {id}", moved.get());
+        }
+    }
+
+    #[test]
+    fn churn_at_a_constant_size_keeps_the_memory() {
+        let mut index = Index::default();
+        for id in 0..1_000 {
+            index.insert(hash(id), id, hash);
+        }
+        for id in 1_000..100_000 {
+            index.insert(hash(id), id, hash);
+            index.remove(hash(id - 1_000), |found| found == id - 1_000, hash);
+        }
+        assert_eq!(index.len(), 1_000);
+        assert!(index.live.num_buckets() <= 4_096);
+    }
+}

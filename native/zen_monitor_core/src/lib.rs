@@ -1,0 +1,21 @@
+//! The part of ZenMonitor that knows nothing of Erlang.
+#![forbid(unsafe_code)]
+
+pub mod arena;
+pub mod bell;
+pub mod claim;
+pub mod dispatch;
+pub mod hash;
+pub mod index;
+pub mod list;
+pub mod monitor_table;
+pub mod nodes;
+pub mod outbox;
+pub mod references;
+pub mod slab;
+pub mod slot;
+pub mod subscribers;
+pub mod subscription_table;
+mod sync;
+pub mod targets;
+pub mod truncation;

@@ -1,0 +1,869 @@
+//! The monitor table: every monitor that this node's processes have placed.
+//!
+//! It puts together [`References`], [`Subscribers`], [`Targets`], [`Nodes`] and [`Dispatch`], none
+//! of which knows another. No two of their locks are ever held at once.
+//!
+//! A monitor is linked in the order subscriber, reference, target, and the last step arms it: who
+//! finds it before cannot claim it. It is unlinked by the one that wins its claim, in the order
+//! reference, target, subscriber, and the last step frees its slot.
+
+use crate::arena::Arena;
+use crate::claim::Removal;
+use crate::dispatch::{Dispatch, DispatchCounts, Due};
+use crate::nodes::{Node, Nodes};
+use crate::references::References;
+use crate::slot::{Reference, Slot};
+use crate::subscribers::{Counts, Subscribers, Taken};
+use crate::targets::{Cursor, Expired, Instruction, Key, Targets};
+use crossbeam_queue::SegQueue;
+use crossbeam_utils::Backoff;
+
+/// All monitors of one Erlang node. `R` is an exit reason, `X` what the host keeps per node.
+///
+/// ```
+/// use zen_monitor_core::monitor_table::MonitorTable;
+///
+/// let table: MonitorTable<&str, ()> = MonitorTable::default();
+/// let (pid, reference, target) = (0x73, [1, 2, 3], [40, 0, 1]);
+///
+/// table.nodes.view_or_add(7, || (), |node| {
+///     assert!(table.monitor(node, pid, reference, target).outbox);
+///     // The subscription goes out, and its certificate comes in.
+///     assert_eq!(table.take(node, 10).len(), 1);
+///     table.certify(node, target, "killed");
+/// });
+/// table.expand(10);
+///
+/// let taken = table.next().taken.unwrap();
+/// let (_, reason) = table.describe(&taken);
+/// assert_eq!(reason, Some("killed"));
+/// assert!(table.begin_send(&taken));
+/// // The host sends the message here.
+/// table.end_send(&taken);
+/// assert!(!table.demonitor(pid, reference, |_| ()));
+/// ```
+pub struct MonitorTable<R, X> {
+    slots: Arena<Slot>,
+    references: References,
+    subscribers: Subscribers,
+    targets: Targets<R>,
+    departed: SegQueue<u32>,
+    dispatch: Dispatch,
+    /// The nodes.
+    pub nodes: Nodes<X>,
+}
+
+/// What placing a monitor calls for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// The subscriber is new: its death must be watched.
+    pub newcomer: bool,
+    /// The node's outbox was given a target: its owner must be woken.
+    pub outbox: bool,
+}
+
+/// One turn of the ring.
+#[derive(Clone, Copy, Debug)]
+pub struct Turn {
+    /// A monitor to deliver.
+    pub taken: Option<Taken>,
+    /// Whether the ring was empty.
+    pub idle: bool,
+}
+
+impl<R, X> Default for MonitorTable<R, X>
+where
+    R: Clone,
+{
+    fn default() -> Self {
+        MonitorTable {
+            slots: Arena::default(),
+            references: References::default(),
+            subscribers: Subscribers::default(),
+            targets: Targets::default(),
+            departed: SegQueue::new(),
+            dispatch: Dispatch::default(),
+            nodes: Nodes::default(),
+        }
+    }
+}
+
+impl<R: Clone, X> MonitorTable<R, X> {
+    /// Places a monitor of the process `pid`, under a reference that was never used before.
+    #[inline]
+    pub fn monitor(
+        &self,
+        node: &Node<X>,
+        pid: u64,
+        reference: Reference,
+        target: [u32; 3],
+    ) -> Placed {
+        let (slot, newcomer) = self.subscribers.place(&self.slots, pid, reference);
+        self.references.insert(&self.slots, slot);
+        let key = Key {
+            node: node.id(),
+            id: target,
+        };
+        let queue = self.targets.join(&self.slots, key, || node.session(), slot);
+        if let Some(target) = queue {
+            node.outbox.push(target);
+        }
+        Placed {
+            newcomer,
+            outbox: queue.is_some(),
+        }
+    }
+
+    /// Removes a monitor of the process `pid`, which calls this itself. `false` when it has no
+    /// such monitor, any more or ever; its `:DOWN`, if one was due, has been sent by then. `wake`
+    /// is called for a node whose outbox was given a target.
+    #[inline]
+    pub fn demonitor(&self, pid: u64, reference: Reference, wake: impl FnMut(&Node<X>)) -> bool {
+        let Some(subscriber) = self.subscribers.find(pid) else {
+            return false;
+        };
+        let found = self.references.find(&self.slots, reference, |id, slot| {
+            (slot.subscriber() == subscriber).then(|| (id, slot.claim.ticket()))
+        });
+        let Some((id, ticket)) = found.flatten() else {
+            return false;
+        };
+        let claim = &self.slots.get(id).claim;
+        match claim.remove(ticket) {
+            Removal::Won => {
+                self.remove(id, true, wake);
+                true
+            }
+            Removal::Sending => {
+                let backoff = Backoff::new();
+                while claim.is_sending(ticket) {
+                    backoff.snooze();
+                }
+                false
+            }
+            Removal::Lost => false,
+        }
+    }
+
+    /// Takes what a node must be told, at most `limit` instructions in the order in which they
+    /// arose. The chunk is all that was taken since [`MonitorTable::confirm`]; it counts as sent
+    /// unless [`MonitorTable::withdraw`] follows.
+    pub fn take(&self, node: &Node<X>, limit: usize) -> Vec<Instruction> {
+        let mut taken = node.taken.lock();
+        let mut instructions = Vec::new();
+        while instructions.len() < limit {
+            let Some(target) = node.outbox.pop() else {
+                break;
+            };
+            let Some(instruction) = self.targets.emit(target, || node.session()) else {
+                continue;
+            };
+            if let Instruction::Subscribe(_) = instruction {
+                taken.push(target);
+            }
+            instructions.push(instruction);
+        }
+        instructions
+    }
+
+    /// Closes the chunk: it was sent.
+    pub fn confirm(&self, node: &Node<X>) {
+        node.taken.lock().clear();
+    }
+
+    /// Takes back the subscriptions of the chunk: it was not sent.
+    pub fn withdraw(&self, node: &Node<X>) {
+        for target in node.taken.lock().drain(..) {
+            if self.targets.withdraw(target) {
+                node.outbox.push(target);
+            }
+        }
+    }
+
+    /// Withdraws all subscriptions of a node, `limit` at a call, because the process that they
+    /// were made for is gone. `true` when all were seen. An open chunk is closed: it is among them.
+    pub fn resubscribe(&self, node: &Node<X>, cursor: &mut Cursor, limit: usize) -> bool {
+        let mut queued = Vec::new();
+        self.confirm(node);
+        let done = self
+            .targets
+            .resubscribe(node.session(), cursor, limit, &mut queued);
+        for target in queued {
+            node.outbox.push(target);
+        }
+        done
+    }
+
+    /// Makes up to `limit` targets in a node's outbox due as [`MonitorTable::expire`] does, since
+    /// the node cannot be subscribed to. `true` when the outbox was emptied.
+    pub fn fail(&self, node: &Node<X>, limit: usize) -> bool {
+        for _ in 0..limit {
+            let Some(target) = node.outbox.pop() else {
+                return true;
+            };
+            if let Some(monitors) = self.targets.fail(target) {
+                self.dispatch.add_waiting(u64::from(monitors));
+                self.dispatch.backlog.push(Due::Target(target));
+            }
+        }
+        false
+    }
+
+    /// Makes a target due with the reason of its death certificate.
+    pub fn certify(&self, node: &Node<X>, target: [u32; 3], reason: R) {
+        let key = Key {
+            node: node.id(),
+            id: target,
+        };
+        if let Some((target, monitors)) = self.targets.certify(key, reason) {
+            self.dispatch.add_waiting(u64::from(monitors));
+            self.dispatch.backlog.push(Due::Target(target));
+        }
+    }
+
+    /// Makes all subscribed targets of a node due, without a reason, because its connection is
+    /// gone. Targets that wait in its outbox are left to the next sweep.
+    pub fn expire(&self, node: &Node<X>) {
+        let session = node.renew(self.nodes.next_session());
+        let monitors = self.targets.expire(session);
+        self.dispatch.add_waiting(monitors);
+        self.dispatch.backlog.push(Due::Session {
+            session,
+            node: node.id(),
+            shard: 0,
+        });
+    }
+
+    /// Moves up to about `limit` due monitors to the queues of their subscribers. `true` when the
+    /// backlog was emptied.
+    pub fn expand(&self, limit: usize) -> bool {
+        let mut steps = 0;
+        let mut monitors = Vec::new();
+        while steps < limit {
+            match self.dispatch.backlog.pop() {
+                None => return true,
+                Some(Due::Target(target)) => {
+                    steps += 1 + self.expand_target(target, limit - steps, &mut monitors);
+                }
+                Some(Due::Session {
+                    session,
+                    node,
+                    mut shard,
+                }) => {
+                    let node = self.nodes.get(node);
+                    while steps < limit && shard < Targets::<R>::SHARDS {
+                        steps += 1;
+                        match self.targets.next_expired(shard, session, || node.session()) {
+                            Expired::Nothing => shard += 1,
+                            Expired::Moved => {}
+                            Expired::Target(target) => {
+                                let limit = (limit - steps).max(1);
+                                steps += self.expand_target(target, limit, &mut monitors);
+                            }
+                        }
+                    }
+                    if shard < Targets::<R>::SHARDS {
+                        self.dispatch.backlog.push(Due::Session {
+                            session,
+                            node: node.id(),
+                            shard,
+                        });
+                    }
+                }
+            }
+        }
+        self.dispatch.backlog.is_empty()
+    }
+
+    /// Takes the next monitor in turn.
+    #[inline]
+    pub fn next(&self) -> Turn {
+        let Some(subscriber) = self.dispatch.ring.pop() else {
+            return Turn {
+                taken: None,
+                idle: true,
+            };
+        };
+        let (taken, more) = self.subscribers.dequeue(&self.slots, subscriber);
+        if more {
+            self.dispatch.ring.push(subscriber);
+        }
+        Turn { taken, idle: false }
+    }
+
+    /// What the `:DOWN` of a taken monitor says; meaningless if the claim on it fails afterwards.
+    #[inline]
+    pub fn describe(&self, taken: &Taken) -> (Key, Option<R>) {
+        self.targets.describe(taken.target)
+    }
+
+    /// Claims a taken monitor. After `true` the caller sends and calls
+    /// [`MonitorTable::end_send`]; after `false` the monitor is gone and nothing is to be done.
+    #[inline]
+    pub fn begin_send(&self, taken: &Taken) -> bool {
+        self.slots.get(taken.slot).claim.begin_send(taken.ticket)
+    }
+
+    /// Ends the delivery of a monitor.
+    #[inline]
+    pub fn end_send(&self, taken: &Taken) {
+        self.references.remove(&self.slots, taken.slot);
+        self.targets.leave(&self.slots, taken.slot);
+        self.subscribers
+            .retire(&self.slots, taken.slot, false, false);
+    }
+
+    /// Notes what a run of turns has done, for the counters.
+    pub fn count_run(&self, processed: u64, delivered: u64) {
+        self.dispatch.add_run(processed, delivered);
+    }
+
+    /// Notes the death of a process. `true` when it leaves monitors for
+    /// [`MonitorTable::sweep_departed`].
+    pub fn depart(&self, pid: u64) -> bool {
+        match self.subscribers.depart(pid) {
+            Some(subscriber) => {
+                self.departed.push(subscriber);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Removes up to about `limit` monitors of departed subscribers. `true` when none is left.
+    pub fn sweep_departed(&self, limit: usize, mut wake: impl FnMut(&Node<X>)) -> bool {
+        let mut steps = 0;
+        while steps < limit {
+            let Some(subscriber) = self.departed.pop() else {
+                return true;
+            };
+            let behind = self
+                .subscribers
+                .left_behind(&self.slots, subscriber, limit - steps);
+            if behind.is_empty() {
+                continue;
+            }
+            steps += behind.len();
+            for (id, ticket) in behind {
+                // One that is being sent at this moment is unlinked by its sender.
+                if self.slots.get(id).claim.remove(ticket) == Removal::Won {
+                    self.remove(id, false, &mut wake);
+                }
+            }
+            self.departed.push(subscriber);
+        }
+        false
+    }
+
+    /// The references under which `pid` monitors a target that is not due, in no certain order.
+    pub fn monitors(&self, node: &Node<X>, pid: u64, target: [u32; 3]) -> Vec<Reference> {
+        let key = Key {
+            node: node.id(),
+            id: target,
+        };
+        let Some(subscriber) = self.subscribers.find(pid) else {
+            return Vec::new();
+        };
+        self.targets.monitors(&self.slots, key, subscriber)
+    }
+
+    /// Whether no departed subscriber has monitors left.
+    pub fn is_swept(&self) -> bool {
+        self.departed.is_empty()
+    }
+
+    /// Whether nothing waits to be expanded.
+    pub fn is_expanded(&self) -> bool {
+        self.dispatch.backlog.is_empty()
+    }
+
+    /// Whether no subscriber has a queue.
+    pub fn is_idle(&self) -> bool {
+        self.dispatch.ring.is_empty()
+    }
+
+    /// The counters of the monitors.
+    pub fn counts(&self) -> Counts {
+        self.subscribers.counts()
+    }
+
+    /// The counters of the dispatch queue.
+    pub fn dispatch_counts(&self) -> DispatchCounts {
+        self.dispatch.counts()
+    }
+
+    fn remove(&self, slot: u32, by_owner: bool, mut wake: impl FnMut(&Node<X>)) {
+        self.references.remove(&self.slots, slot);
+        let target = self.slots.get(slot).target();
+        let left = self.targets.leave(&self.slots, slot);
+        self.subscribers
+            .retire(&self.slots, slot, left.listed, by_owner);
+        if left.waiting {
+            self.dispatch.drop_waiting();
+        }
+        if let Some(node) = left.outbox {
+            let node = self.nodes.get(node);
+            node.outbox.push(target);
+            wake(&node);
+        }
+    }
+
+    fn expand_target(&self, target: u32, limit: usize, monitors: &mut Vec<u32>) -> usize {
+        monitors.clear();
+        let done = self.targets.unlist(&self.slots, target, limit, monitors);
+        for &slot in monitors.iter() {
+            if let Some(subscriber) = self.subscribers.enqueue(&self.slots, slot) {
+                self.dispatch.ring.push(subscriber);
+            }
+        }
+        if !done {
+            self.dispatch.backlog.push(Due::Target(target));
+        }
+        monitors.len()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+    type Table = MonitorTable<u32, ()>;
+    type Target = (u64, [u32; 3]);
+
+    /// Every monitor in one flat map, and what a faultless remote would know.
+    #[derive(Default)]
+    struct Model {
+        live: BTreeMap<u32, (u64, Target)>,
+        due: HashMap<u32, (u64, Target, Option<u32>)>,
+        subscribed: BTreeSet<Target>,
+        sent: Vec<Target>,
+        references: u32,
+    }
+
+    impl Model {
+        fn fall_due(&mut self, reason: Option<u32>, falls: impl Fn(&Target) -> bool) {
+            let fallen: Vec<u32> = self
+                .live
+                .iter()
+                .filter(|(_, (_, target))| falls(target))
+                .map(|(&reference, _)| reference)
+                .collect();
+            for reference in fallen {
+                let (pid, target) = self.live.remove(&reference).unwrap();
+                self.due.insert(reference, (pid, target, reason));
+            }
+        }
+
+        fn owned(&self, pid: u64, nth: usize) -> Option<u32> {
+            let of_due = self.due.iter().map(|(&reference, due)| (reference, due.0));
+            let of_live = self
+                .live
+                .iter()
+                .map(|(&reference, live)| (reference, live.0));
+            let mut owned: Vec<u32> = of_due
+                .chain(of_live)
+                .filter(|&(_, owner)| owner == pid)
+                .map(|(reference, _)| reference)
+                .collect();
+            owned.sort_unstable();
+            (!owned.is_empty()).then(|| owned[nth % owned.len()])
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Op {
+        Monitor(u64, u64, u32),
+        Demonitor(u64, usize),
+        DemonitorForeign(u64, usize),
+        Take(u64, usize),
+        TakeAndWithdraw(u64, usize),
+        Certify(u64, u32, u32),
+        Expire(u64),
+        Fail(u64),
+        Resubscribe(u64, usize),
+        Depart(u64),
+        Sweep(usize),
+        Expand(usize),
+        Deliver(usize),
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        let (pid, node, target) = (0..4u64, 0..3u64, 0..6u32);
+        prop_oneof![
+            8 => (pid.clone(), node.clone(), target.clone()).prop_map(|(p, n, t)| Op::Monitor(p, n, t)),
+            4 => (pid.clone(), any::<usize>()).prop_map(|(p, nth)| Op::Demonitor(p, nth)),
+            1 => (pid.clone(), any::<usize>()).prop_map(|(p, nth)| Op::DemonitorForeign(p, nth)),
+            4 => (node.clone(), 1..8usize).prop_map(|(n, limit)| Op::Take(n, limit)),
+            1 => (node.clone(), 1..8usize).prop_map(|(n, limit)| Op::TakeAndWithdraw(n, limit)),
+            4 => (node.clone(), target, 0..3u32).prop_map(|(n, t, r)| Op::Certify(n, t, r)),
+            1 => node.clone().prop_map(Op::Expire),
+            1 => node.clone().prop_map(Op::Fail),
+            1 => (node, 1..4usize).prop_map(|(n, limit)| Op::Resubscribe(n, limit)),
+            1 => pid.prop_map(Op::Depart),
+            2 => (1..5usize).prop_map(Op::Sweep),
+            3 => (1..2_000usize).prop_map(Op::Expand),
+            3 => (1..5usize).prop_map(Op::Deliver),
+        ]
+    }
+
+    fn reference(number: u32) -> Reference {
+        [number, 7, 9]
+    }
+
+    fn on_node<T>(table: &Table, node: u64, view: impl FnOnce(&Node<()>) -> T) -> T {
+        table.nodes.view_or_add(node, || (), view)
+    }
+
+    fn take(table: &Table, model: &mut Model, node: u64, limit: usize) -> usize {
+        on_node(table, node, |node| table.confirm(node));
+        let taken = on_node(table, node, |node| table.take(node, limit));
+        model.sent.clear();
+        for instruction in &taken {
+            match *instruction {
+                Instruction::Subscribe(key) => {
+                    assert!(model.subscribed.insert((node, key.id)), "subscribed twice");
+                    model.sent.push((node, key.id));
+                }
+                Instruction::Unsubscribe(key) => {
+                    assert!(
+                        model.subscribed.remove(&(node, key.id)),
+                        "was not subscribed"
+                    );
+                }
+            }
+        }
+        assert!(taken.len() <= limit);
+        taken.len()
+    }
+
+    fn deliver(table: &Table, model: &mut Model) -> bool {
+        let turn = table.next();
+        if let Some(taken) = turn.taken {
+            let (key, reason) = table.describe(&taken);
+            if table.begin_send(&taken) {
+                table.end_send(&taken);
+                table.count_run(1, 1);
+                let (pid, (_, id), expected) = model
+                    .due
+                    .remove(&taken.reference[0])
+                    .expect("delivered once, when it is due");
+                assert_eq!((taken.pid, key.id, reason), (pid, id, expected));
+            }
+        }
+        !turn.idle
+    }
+
+    fn apply(table: &Table, model: &mut Model, op: Op) {
+        match op {
+            Op::Monitor(pid, node, id) => {
+                model.references += 1;
+                let number = model.references;
+                on_node(table, node, |node| {
+                    table.monitor(node, pid, reference(number), [id, 0, 0])
+                });
+                model.live.insert(number, (pid, (node, [id, 0, 0])));
+            }
+            Op::Demonitor(pid, nth) => {
+                if let Some(number) = model.owned(pid, nth) {
+                    assert!(table.demonitor(pid, reference(number), |_| ()));
+                    model.live.remove(&number);
+                    model.due.remove(&number);
+                    assert!(!table.demonitor(pid, reference(number), |_| ()));
+                }
+            }
+            Op::DemonitorForeign(pid, nth) => {
+                if let Some(number) = model.owned(pid, nth) {
+                    assert!(!table.demonitor(pid + 1, reference(number), |_| ()));
+                }
+            }
+            Op::Take(node, limit) => {
+                take(table, model, node, limit);
+            }
+            Op::TakeAndWithdraw(node, limit) => {
+                take(table, model, node, limit);
+                on_node(table, node, |node| table.withdraw(node));
+                for target in model.sent.drain(..) {
+                    model.subscribed.remove(&target);
+                }
+            }
+            Op::Certify(node, id, reason) => {
+                let target = (node, [id, 0, 0]);
+                on_node(table, node, |node| table.certify(node, target.1, reason));
+                if model.subscribed.remove(&target) {
+                    model.fall_due(Some(reason), |found| *found == target);
+                }
+            }
+            Op::Expire(node) => {
+                on_node(table, node, |node| table.expire(node));
+                let subscribed = std::mem::take(&mut model.subscribed);
+                model.fall_due(None, |found| found.0 == node && subscribed.contains(found));
+                model.subscribed = subscribed.into_iter().filter(|t| t.0 != node).collect();
+            }
+            Op::Fail(node) => {
+                while !on_node(table, node, |node| table.fail(node, 3)) {}
+                let subscribed = model.subscribed.clone();
+                model.fall_due(None, |found| found.0 == node && !subscribed.contains(found));
+                // A target that nobody monitors any more is dropped with the rest.
+                let live: BTreeSet<Target> = model.live.values().map(|live| live.1).collect();
+                model.subscribed.retain(|t| t.0 != node || live.contains(t));
+            }
+            Op::Resubscribe(node, limit) => {
+                let mut cursor = Cursor::default();
+                while !on_node(table, node, |node| {
+                    table.resubscribe(node, &mut cursor, limit)
+                }) {}
+                model.subscribed.retain(|target| target.0 != node);
+            }
+            Op::Depart(pid) => {
+                table.depart(pid);
+                while !table.sweep_departed(3, |_| ()) {}
+                model.live.retain(|_, live| live.0 != pid);
+                model.due.retain(|_, due| due.0 != pid);
+            }
+            Op::Sweep(limit) => {
+                table.sweep_departed(limit, |_| ());
+            }
+            Op::Expand(limit) => {
+                table.expand(limit);
+            }
+            Op::Deliver(turns) => {
+                for _ in 0..turns {
+                    deliver(table, model);
+                }
+            }
+        }
+        assert_eq!(table.dispatch_counts().waiting, model.due.len() as u64);
+    }
+
+    fn settle(table: &Table, model: &mut Model) {
+        while !table.expand(100) {}
+        while deliver(table, model) {}
+        for node in 0..3 {
+            while take(table, model, node, 100) > 0 {}
+        }
+        assert!(model.due.is_empty(), "never delivered: {:?}", model.due);
+        let live: BTreeSet<Target> = model.live.values().map(|live| live.1).collect();
+        assert_eq!(model.subscribed, live);
+        assert_eq!(table.counts().standing, model.live.len() as u64);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn every_monitor_fires_once_or_is_removed(ops in prop::collection::vec(op(), 0..150)) {
+            let table = Table::default();
+            let mut model = Model::default();
+            for op in ops {
+                apply(&table, &mut model, op);
+            }
+            settle(&table, &mut model);
+        }
+    }
+
+    fn place(table: &Table, pid: u64, number: u32, id: u32) {
+        on_node(table, 0, |node| {
+            table.monitor(node, pid, reference(number), [id, 0, 0])
+        });
+    }
+
+    fn subscribe_all(table: &Table) {
+        on_node(
+            table,
+            0,
+            |node| while !table.take(node, 1_000).is_empty() {},
+        );
+    }
+
+    fn turns(table: &Table) -> Vec<(u64, u32)> {
+        std::iter::from_fn(|| table.next().taken)
+            .map(|taken| (taken.pid, taken.reference[0]))
+            .collect()
+    }
+
+    #[test]
+    fn subscribers_take_turns_and_each_keeps_its_order() {
+        let table = Table::default();
+        for number in 0..4 {
+            place(&table, 16, number, number);
+        }
+        place(&table, 32, 4, 4);
+        subscribe_all(&table);
+        for id in 0..5 {
+            on_node(&table, 0, |node| table.certify(node, [id, 0, 0], 0));
+        }
+        table.expand(100);
+        assert_eq!(turns(&table), [(16, 0), (32, 4), (16, 1), (16, 2), (16, 3)]);
+    }
+
+    #[test]
+    fn the_monitors_of_one_target_fire_in_the_order_of_their_placing() {
+        let table = Table::default();
+        for number in 0..5 {
+            place(&table, 16, number, 0);
+        }
+        subscribe_all(&table);
+        on_node(&table, 0, |node| table.certify(node, [0, 0, 0], 0));
+        while !table.expand(2) {}
+        let order: Vec<u32> = turns(&table).into_iter().map(|turn| turn.1).collect();
+        assert_eq!(order, [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_subscribe_and_an_unsubscribe_cancel_out() {
+        let table = Table::default();
+        place(&table, 16, 1, 1);
+        place(&table, 16, 2, 2);
+        assert!(table.demonitor(16, reference(1), |_| ()));
+        let taken = on_node(&table, 0, |node| table.take(node, 10));
+        let key = |id| Key {
+            node: 0,
+            id: [id, 0, 0],
+        };
+        assert_eq!(taken, [Instruction::Subscribe(key(2))]);
+        // The other way round, too: the remote goes on watching.
+        assert!(table.demonitor(16, reference(2), |_| ()));
+        place(&table, 16, 3, 2);
+        assert!(on_node(&table, 0, |node| table.take(node, 10)).is_empty());
+        assert!(table.demonitor(16, reference(3), |_| ()));
+        let taken = on_node(&table, 0, |node| table.take(node, 10));
+        assert_eq!(taken, [Instruction::Unsubscribe(key(2))]);
+    }
+
+    #[test]
+    fn a_dead_node_costs_nothing_up_front() {
+        let table = Table::default();
+        for number in 0..10_000 {
+            place(&table, 16, number, number);
+        }
+        subscribe_all(&table);
+        on_node(&table, 0, |node| table.expire(node));
+        assert_eq!(table.dispatch.backlog.len(), 1);
+        assert_eq!(table.dispatch_counts().waiting, 10_000);
+        assert!(table.is_idle());
+    }
+
+    #[test]
+    fn a_subscription_over_the_new_connection_survives_the_end_of_the_old_one() {
+        let table = Table::default();
+        place(&table, 16, 1, 1);
+        subscribe_all(&table);
+        // Placed, but not sent, when the old connection ends.
+        place(&table, 16, 2, 2);
+        on_node(&table, 0, |node| table.expire(node));
+        // Placed on a target that the old connection has still to fire.
+        place(&table, 16, 3, 1);
+        subscribe_all(&table);
+        while !table.expand(100) {}
+        assert_eq!(turns(&table), [(16, 1)]);
+    }
+
+    #[test]
+    fn places_are_used_again() {
+        let table = Table::default();
+        for round in 0..5 {
+            for number in 0..5_000 {
+                place(&table, 16, round * 5_000 + number, number);
+            }
+            subscribe_all(&table);
+            for number in 0..5_000 {
+                assert!(table.demonitor(16, reference(round * 5_000 + number), |_| ()));
+            }
+            subscribe_all(&table);
+        }
+        // A chunk beyond what one round needs is already in use by the next growth.
+        assert!(table.slots.grow() <= 5_120 + crate::arena::CHUNK);
+    }
+
+    /// Owners place, demonitor and die while one thread delivers and another fells the targets.
+    #[test]
+    fn threads_agree_on_who_consumes_each_monitor() {
+        use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+        const OWNERS: u64 = 4;
+        const ROUNDS: u32 = 20_000;
+        let table = Table::default();
+        on_node(&table, 0, |_| ());
+        let (sent, removed) = (AtomicU64::new(0), AtomicU64::new(0));
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let owners: Vec<_> = (0..OWNERS)
+                .map(|owner| {
+                    let (table, removed) = (&table, &removed);
+                    scope.spawn(move || {
+                        let pid = 16 * (owner + 1);
+                        for round in 0..ROUNDS {
+                            let reference = [round, owner as u32, 0];
+                            table.nodes.view(0, |node| {
+                                table.monitor(node, pid, reference, [round % 50, 0, 0])
+                            });
+                            if round % 2 == 0 && table.demonitor(pid, reference, |_| ()) {
+                                removed.fetch_add(1, Ordering::Relaxed);
+                            }
+                        }
+                    })
+                })
+                .collect();
+            scope.spawn(|| {
+                let mut id = 0;
+                while !done.load(Ordering::Acquire) {
+                    table.nodes.view(0, |node| {
+                        table.take(node, 20);
+                        table.certify(node, [id % 50, 0, 0], 1);
+                        if id % 1_000 == 0 {
+                            table.expire(node);
+                        }
+                    });
+                    id += 1;
+                }
+            });
+            scope.spawn(|| {
+                while !done.load(Ordering::Acquire) {
+                    table.expand(50);
+                    if let Some(taken) = table.next().taken
+                        && table.begin_send(&taken)
+                    {
+                        table.end_send(&taken);
+                        table.count_run(1, 1);
+                        sent.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+            for owner in owners {
+                owner.join().unwrap();
+            }
+            done.store(true, Ordering::Release);
+        });
+        let mut model = Model::default();
+        let standing = table.counts().standing;
+        let total = sent.load(Ordering::Relaxed) + removed.load(Ordering::Relaxed) + standing;
+        assert!(total >= OWNERS * u64::from(ROUNDS), "{total}");
+        // What is left is whole: it can be felled, expanded and delivered to the last one.
+        on_node(&table, 0, |node| {
+            table.take(node, usize::MAX);
+            table.expire(node);
+        });
+        while !table.expand(1_000) {}
+        model.references = 0;
+        let mut rest = 0;
+        loop {
+            let turn = table.next();
+            if turn.idle {
+                break;
+            }
+            if let Some(taken) = turn.taken
+                && table.begin_send(&taken)
+            {
+                table.end_send(&taken);
+                table.count_run(1, 1);
+                rest += 1;
+            }
+        }
+        let sum = sent.load(Ordering::Relaxed) + removed.load(Ordering::Relaxed) + rest;
+        assert_eq!(sum, OWNERS * u64::from(ROUNDS));
+        assert_eq!(table.counts().standing, 0);
+        assert_eq!(table.dispatch_counts().waiting, 0);
+    }
+}

@@ -1,0 +1,167 @@
+//! The nodes whose processes are monitored, each with its outbox.
+//!
+//! Nodes are added and never removed: a name that was an atom once stays one, too.
+
+use crossbeam_queue::SegQueue;
+use crossbeam_utils::sync::ShardedLock;
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+use rustc_hash::FxBuildHasher;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A node. `X` is what the host keeps with it.
+pub struct Node<X> {
+    id: u32,
+    session: AtomicU32,
+    /// Targets of which the node must be told something. What, is decided when they are taken out:
+    /// that a subscribe and an unsubscribe which meet here cancel out is all in that.
+    pub(crate) outbox: SegQueue<u32>,
+    /// The subscriptions of the chunk taken last, which may not have been sent.
+    pub(crate) taken: Mutex<Vec<u32>>,
+    /// The host's part.
+    pub host: X,
+}
+
+impl<X> Node<X> {
+    /// Its number, from 0 in the order of addition.
+    #[inline]
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Whether nothing waits to be sent to it.
+    #[inline]
+    pub fn is_outbox_empty(&self) -> bool {
+        self.outbox.is_empty()
+    }
+
+    /// How many targets wait to be sent to it.
+    pub fn outbox_len(&self) -> usize {
+        self.outbox.len()
+    }
+
+    /// The session that new subscriptions belong to.
+    #[inline]
+    pub(crate) fn session(&self) -> u32 {
+        // Relaxed: read under the lock of a target shard. Expiring a session takes each of those
+        // locks after the change, so whoever locks one later reads the new number.
+        self.session.load(Ordering::Relaxed)
+    }
+
+    /// Begins another session and returns the former.
+    pub(crate) fn renew(&self, session: u32) -> u32 {
+        self.session.swap(session, Ordering::Relaxed)
+    }
+}
+
+/// All nodes, by name and by id. Reading is cheap under any number of readers.
+pub struct Nodes<X> {
+    tables: ShardedLock<Tables<X>>,
+    sessions: AtomicU32,
+}
+
+struct Tables<X> {
+    by_name: HashMap<u64, Arc<Node<X>>, FxBuildHasher>,
+    by_id: Vec<Arc<Node<X>>>,
+}
+
+impl<X> Default for Nodes<X> {
+    fn default() -> Self {
+        Nodes {
+            tables: ShardedLock::new(Tables {
+                by_name: HashMap::default(),
+                by_id: Vec::new(),
+            }),
+            sessions: AtomicU32::new(0),
+        }
+    }
+}
+
+impl<X> Nodes<X> {
+    /// Applies `view` to the node of this name, if it was ever added.
+    #[inline]
+    pub fn view<T>(&self, name: u64, view: impl FnOnce(&Node<X>) -> T) -> Option<T> {
+        self.read(|tables| tables.by_name.get(&name).map(|node| view(node)))
+    }
+
+    /// Applies `view` to the node of this name; `host` makes the host's part of a new one.
+    #[inline]
+    pub fn view_or_add<T>(
+        &self,
+        name: u64,
+        host: impl FnOnce() -> X,
+        view: impl FnOnce(&Node<X>) -> T,
+    ) -> T {
+        // The closure can be called at either place but only once; the option carries it.
+        let mut view = Some(view);
+        if let Some(seen) = self.view(name, |node| view.take().map(|view| view(node))) {
+            return seen.expect("the view was not used before");
+        }
+        let node = self.add(name, host());
+        view.take().expect("the view was not used before")(&node)
+    }
+
+    /// The node of an id.
+    #[inline]
+    pub fn get(&self, id: u32) -> Arc<Node<X>> {
+        self.read(|tables| tables.by_id[id as usize].clone())
+    }
+
+    /// Applies `view` to every node.
+    pub fn for_each(&self, mut view: impl FnMut(&Node<X>)) {
+        self.read(|tables| tables.by_id.iter().for_each(|node| view(node)))
+    }
+
+    /// A session number that was not used before.
+    pub(crate) fn next_session(&self) -> u32 {
+        // Relaxed: only its uniqueness counts.
+        self.sessions.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn add(&self, name: u64, host: X) -> Arc<Node<X>> {
+        let mut tables = self
+            .tables
+            .write()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(node) = tables.by_name.get(&name) {
+            return node.clone();
+        }
+        let node = Arc::new(Node {
+            id: tables.by_id.len() as u32,
+            session: AtomicU32::new(self.next_session()),
+            outbox: SegQueue::new(),
+            taken: Mutex::default(),
+            host,
+        });
+        tables.by_id.push(node.clone());
+        tables.by_name.insert(name, node.clone());
+        node
+    }
+
+    #[inline]
+    fn read<T>(&self, view: impl FnOnce(&Tables<X>) -> T) -> T {
+        // Poison says only that a panic passed by: additions are made whole or not at all.
+        let tables = self
+            .tables
+            .read()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        view(&tables)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_added_once() {
+        let nodes = Nodes::default();
+        assert_eq!(nodes.view(7, Node::id), None);
+        assert_eq!(nodes.view_or_add(7, || "a", Node::id), 0);
+        assert_eq!(nodes.view_or_add(9, || "b", Node::id), 1);
+        assert_eq!(nodes.view_or_add(7, || "c", |node| node.host), "a");
+        assert_eq!(nodes.get(1).host, "b");
+        assert_ne!(nodes.get(0).session(), nodes.get(1).session());
+    }
+}

@@ -1,0 +1,195 @@
+//! The death certificates that wait for one connector.
+//!
+//! Invariant: a certificate leaves by [`Outbox::sent`] alone. Whatever the taker dies of in between,
+//! its successor's [`Outbox::reclaim`] finds what was taken and not sent, and sends that first: so
+//! a certificate goes out at least once, and in order.
+
+use crossbeam_queue::SegQueue;
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A queue with many writers, and one reader at a time that may die.
+///
+/// ```
+/// use zen_monitor_core::outbox::Outbox;
+///
+/// let outbox = Outbox::default();
+/// outbox.push("certificate");
+/// let mut taken = Vec::new();
+/// outbox.take(10, |certificate| { taken.push(*certificate); true });
+/// assert_eq!(taken, ["certificate"]);
+///
+/// assert!(!outbox.is_empty(), "it may still have to be sent again");
+/// assert_eq!(outbox.sent(), 1);
+/// assert!(outbox.is_empty());
+/// ```
+pub struct Outbox<C> {
+    waiting: SegQueue<C>,
+    desk: Mutex<Desk<C>>,
+    closed: AtomicBool,
+}
+
+struct Desk<C> {
+    /// Taken by a former reader that did not say that it sent them.
+    returned: VecDeque<C>,
+    in_flight: VecDeque<C>,
+}
+
+impl<C> Default for Outbox<C> {
+    fn default() -> Self {
+        Outbox {
+            waiting: SegQueue::new(),
+            desk: Mutex::new(Desk {
+                returned: VecDeque::new(),
+                in_flight: VecDeque::new(),
+            }),
+            closed: AtomicBool::new(false),
+        }
+    }
+}
+
+impl<C> Outbox<C> {
+    /// Adds a certificate, unless the outbox is closed.
+    #[inline]
+    pub fn push(&self, certificate: C) {
+        if !self.is_closed() {
+            self.waiting.push(certificate);
+        }
+    }
+
+    /// Takes certificates, oldest first, until `limit` is reached, none is left, or `accept` is
+    /// shown one that it returns `false` for, which stays. Returns whether that was the end.
+    pub fn take(&self, limit: usize, mut accept: impl FnMut(&C) -> bool) -> bool {
+        let mut desk = self.desk.lock();
+        for _ in 0..limit {
+            let next = desk.returned.pop_front().or_else(|| self.waiting.pop());
+            let Some(certificate) = next else {
+                return false;
+            };
+            // First on the desk, then shown: a panic in `accept` loses nothing.
+            desk.in_flight.push_back(certificate);
+            if !desk.in_flight.back().is_some_and(&mut accept) {
+                let refused = desk.in_flight.pop_back();
+                if let Some(refused) = refused {
+                    desk.returned.push_front(refused);
+                }
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Forgets what was taken: it is on its way. Returns how many certificates that is.
+    pub fn sent(&self) -> usize {
+        let mut desk = self.desk.lock();
+        let sent = desk.in_flight.len();
+        desk.in_flight.clear();
+        sent
+    }
+
+    /// Puts back what was taken and not sent. A new reader begins with this.
+    pub fn reclaim(&self) {
+        let mut desk = self.desk.lock();
+        let mut in_flight = std::mem::take(&mut desk.in_flight);
+        in_flight.append(&mut desk.returned);
+        desk.returned = in_flight;
+    }
+
+    /// Whether nothing waits and nothing is in flight.
+    pub fn is_empty(&self) -> bool {
+        let desk = self.desk.lock();
+        self.waiting.is_empty() && desk.returned.is_empty() && desk.in_flight.is_empty()
+    }
+
+    /// Refuses all further certificates.
+    pub fn close(&self) {
+        // Release: whoever sees the outbox closed also sees what its closer did before.
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// Whether the outbox is closed.
+    #[inline]
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Drops up to `budget` waiting certificates and returns whether more are left.
+    pub fn discard(&self, budget: usize) -> bool {
+        for _ in 0..budget {
+            if self.waiting.pop().is_none() {
+                return false;
+            }
+        }
+        !self.waiting.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn take(outbox: &Outbox<u32>, limit: usize) -> Vec<u32> {
+        let mut taken = Vec::new();
+        outbox.take(limit, |certificate| {
+            taken.push(*certificate);
+            true
+        });
+        taken
+    }
+
+    proptest! {
+        #[test]
+        fn every_certificate_goes_out_at_least_once_and_in_order(
+            ops in prop::collection::vec((0..4u8, 0..5usize), 0..200)
+        ) {
+            let outbox = Outbox::default();
+            let (mut pushed, mut sent) = (0u32, 0u32);
+            let mut taken: Vec<u32> = Vec::new();
+            for (op, amount) in ops {
+                match op {
+                    0 => for _ in 0..amount {
+                        outbox.push(pushed);
+                        pushed += 1;
+                    },
+                    1 => taken.extend(take(&outbox, amount)),
+                    2 => {
+                        outbox.sent();
+                        sent += taken.drain(..).len() as u32;
+                    }
+                    _ => {
+                        outbox.reclaim();
+                        taken.clear();
+                    }
+                }
+                let expected: Vec<u32> = (sent..sent + taken.len() as u32).collect();
+                prop_assert_eq!(&taken, &expected);
+                prop_assert_eq!(outbox.is_empty(), sent == pushed);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_accepted_stays_in_its_place() {
+        let outbox = Outbox::default();
+        (0..5).for_each(|certificate| outbox.push(certificate));
+        assert!(outbox.take(5, |&certificate| certificate < 3));
+        outbox.reclaim();
+        assert!(outbox.take(5, |&certificate| certificate < 1));
+        assert_eq!(outbox.sent(), 1);
+        assert_eq!(take(&outbox, 5), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_closed_outbox_takes_nothing_in() {
+        let outbox = Outbox::default();
+        outbox.push(1);
+        outbox.push(2);
+        outbox.close();
+        outbox.push(3);
+        assert!(outbox.discard(1));
+        assert!(!outbox.discard(9));
+        assert!(outbox.is_empty());
+    }
+}

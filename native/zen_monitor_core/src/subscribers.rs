@@ -1,0 +1,361 @@
+//! The subscribers: which monitors each one holds, and which of its `:DOWN`s wait.
+//!
+//! Invariants:
+//!
+//! - A subscriber is found by its pid from its first monitor until it departs, and its record is
+//!   kept until nothing refers to it: no monitor, no queue, no place in the ring, no sweep.
+//! - It stands in the dispatcher's ring just when its queue is not empty.
+//! - Slots are allocated and freed only under the lock of their subscriber's shard. The winner of
+//!   a slot's claim frees it, unless the slot is queued (then whoever takes it from the queue
+//!   does) or in transit (then whoever carries it does).
+
+use crate::arena::{Arena, CHUNK};
+use crate::claim::Ticket;
+use crate::hash::{hash, shard};
+use crate::index::Index;
+use crate::list::{self, NIL};
+use crate::slab::Slab;
+use crate::slot::{Place, Reference, Slot};
+use parking_lot::Mutex;
+
+const SHARDS: usize = 256;
+
+/// All subscribers, by pid.
+pub struct Subscribers {
+    shards: Box<[Mutex<Shard>]>,
+}
+
+#[derive(Default)]
+struct Shard {
+    index: Index,
+    subscribers: Slab<Subscriber>,
+    slots: FreeSlots,
+    placed: u64,
+    removed: u64,
+}
+
+struct Subscriber {
+    pid: u64,
+    /// Its monitors.
+    head: u32,
+    /// The queue of its waiting `:DOWN`s.
+    first: u32,
+    last: u32,
+    in_ring: bool,
+    departed: bool,
+    sweeping: bool,
+}
+
+/// The free slots of a shard: those given back, linked through their subscriber links, and the
+/// rest of the chunk taken last.
+struct FreeSlots {
+    head: u32,
+    fresh: u32,
+    used: u64,
+}
+
+impl Default for FreeSlots {
+    fn default() -> Self {
+        FreeSlots {
+            head: NIL,
+            fresh: 0,
+            used: 0,
+        }
+    }
+}
+
+/// A monitor taken from the queue of its subscriber, to be claimed and delivered.
+#[derive(Clone, Copy, Debug)]
+pub struct Taken {
+    /// Its slot.
+    pub slot: u32,
+    /// Its tenancy of that slot.
+    pub ticket: Ticket,
+    /// The subscriber.
+    pub pid: u64,
+    /// The words of its reference.
+    pub reference: Reference,
+    /// The id of its target.
+    pub target: u32,
+}
+
+/// How many monitors have been placed and removed since the beginning, and how many stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Monitors placed.
+    pub placed: u64,
+    /// Monitors removed by their owners.
+    pub removed: u64,
+    /// Slots in use.
+    pub standing: u64,
+}
+
+impl Default for Subscribers {
+    fn default() -> Self {
+        Subscribers {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+        }
+    }
+}
+
+impl Subscribers {
+    /// Allocates a monitor of `pid`, not armed yet. Also tells whether `pid` was unknown until now, so that its
+    /// death must be watched from now on.
+    #[inline]
+    pub fn place(&self, slots: &Arena<Slot>, pid: u64, reference: Reference) -> (u32, bool) {
+        let hash = hash_of(pid);
+        let number = shard(hash, SHARDS);
+        let shard = &mut *self.shards[number].lock();
+        let slot = shard.slots.take(slots);
+        let (local, newcomer) = match shard.find(hash, pid) {
+            Some(local) => (local, false),
+            None => (shard.add(hash, pid), true),
+        };
+        slots.get(slot).occupy(reference, global(number, local));
+        let subscriber = &mut shard.subscribers[local];
+        list::push_back(&mut subscriber.head, slot, |id| {
+            &slots.get(id).subscriber_links
+        });
+        shard.placed += 1;
+        (slot, newcomer)
+    }
+
+    /// The id of a subscriber that has not departed.
+    #[inline]
+    pub fn find(&self, pid: u64) -> Option<u32> {
+        let hash = hash_of(pid);
+        let number = shard(hash, SHARDS);
+        let local = self.shards[number].lock().find(hash, pid)?;
+        Some(global(number, local))
+    }
+
+    /// Ends a monitor whose claim the caller has won and that it has taken out of all other
+    /// tables. `listed` tells that the caller took it out of its target's list too.
+    #[inline]
+    pub fn retire(&self, slots: &Arena<Slot>, id: u32, listed: bool, by_owner: bool) {
+        let slot = slots.get(id);
+        let shard = &mut *self.lock(slot.subscriber());
+        let local = local(slot.subscriber());
+        let subscriber = &mut shard.subscribers[local];
+        list::unlink(&mut subscriber.head, id, |id| {
+            &slots.get(id).subscriber_links
+        });
+        shard.removed += u64::from(by_owner);
+        match slot.place() {
+            _ if listed => shard.slots.give(slots, id),
+            Place::Taken => shard.slots.give(slots, id),
+            Place::Transit => slot.set_place(Place::Orphan),
+            Place::Queued => {}
+            place => unreachable!("a slot that leaves its subscriber while {place:?}"),
+        }
+        shard.reap(local);
+    }
+
+    /// Brings a monitor in transit to the queue of its subscriber. Returns the subscriber when it
+    /// must now be put into the ring.
+    #[inline]
+    pub fn enqueue(&self, slots: &Arena<Slot>, id: u32) -> Option<u32> {
+        let slot = slots.get(id);
+        let subscriber_id = slot.subscriber();
+        let shard = &mut *self.lock(subscriber_id);
+        if slot.place() == Place::Orphan {
+            shard.slots.give(slots, id);
+            return None;
+        }
+        let subscriber = &mut shard.subscribers[local(subscriber_id)];
+        slot.set_place(Place::Queued);
+        slot.target_links.set_next(NIL);
+        if subscriber.last == NIL {
+            subscriber.first = id;
+        } else {
+            slots.get(subscriber.last).target_links.set_next(id);
+        }
+        subscriber.last = id;
+        let enters = !subscriber.in_ring;
+        subscriber.in_ring = true;
+        enters.then_some(subscriber_id)
+    }
+
+    /// Takes the first monitor from the queue of a subscriber that was taken from the ring.
+    /// `None` when that one had been removed; the flag tells to put the subscriber back.
+    #[inline]
+    pub fn dequeue(&self, slots: &Arena<Slot>, subscriber_id: u32) -> (Option<Taken>, bool) {
+        let shard = &mut *self.lock(subscriber_id);
+        let local = local(subscriber_id);
+        let subscriber = &mut shard.subscribers[local];
+        let id = subscriber.first;
+        let slot = slots.get(id);
+        subscriber.first = slot.target_links.next();
+        let more = subscriber.first != NIL;
+        if !more {
+            subscriber.last = NIL;
+            subscriber.in_ring = false;
+        }
+        let pid = subscriber.pid;
+        slot.set_place(Place::Taken);
+        let taken = if slot.is_owned() {
+            // Even if a removal has just won: then `begin_send` fails and the remover frees it.
+            Some(Taken {
+                slot: id,
+                ticket: slot.claim.ticket(),
+                pid,
+                reference: slot.reference(),
+                target: slot.target(),
+            })
+        } else {
+            shard.slots.give(slots, id);
+            None
+        };
+        shard.reap(local);
+        (taken, more)
+    }
+
+    /// Notes the death of a process. Returns its id when it leaves monitors to be swept.
+    pub fn depart(&self, pid: u64) -> Option<u32> {
+        let hash = hash_of(pid);
+        let number = shard(hash, SHARDS);
+        let shard = &mut *self.shards[number].lock();
+        let Shard {
+            index, subscribers, ..
+        } = shard;
+        let local = index.remove(
+            hash,
+            |id| subscribers[id].pid == pid,
+            |id| hash_of(subscribers[id].pid),
+        )?;
+        let subscriber = &mut shard.subscribers[local];
+        subscriber.departed = true;
+        subscriber.sweeping = subscriber.head != NIL;
+        if subscriber.sweeping {
+            return Some(global(number, local));
+        }
+        shard.reap(local);
+        None
+    }
+
+    /// Up to `limit` monitors of a departed subscriber, for the sweep to claim. An empty answer
+    /// ends the sweep: the id is not valid any more.
+    pub fn left_behind(
+        &self,
+        slots: &Arena<Slot>,
+        subscriber_id: u32,
+        limit: usize,
+    ) -> Vec<(u32, Ticket)> {
+        let shard = &mut *self.lock(subscriber_id);
+        let local = local(subscriber_id);
+        let subscriber = &mut shard.subscribers[local];
+        let mut found = Vec::new();
+        if subscriber.head == NIL {
+            subscriber.sweeping = false;
+            shard.reap(local);
+            return found;
+        }
+        let mut id = subscriber.head;
+        while found.len() < limit {
+            let slot = slots.get(id);
+            found.push((id, slot.claim.ticket()));
+            id = slot.subscriber_links.next();
+            if id == subscriber.head {
+                break;
+            }
+        }
+        found
+    }
+
+    /// Sums up the shards.
+    pub fn counts(&self) -> Counts {
+        let mut sum = Counts::default();
+        for shard in &self.shards {
+            let shard = shard.lock();
+            sum.placed += shard.placed;
+            sum.removed += shard.removed;
+            sum.standing += shard.slots.used;
+        }
+        sum
+    }
+
+    #[inline]
+    fn lock(&self, subscriber_id: u32) -> parking_lot::MutexGuard<'_, Shard> {
+        self.shards[subscriber_id as usize % SHARDS].lock()
+    }
+}
+
+impl Shard {
+    #[inline]
+    fn find(&self, hash: u64, pid: u64) -> Option<u32> {
+        self.index.find(hash, |id| self.subscribers[id].pid == pid)
+    }
+
+    fn add(&mut self, hash: u64, pid: u64) -> u32 {
+        let local = self.subscribers.insert(Subscriber {
+            pid,
+            head: NIL,
+            first: NIL,
+            last: NIL,
+            in_ring: false,
+            departed: false,
+            sweeping: false,
+        });
+        let subscribers = &self.subscribers;
+        self.index
+            .insert(hash, local, |id| hash_of(subscribers[id].pid));
+        local
+    }
+
+    #[inline]
+    fn reap(&mut self, local: u32) {
+        let subscriber = &self.subscribers[local];
+        if subscriber.departed
+            && !subscriber.sweeping
+            && !subscriber.in_ring
+            && subscriber.head == NIL
+        {
+            self.subscribers.remove(local);
+        }
+    }
+}
+
+impl FreeSlots {
+    #[inline]
+    fn take(&mut self, slots: &Arena<Slot>) -> u32 {
+        let id = if self.head != NIL {
+            let id = self.head;
+            self.head = slots.get(id).subscriber_links.prev();
+            id
+        } else {
+            if self.fresh.is_multiple_of(CHUNK) {
+                self.fresh = slots.grow();
+            }
+            let id = self.fresh;
+            self.fresh += 1;
+            id
+        };
+        self.used += 1;
+        id
+    }
+
+    #[inline]
+    fn give(&mut self, slots: &Arena<Slot>, id: u32) {
+        let slot = slots.get(id);
+        slot.claim.release();
+        slot.subscriber_links.set_prev(self.head);
+        self.head = id;
+        self.used -= 1;
+    }
+}
+
+#[inline]
+fn hash_of(pid: u64) -> u64 {
+    // The low four bits of a local pid's word are its type; the number is above them.
+    hash(pid >> 36, (pid >> 4) as u32)
+}
+
+#[inline]
+fn global(shard: usize, local: u32) -> u32 {
+    local * SHARDS as u32 + shard as u32
+}
+
+#[inline]
+fn local(subscriber_id: u32) -> u32 {
+    subscriber_id / SHARDS as u32
+}

@@ -1,0 +1,672 @@
+//! Which connectors watch which destinations of this node.
+//!
+//! Invariants:
+//!
+//! - A row stands in the list of its target and in the list of its connector.
+//! - A target has a row, or stands in `vacant` until it is released or gets a row again.
+//! - A target is made before its ERTS monitor and removed together with it, so there is one monitor
+//!   to a target and every `:DOWN` belongs to the target that is there now.
+//! - A connector has an outbox until it is detached, and stands in `departed` from then until its
+//!   last row is gone.
+//!
+//! No call takes longer than the number of connectors, or the budget it is given. A subscription is
+//! found by walking its target's rows, of which there is one per connected node.
+
+use crate::hash;
+use crate::index::Index;
+use crate::slab::Slab;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// No id: the end of a list.
+const NIL: u32 = u32::MAX;
+
+/// A local pid, a local name, or a name with the node it was asked for under, as immediate words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Destination {
+    /// The word of the pid or of the name.
+    pub word: u64,
+    /// The word of the node that a name came with, or 0.
+    pub node: u64,
+}
+
+impl Destination {
+    #[inline]
+    fn hash(self) -> u64 {
+        // The low bits of a word are its type tag; above them pids count up.
+        let sequence = self.word >> 4;
+        hash::hash(self.node ^ (sequence >> 32), sequence as u32)
+    }
+}
+
+/// The numbers of an ERTS reference.
+pub type MonitorRef = [u32; 3];
+
+/// Names a connector, of this or of any other table, for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConnectorId {
+    slot: u32,
+    serial: u64,
+}
+
+/// The subscription table. `O` is where the death certificates of one connector go.
+///
+/// ```
+/// use zen_monitor_core::subscription_table::{Destination, SubscriptionTable};
+///
+/// let mut table = SubscriptionTable::default();
+/// let connector = table.attach(|_id| "outbox");
+/// let pid = Destination { word: 0x123, node: 0 };
+///
+/// // The first subscriber of a destination makes its owner place the one monitor.
+/// let target = table.subscribe(connector, pid).unwrap();
+/// assert_eq!(table.begin_monitor(target), Some(pid));
+/// assert!(table.set_monitor(target, [1, 2, 3]));
+///
+/// let mut informed = Vec::new();
+/// table.certify(pid, |outbox| informed.push(*outbox));
+/// assert_eq!(informed, ["outbox"]);
+/// assert!(table.is_empty());
+/// ```
+pub struct SubscriptionTable<O> {
+    targets: Slab<Target>,
+    index: Index,
+    rows: Slab<Row>,
+    len: usize,
+    connectors: Vec<Connector<O>>,
+    free_connectors: Vec<u32>,
+    departed: VecDeque<u32>,
+    /// May name a target twice, or one that is gone or has rows again: `release` looks at each.
+    vacant: VecDeque<u32>,
+}
+
+#[derive(Clone, Copy)]
+struct Target {
+    destination: Destination,
+    monitor: Monitor,
+    rows: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Monitor {
+    /// The place is free.
+    Gone,
+    /// Nobody has been told yet that a monitor is needed.
+    Unasked,
+    /// Between `begin_monitor` and `set_monitor`.
+    Asked,
+    Set(MonitorRef),
+}
+
+#[derive(Clone, Copy)]
+struct Row {
+    target: u32,
+    connector: u32,
+    /// The neighbours in the target's list.
+    of_target: Links,
+    /// The neighbours in the connector's list.
+    of_connector: Links,
+}
+
+#[derive(Clone, Copy)]
+struct Links {
+    prev: u32,
+    next: u32,
+}
+
+struct Connector<O> {
+    serial: u64,
+    rows: u32,
+    outbox: Option<O>,
+}
+
+impl<O> Default for SubscriptionTable<O> {
+    fn default() -> Self {
+        SubscriptionTable {
+            targets: Slab::default(),
+            index: Index::default(),
+            rows: Slab::default(),
+            len: 0,
+            connectors: Vec::new(),
+            free_connectors: Vec::new(),
+            departed: VecDeque::new(),
+            vacant: VecDeque::new(),
+        }
+    }
+}
+
+impl<O> SubscriptionTable<O> {
+    /// Subscriptions, those that departed connectors left included.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is no subscription.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Adds a connector with the outbox that `outbox` makes for its id.
+    pub fn attach(&mut self, outbox: impl FnOnce(ConnectorId) -> O) -> ConnectorId {
+        static SERIAL: AtomicU64 = AtomicU64::new(0);
+        // Relaxed: a serial only has to be unique.
+        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+        let free = self.free_connectors.pop();
+        let slot = free.unwrap_or(self.connectors.len() as u32);
+        let id = ConnectorId { slot, serial };
+        let connector = Connector {
+            serial,
+            rows: NIL,
+            outbox: Some(outbox(id)),
+        };
+        match self.connectors.get_mut(slot as usize) {
+            Some(free) => *free = connector,
+            None => self.connectors.push(connector),
+        }
+        id
+    }
+
+    /// Detaches a connector, whose rows are left to [`SubscriptionTable::sweep`], and returns its
+    /// outbox. `None` when it is not attached.
+    pub fn detach(&mut self, id: ConnectorId) -> Option<O> {
+        let connector = self.attached(id)?;
+        let outbox = connector.outbox.take();
+        self.departed.push_back(id.slot);
+        outbox
+    }
+
+    /// Subscribes an attached connector to a destination, which is nothing new when it is
+    /// subscribed already. Returns the target when it has just been made and needs a monitor.
+    #[inline]
+    pub fn subscribe(&mut self, id: ConnectorId, destination: Destination) -> Option<u32> {
+        let first_of_connector = self.attached(id)?.rows;
+        let (target, made) = match self.find(destination) {
+            Some(target) if self.row(target, id.slot).is_some() => return None,
+            Some(target) => (target, false),
+            None => (self.insert_target(destination), true),
+        };
+        let first_of_target = self.targets[target].rows;
+        let row = self.rows.insert(Row {
+            target,
+            connector: id.slot,
+            of_target: Links {
+                prev: NIL,
+                next: first_of_target,
+            },
+            of_connector: Links {
+                prev: NIL,
+                next: first_of_connector,
+            },
+        });
+        if first_of_target != NIL {
+            self.rows[first_of_target].of_target.prev = row;
+        }
+        if first_of_connector != NIL {
+            self.rows[first_of_connector].of_connector.prev = row;
+        }
+        self.targets[target].rows = row;
+        self.connectors[id.slot as usize].rows = row;
+        self.len += 1;
+        made.then_some(target)
+    }
+
+    /// Removes a subscription, if there is one. Returns the monitor of the target when that was its
+    /// last, and the target is gone.
+    #[inline]
+    pub fn unsubscribe(&mut self, id: ConnectorId, destination: Destination) -> Option<MonitorRef> {
+        self.attached(id)?;
+        let target = self.find(destination)?;
+        let row = self.row(target, id.slot)?;
+        self.unlink(row);
+        if self.targets[target].rows == NIL {
+            self.release_target(target)
+        } else {
+            None
+        }
+    }
+
+    /// The destination of a target that `subscribe` has returned, once, unless it is gone again.
+    /// The caller places a monitor and tells it to [`SubscriptionTable::set_monitor`].
+    #[inline]
+    pub fn begin_monitor(&mut self, target: u32) -> Option<Destination> {
+        let target = &mut self.targets[target];
+        if target.monitor != Monitor::Unasked {
+            return None;
+        }
+        target.monitor = Monitor::Asked;
+        Some(target.destination)
+    }
+
+    /// Notes the monitor of a target that [`SubscriptionTable::begin_monitor`] was called for.
+    /// `false` when none was asked for.
+    ///
+    /// # Panics
+    ///
+    /// When `target` never was one.
+    #[inline]
+    pub fn set_monitor(&mut self, target: u32, monitor: MonitorRef) -> bool {
+        let found = &mut self.targets[target];
+        if found.monitor != Monitor::Asked {
+            return false;
+        }
+        found.monitor = Monitor::Set(monitor);
+        if found.rows == NIL {
+            self.vacant.push_back(target);
+        }
+        true
+    }
+
+    /// Consumes all subscriptions of a destination that is down, and shows `deliver` the outbox of
+    /// each attached subscriber.
+    #[inline]
+    pub fn certify(&mut self, destination: Destination, mut deliver: impl FnMut(&O)) {
+        let Some(target) = self.find(destination) else {
+            return;
+        };
+        let mut next = self.targets[target].rows;
+        while next != NIL {
+            let row = self.rows[next];
+            if let Some(outbox) = &self.connectors[row.connector as usize].outbox {
+                deliver(outbox);
+            }
+            self.unlink(next);
+            next = row.of_target.next;
+        }
+        self.remove_target(target);
+    }
+
+    /// Removes up to `budget` rows of detached connectors, and returns whether more are left. What
+    /// this leaves without a subscriber waits for [`SubscriptionTable::release`].
+    pub fn sweep(&mut self, budget: usize) -> bool {
+        for _ in 0..budget {
+            let Some(&slot) = self.departed.front() else {
+                return false;
+            };
+            match self.connectors[slot as usize].rows {
+                NIL => {
+                    self.departed.pop_front();
+                    self.free_connectors.push(slot);
+                }
+                row => {
+                    let target = self.rows[row].target;
+                    self.unlink(row);
+                    if self.targets[target].rows == NIL {
+                        self.vacant.push_back(target);
+                    }
+                }
+            }
+        }
+        !self.departed.is_empty()
+    }
+
+    /// Whether [`SubscriptionTable::release`] has something to look at.
+    pub fn has_vacant(&self) -> bool {
+        !self.vacant.is_empty()
+    }
+
+    /// Removes up to `budget` targets that nobody watches any more, and gives out their monitors.
+    pub fn release(&mut self, budget: usize, mut released: impl FnMut(MonitorRef)) {
+        for _ in 0..budget {
+            let Some(target) = self.vacant.pop_front() else {
+                return;
+            };
+            if self.targets[target].rows == NIL
+                && let Some(monitor) = self.release_target(target)
+            {
+                released(monitor);
+            }
+        }
+    }
+
+    #[inline]
+    fn attached(&mut self, id: ConnectorId) -> Option<&mut Connector<O>> {
+        let connector = self.connectors.get_mut(id.slot as usize)?;
+        (connector.serial == id.serial && connector.outbox.is_some()).then_some(connector)
+    }
+
+    #[inline]
+    fn find(&self, destination: Destination) -> Option<u32> {
+        let same = |id| self.targets[id].destination == destination;
+        self.index.find(destination.hash(), same)
+    }
+
+    #[inline]
+    fn row(&self, target: u32, connector: u32) -> Option<u32> {
+        let mut row = self.targets[target].rows;
+        while row != NIL {
+            if self.rows[row].connector == connector {
+                return Some(row);
+            }
+            row = self.rows[row].of_target.next;
+        }
+        None
+    }
+
+    #[inline]
+    fn insert_target(&mut self, destination: Destination) -> u32 {
+        let id = self.targets.insert(Target {
+            destination,
+            monitor: Monitor::Unasked,
+            rows: NIL,
+        });
+        let targets = &self.targets;
+        let rehash = |id| targets[id].destination.hash();
+        self.index.insert(destination.hash(), id, rehash);
+        id
+    }
+
+    /// Removes a target without rows and returns its monitor, unless that is just being placed:
+    /// then it stays until `set_monitor`.
+    #[inline]
+    fn release_target(&mut self, target: u32) -> Option<MonitorRef> {
+        match self.targets[target].monitor {
+            Monitor::Gone | Monitor::Asked => None,
+            Monitor::Unasked => {
+                self.remove_target(target);
+                None
+            }
+            Monitor::Set(monitor) => {
+                self.remove_target(target);
+                Some(monitor)
+            }
+        }
+    }
+
+    #[inline]
+    fn remove_target(&mut self, id: u32) {
+        let targets = &self.targets;
+        let hash = targets[id].destination.hash();
+        let rehash = |id| targets[id].destination.hash();
+        self.index.remove(hash, |found| found == id, rehash);
+        self.targets[id].monitor = Monitor::Gone;
+        self.targets.remove(id);
+    }
+
+    #[inline]
+    fn unlink(&mut self, id: u32) {
+        let row = self.rows[id];
+        match row.of_target {
+            Links { prev: NIL, next } => self.targets[row.target].rows = next,
+            Links { prev, next } => self.rows[prev].of_target.next = next,
+        }
+        if row.of_target.next != NIL {
+            self.rows[row.of_target.next].of_target.prev = row.of_target.prev;
+        }
+        match row.of_connector {
+            Links { prev: NIL, next } => self.connectors[row.connector as usize].rows = next,
+            Links { prev, next } => self.rows[prev].of_connector.next = next,
+        }
+        if row.of_connector.next != NIL {
+            self.rows[row.of_connector.next].of_connector.prev = row.of_connector.prev;
+        }
+        self.rows.remove(id);
+        self.len -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::{BTreeSet, HashMap, HashSet};
+
+    fn pid(number: u64) -> Destination {
+        Destination {
+            word: number << 4 | 3,
+            node: 0,
+        }
+    }
+
+    /// A table with the owner of its monitors, as the Proxy is.
+    #[derive(Default)]
+    struct Owner {
+        table: SubscriptionTable<usize>,
+        placed: HashMap<MonitorRef, Destination>,
+        next: u32,
+    }
+
+    impl Owner {
+        fn subscribe(&mut self, id: ConnectorId, destination: Destination) {
+            let made = self.table.subscribe(id, destination);
+            self.place(made);
+        }
+
+        fn place(&mut self, made: impl IntoIterator<Item = u32>) {
+            for target in made {
+                if let Some(destination) = self.table.begin_monitor(target) {
+                    self.next += 1;
+                    let monitor = [self.next, 0, 0];
+                    self.placed.insert(monitor, destination);
+                    assert!(self.table.set_monitor(target, monitor));
+                }
+            }
+        }
+
+        fn unsubscribe(&mut self, id: ConnectorId, destination: Destination) {
+            if let Some(monitor) = self.table.unsubscribe(id, destination) {
+                assert_eq!(self.placed.remove(&monitor), Some(destination));
+            }
+        }
+
+        fn release(&mut self, budget: usize) {
+            let placed = &mut self.placed;
+            self.table.release(budget, |monitor| {
+                assert!(placed.remove(&monitor).is_some(), "released twice");
+            });
+        }
+
+        /// The death of a process: ERTS fires the monitor there is, if there is one.
+        fn exit(&mut self, destination: Destination) -> Vec<usize> {
+            let mut informed = Vec::new();
+            let placed = self.placed.len();
+            self.placed.retain(|_, of| *of != destination);
+            assert!(
+                self.placed.len() + 1 >= placed,
+                "two monitors of one target"
+            );
+            if self.placed.len() < placed {
+                let deliver = |outbox: &usize| informed.push(*outbox);
+                self.table.certify(destination, deliver);
+            }
+            informed.sort_unstable();
+            informed
+        }
+    }
+
+    #[test]
+    fn one_monitor_serves_all_connectors() {
+        let mut owner = Owner::default();
+        let (a, b) = (owner.table.attach(|_| 1), owner.table.attach(|_| 2));
+        owner.subscribe(a, pid(7));
+        owner.subscribe(b, pid(7));
+        owner.subscribe(b, pid(7));
+        assert_eq!((owner.placed.len(), owner.table.len()), (1, 2));
+        owner.unsubscribe(a, pid(7));
+        assert_eq!(owner.placed.len(), 1);
+        owner.unsubscribe(b, pid(7));
+        assert_eq!((owner.placed.len(), owner.table.len()), (0, 0));
+    }
+
+    #[test]
+    fn flavours_of_a_name_are_destinations_of_their_own() {
+        let mut owner = Owner::default();
+        let connector = owner.table.attach(|_| 1);
+        let named = |node| Destination { word: 0x4b, node };
+        owner.subscribe(connector, named(0));
+        owner.subscribe(connector, named(0x8b));
+        assert_eq!(owner.exit(named(0x8b)), [1]);
+        assert_eq!(owner.table.len(), 1);
+        assert_eq!(owner.exit(named(0)), [1]);
+    }
+
+    #[test]
+    fn a_target_made_twice_within_one_message_is_monitored_once() {
+        let mut owner = Owner::default();
+        let connector = owner.table.attach(|_| 1);
+        let first = owner.table.subscribe(connector, pid(7));
+        assert_eq!(owner.table.unsubscribe(connector, pid(7)), None);
+        let second = owner.table.subscribe(connector, pid(8));
+        owner.place(first.into_iter().chain(second));
+        assert_eq!(owner.placed.len(), 1);
+        assert_eq!(owner.exit(pid(8)), [1]);
+    }
+
+    #[test]
+    fn a_monitor_that_comes_too_late_is_released() {
+        let mut owner = Owner::default();
+        let connector = owner.table.attach(|_| 1);
+        let target = owner.table.subscribe(connector, pid(7)).unwrap();
+        owner.table.begin_monitor(target);
+        assert_eq!(owner.table.unsubscribe(connector, pid(7)), None);
+        assert!(owner.table.set_monitor(target, [1, 2, 3]));
+        let mut released = Vec::new();
+        owner.table.release(9, |monitor| released.push(monitor));
+        assert_eq!(released, [[1, 2, 3]]);
+        assert!(!owner.table.set_monitor(target, [1, 2, 3]));
+    }
+
+    #[test]
+    fn what_comes_after_a_detach_is_not_swept_with_it() {
+        let mut owner = Owner::default();
+        let before = owner.table.attach(|_| 1);
+        owner.subscribe(before, pid(7));
+        owner.subscribe(before, pid(8));
+        assert_eq!(owner.table.detach(before), Some(1));
+        assert_eq!(owner.table.detach(before), None);
+        let after = owner.table.attach(|_| 2);
+        owner.subscribe(after, pid(7));
+        owner.subscribe(before, pid(9));
+        while owner.table.sweep(1) {}
+        owner.release(usize::MAX);
+        assert_eq!((owner.placed.len(), owner.table.len()), (1, 1));
+        assert_eq!(owner.exit(pid(7)), [2]);
+    }
+
+    #[test]
+    fn ids_of_another_table_are_nobody() {
+        let mut other = SubscriptionTable::default();
+        let stranger = other.attach(|_| ());
+        let mut table = SubscriptionTable::default();
+        assert_eq!(table.subscribe(stranger, pid(7)), None);
+        table.attach(|_| ());
+        assert_eq!(table.subscribe(stranger, pid(7)), None);
+        assert_eq!(table.unsubscribe(stranger, pid(7)), None);
+        assert!(table.detach(stranger).is_none() && table.is_empty());
+    }
+
+    #[test]
+    fn memory_is_taken_again() {
+        let mut owner = Owner::default();
+        for _ in 0..3 {
+            let connector = owner.table.attach(|_| 1);
+            for number in 0..10_000 {
+                owner.subscribe(connector, pid(number));
+                let place = owner.table.connectors[connector.slot as usize].rows;
+                assert!(connector.slot == 0 && place < 10_000);
+            }
+            owner.table.detach(connector);
+            while owner.table.sweep(100) {}
+            owner.release(usize::MAX);
+            assert!(owner.placed.is_empty() && !owner.table.has_vacant());
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Op {
+        Attach(usize),
+        Detach(usize),
+        Subscribe(usize, u64),
+        Unsubscribe(usize, u64),
+        Message(usize, Vec<(bool, u64)>),
+        Exit(u64),
+        Sweep(usize),
+        Release(usize),
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        let (node, number) = (0..4usize, 0..24u64);
+        let message = prop::collection::vec((any::<bool>(), number.clone()), 0..8);
+        prop_oneof![
+            1 => node.clone().prop_map(Op::Attach),
+            1 => node.clone().prop_map(Op::Detach),
+            8 => (node.clone(), number.clone()).prop_map(|(n, p)| Op::Subscribe(n, p)),
+            4 => (node.clone(), number.clone()).prop_map(|(n, p)| Op::Unsubscribe(n, p)),
+            3 => (node, message).prop_map(|(n, m)| Op::Message(n, m)),
+            4 => number.prop_map(Op::Exit),
+            2 => (0..6usize).prop_map(Op::Sweep),
+            2 => (0..6usize).prop_map(Op::Release),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_a_set_of_pairs(ops in prop::collection::vec(op(), 0..400)) {
+            let mut owner = Owner::default();
+            // The connector of each node, and what it is subscribed to. An outbox bears the number
+            // of its node; what a departed connector left is nobody's business.
+            let mut connectors: HashMap<usize, ConnectorId> = HashMap::new();
+            let mut model: BTreeSet<(usize, u64)> = BTreeSet::new();
+            for op in ops {
+                match op {
+                    Op::Attach(node) => {
+                        connectors.entry(node).or_insert_with(|| owner.table.attach(|_| node));
+                    }
+                    Op::Detach(node) => {
+                        if let Some(id) = connectors.remove(&node) {
+                            prop_assert_eq!(owner.table.detach(id), Some(node));
+                            model.retain(|&(of, _)| of != node);
+                        }
+                    }
+                    Op::Subscribe(node, number) => {
+                        if let Some(&id) = connectors.get(&node) {
+                            owner.subscribe(id, pid(number));
+                            model.insert((node, number));
+                        }
+                    }
+                    Op::Unsubscribe(node, number) => {
+                        if let Some(&id) = connectors.get(&node) {
+                            owner.unsubscribe(id, pid(number));
+                            model.remove(&(node, number));
+                        }
+                    }
+                    Op::Message(node, instructions) => {
+                        if let Some(&id) = connectors.get(&node) {
+                            let mut made = Vec::new();
+                            for (subscribe, number) in instructions {
+                                if subscribe {
+                                    made.extend(owner.table.subscribe(id, pid(number)));
+                                    model.insert((node, number));
+                                } else {
+                                    owner.unsubscribe(id, pid(number));
+                                    model.remove(&(node, number));
+                                }
+                            }
+                            owner.place(made);
+                        }
+                    }
+                    Op::Exit(number) => {
+                        let informed = owner.exit(pid(number));
+                        let expected: Vec<usize> = (0..4)
+                            .filter(|&node| model.remove(&(node, number)))
+                            .collect();
+                        prop_assert_eq!(informed, expected);
+                    }
+                    Op::Sweep(budget) => {
+                        owner.table.sweep(budget);
+                    }
+                    Op::Release(budget) => owner.release(budget),
+                }
+                let watched: HashSet<u64> = model.iter().map(|&(_, number)| number).collect();
+                let monitored: HashSet<_> = owner.placed.values().copied().collect();
+                prop_assert_eq!(monitored.len(), owner.placed.len());
+                prop_assert!(watched.into_iter().all(|number| monitored.contains(&pid(number))));
+                prop_assert!(owner.table.len() >= model.len());
+            }
+            while owner.table.sweep(1) {}
+            owner.release(usize::MAX);
+            prop_assert_eq!(owner.table.len(), model.len());
+            let watched: HashSet<_> = model.iter().map(|&(_, number)| pid(number)).collect();
+            prop_assert_eq!(watched, owner.placed.values().copied().collect::<HashSet<_>>());
+        }
+    }
+}

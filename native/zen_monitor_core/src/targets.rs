@@ -1,0 +1,568 @@
+//! The targets: who monitors each one, and what the remote node has been told about it.
+//!
+//! Invariants:
+//!
+//! - The index holds at most one target of a key: the one that new monitors join.
+//! - A target has a session, the stay of its node during which it was (or will be) subscribed. It
+//!   is linked into that session's list until it is dead.
+//! - An undead target is subscribed, or queued in its node's outbox, or both.
+//! - `monitors` counts the monitors that name the target; those of an undead one are all listed.
+//! - A target is freed when it is dead, no monitor names it, and neither an outbox nor the backlog
+//!   holds its id.
+//! - A monitor is *waiting* once its `:DOWN` is due: its target is dead, or its session expired
+//!   and the target was subscribed in it.
+
+use crate::arena::Arena;
+use crate::hash::{hash, shard};
+use crate::index::Index;
+use crate::list::{self, Links, NIL};
+use crate::slab::Slab;
+use crate::slot::{Place, Reference, Slot};
+use hashbrown::HashMap;
+use parking_lot::{Mutex, MutexGuard};
+use rustc_hash::FxBuildHasher;
+
+const SHARDS: usize = 1024;
+
+/// What is monitored: a node's id, and what tells the target apart on that node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// The id of the node.
+    pub node: u32,
+    /// The target on that node.
+    pub id: [u32; 3],
+}
+
+/// What a remote node is to be told about a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Instruction {
+    /// Send a certificate when this dies.
+    Subscribe(Key),
+    /// Never mind.
+    Unsubscribe(Key),
+}
+
+/// All targets. `R` is an exit reason.
+pub struct Targets<R> {
+    shards: Box<[Mutex<Shard<R>>]>,
+}
+
+struct Shard<R> {
+    index: Index,
+    targets: Slab<Target>,
+    sessions: HashMap<u32, Session, FxBuildHasher>,
+    /// The reasons of the dead; a target that is missing here died with its node.
+    reasons: HashMap<u32, R, FxBuildHasher>,
+}
+
+/// The targets of one session in one shard.
+struct Session {
+    head: u32,
+    targets: u32,
+    /// The monitors of those among them that are subscribed: what falls due if the session ends.
+    monitors: u32,
+    expired: bool,
+}
+
+struct Target {
+    key: Key,
+    /// Its listed monitors.
+    head: u32,
+    monitors: u32,
+    session: u32,
+    links: Links,
+    flags: u8,
+}
+
+/// In the outbox of its node.
+const QUEUED: u8 = 1;
+/// The remote node watches it for us.
+const SUBSCRIBED: u8 = 2;
+/// Its monitors are due; new ones need a new target.
+const DEAD: u8 = 4;
+/// In the backlog.
+const BACKLOG: u8 = 8;
+/// Found by the index.
+const INDEXED: u8 = 16;
+
+/// What became of a target when a monitor left it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// The monitor was still in the target's list.
+    pub listed: bool,
+    /// Its `:DOWN` was due.
+    pub waiting: bool,
+    /// The node whose outbox must be given the target: nobody monitors it any more.
+    pub outbox: Option<u32>,
+}
+
+/// One step through an expired session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expired {
+    /// This target is dead now and belongs to the backlog's caller.
+    Target(u32),
+    /// A target went over to the current session.
+    Moved,
+    /// This shard is done.
+    Nothing,
+}
+
+/// How far [`Targets::resubscribe`] has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cursor {
+    /// The shard it is in.
+    pub shard: usize,
+    /// The targets of that shard that are still to be seen, once it has been entered.
+    pub left: Option<u32>,
+}
+
+impl<R> Default for Targets<R> {
+    fn default() -> Self {
+        Targets {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+        }
+    }
+}
+
+impl<R> Default for Shard<R> {
+    fn default() -> Self {
+        Shard {
+            index: Index::default(),
+            targets: Slab::default(),
+            sessions: HashMap::default(),
+            reasons: HashMap::default(),
+        }
+    }
+}
+
+impl<R: Clone> Targets<R> {
+    /// How many shards an expired session is walked through.
+    pub const SHARDS: usize = SHARDS;
+
+    /// Arms a monitor and lists it under the target of `key`. Returns the target's id when it must be put into
+    /// its node's outbox. `session` reads the node's current session; it is called under the lock,
+    /// so that a session that has expired before is never joined.
+    #[inline]
+    pub fn join(
+        &self,
+        slots: &Arena<Slot>,
+        key: Key,
+        session: impl Fn() -> u32,
+        slot: u32,
+    ) -> Option<u32> {
+        let hash = hash_of(key);
+        let number = shard(hash, SHARDS);
+        let shard = &mut *self.shards[number].lock();
+        let found = shard
+            .find(hash, key)
+            .and_then(|local| shard.current(local, &session));
+        let (local, fresh) = match found {
+            Some(local) => (local, false),
+            None => (shard.add(hash, key, session()), true),
+        };
+        let target = &mut shard.targets[local];
+        slots.get(slot).set_target(global(number, local));
+        slots.get(slot).claim.arm();
+        list::push_back(&mut target.head, slot, |id| &slots.get(id).target_links);
+        target.monitors += 1;
+        if target.flags & SUBSCRIBED != 0 {
+            let session = target.session;
+            shard.session(session).monitors += 1;
+        }
+        fresh.then(|| global(number, local))
+    }
+
+    /// Takes out a monitor whose claim the caller has won.
+    #[inline]
+    pub fn leave(&self, slots: &Arena<Slot>, slot_id: u32) -> Left {
+        let slot = slots.get(slot_id);
+        let target_id = slot.target();
+        let shard = &mut *self.lock(target_id);
+        let local = local(target_id);
+        let target = &mut shard.targets[local];
+        let listed = slot.place() == Place::Listed;
+        if listed {
+            list::unlink(&mut target.head, slot_id, |id| &slots.get(id).target_links);
+        }
+        target.monitors -= 1;
+        let mut left = Left {
+            listed,
+            waiting: target.flags & DEAD != 0,
+            outbox: None,
+        };
+        if left.waiting {
+            shard.reap(local);
+        } else if target.flags & SUBSCRIBED != 0 {
+            let session = shard
+                .sessions
+                .get_mut(&target.session)
+                .expect("an undead target is in its session");
+            session.monitors -= 1;
+            left.waiting = session.expired;
+            if target.monitors == 0 && target.flags & QUEUED == 0 && !session.expired {
+                target.flags |= QUEUED;
+                left.outbox = Some(target.key.node);
+            }
+        }
+        left
+    }
+
+    /// Notes the death of a subscribed target. Returns its id, which is in the backlog now, and
+    /// how many more monitors are waiting. A certificate that answers no subscription is ignored.
+    pub fn certify(&self, key: Key, reason: R) -> Option<(u32, u32)> {
+        let hash = hash_of(key);
+        let number = shard(hash, SHARDS);
+        let shard = &mut *self.shards[number].lock();
+        let local = shard.find(hash, key)?;
+        if shard.targets[local].flags & SUBSCRIBED == 0 || shard.has_expired(local) {
+            return None;
+        }
+        let monitors = shard.bury(local, Some(reason));
+        shard.targets[local].flags |= BACKLOG;
+        Some((global(number, local), monitors))
+    }
+
+    /// Decides what the remote node must be told about a target taken from its outbox.
+    pub fn emit(&self, target_id: u32, session: impl Fn() -> u32) -> Option<Instruction> {
+        let shard = &mut *self.lock(target_id);
+        let local = local(target_id);
+        let target = shard.unqueue(local)?;
+        match (target.monitors > 0, target.flags & SUBSCRIBED != 0) {
+            (true, false) => {
+                let (key, monitors) = (target.key, target.monitors);
+                shard.restamp(local, session());
+                let target = &mut shard.targets[local];
+                target.flags |= SUBSCRIBED;
+                let session = target.session;
+                shard.session(session).monitors += monitors;
+                Some(Instruction::Subscribe(key))
+            }
+            (true, true) => None,
+            (false, subscribed) => {
+                let key = target.key;
+                let expired = shard.has_expired(local);
+                shard.bury(local, None);
+                shard.reap(local);
+                (subscribed && !expired).then_some(Instruction::Unsubscribe(key))
+            }
+        }
+    }
+
+    /// Takes back a subscription that was emitted but not sent. Returns whether the target must be
+    /// put into its node's outbox again.
+    pub fn withdraw(&self, target_id: u32) -> bool {
+        let shard = &mut *self.lock(target_id);
+        shard.withdraw(local(target_id))
+    }
+
+    /// Gives up on a target taken from the outbox of a node that cannot be subscribed to. Returns
+    /// how many more monitors wait; the target's id is in the backlog then.
+    pub fn fail(&self, target_id: u32) -> Option<u32> {
+        let shard = &mut *self.lock(target_id);
+        let local = local(target_id);
+        let target = shard.unqueue(local)?;
+        if target.monitors > 0 && target.flags & SUBSCRIBED != 0 {
+            return None;
+        }
+        let monitors = shard.bury(local, None);
+        if monitors == 0 {
+            shard.reap(local);
+            return None;
+        }
+        shard.targets[local].flags |= BACKLOG;
+        Some(monitors)
+    }
+
+    /// Expires a session, after its node got another one. Returns how many monitors wait for it
+    /// now; their targets are reached with [`Targets::next_expired`].
+    pub fn expire(&self, session: u32) -> u64 {
+        let mut waiting = 0;
+        for shard in &self.shards {
+            if let Some(session) = shard.lock().sessions.get_mut(&session) {
+                session.expired = true;
+                waiting += u64::from(session.monitors);
+            }
+        }
+        waiting
+    }
+
+    /// Takes one target out of an expired session. One that had not been subscribed yet goes over
+    /// to the session that `current` reads: the old connection owed it nothing.
+    pub fn next_expired(&self, number: usize, session: u32, current: impl Fn() -> u32) -> Expired {
+        let shard = &mut *self.shards[number].lock();
+        let Some(local) = shard.sessions.get(&session).map(|session| session.head) else {
+            return Expired::Nothing;
+        };
+        let target = &shard.targets[local];
+        if target.flags & SUBSCRIBED == 0 {
+            shard.restamp(local, current());
+            return Expired::Moved;
+        }
+        shard.bury(local, None);
+        shard.targets[local].flags |= BACKLOG;
+        Expired::Target(global(number, local))
+    }
+
+    /// Takes up to `limit` monitors from the list of a target in the backlog, in the order in
+    /// which they were placed; they are in transit then. `true` means that none is left and the
+    /// target is out of the backlog.
+    pub fn unlist(
+        &self,
+        slots: &Arena<Slot>,
+        target_id: u32,
+        limit: usize,
+        monitors: &mut Vec<u32>,
+    ) -> bool {
+        let shard = &mut *self.lock(target_id);
+        let local = local(target_id);
+        let target = &mut shard.targets[local];
+        for _ in 0..limit {
+            if target.head == NIL {
+                break;
+            }
+            let id = target.head;
+            list::unlink(&mut target.head, id, |id| &slots.get(id).target_links);
+            slots.get(id).set_place(Place::Transit);
+            monitors.push(id);
+        }
+        let done = target.head == NIL;
+        if done {
+            target.flags &= !BACKLOG;
+            shard.reap(local);
+        }
+        done
+    }
+
+    /// What a monitor's `:DOWN` says: the key of its target and the reason, `None` when the node
+    /// is down. A stale id gives some other target; the claim on the monitor tells.
+    #[inline]
+    pub fn describe(&self, target_id: u32) -> (Key, Option<R>) {
+        let shard = self.lock(target_id);
+        let local = local(target_id);
+        (shard.targets[local].key, shard.reasons.get(&local).cloned())
+    }
+
+    /// The references of the monitors that one subscriber has on a target.
+    pub fn monitors(&self, slots: &Arena<Slot>, key: Key, subscriber: u32) -> Vec<Reference> {
+        let hash = hash_of(key);
+        let shard = &mut *self.shards[shard(hash, SHARDS)].lock();
+        let mut found = Vec::new();
+        let Some(target) = shard.find(hash, key).map(|local| &shard.targets[local]) else {
+            return found;
+        };
+        let mut id = target.head;
+        for _ in 0..target.monitors {
+            let slot = slots.get(id);
+            if slot.subscriber() == subscriber {
+                found.push(slot.reference());
+            }
+            id = slot.target_links.next();
+        }
+        found
+    }
+
+    /// Withdraws the subscriptions of a session, up to `limit` at a call: their receiver is gone
+    /// and another must make them anew. The targets that must be put into the outbox again are
+    /// added to `queued`; `true` means that the whole session was seen.
+    pub fn resubscribe(
+        &self,
+        session: u32,
+        cursor: &mut Cursor,
+        limit: usize,
+        queued: &mut Vec<u32>,
+    ) -> bool {
+        let mut steps = 0;
+        while cursor.shard < SHARDS {
+            let shard = &mut *self.shards[cursor.shard].lock();
+            let targets = shard.sessions.get(&session).map_or(0, |s| s.targets);
+            // Each target seen goes to the end of the list, so that the head is the next one.
+            let mut left = cursor.left.unwrap_or(targets).min(targets);
+            while left > 0 && steps < limit {
+                let record = shard.sessions.get_mut(&session).expect("it has targets");
+                let local = record.head;
+                record.head = shard.targets[local].links.next();
+                if shard.withdraw(local) {
+                    queued.push(global(cursor.shard, local));
+                }
+                left -= 1;
+                steps += 1;
+            }
+            if left > 0 {
+                cursor.left = Some(left);
+                return false;
+            }
+            cursor.left = None;
+            cursor.shard += 1;
+            steps += 1;
+        }
+        true
+    }
+
+    #[inline]
+    fn lock(&self, target_id: u32) -> MutexGuard<'_, Shard<R>> {
+        self.shards[target_id as usize % SHARDS].lock()
+    }
+}
+
+impl<R> Shard<R> {
+    #[inline]
+    fn find(&self, hash: u64, key: Key) -> Option<u32> {
+        self.index.find(hash, |id| self.targets[id].key == key)
+    }
+
+    fn add(&mut self, hash: u64, key: Key, session: u32) -> u32 {
+        let local = self.targets.insert(Target {
+            key,
+            head: NIL,
+            monitors: 0,
+            session,
+            links: Links::default(),
+            flags: QUEUED | INDEXED,
+        });
+        let targets = &self.targets;
+        self.index
+            .insert(hash, local, |id| hash_of(targets[id].key));
+        self.enlist(local);
+        local
+    }
+
+    /// The found target if a new monitor may join it; otherwise it leaves the index.
+    #[inline]
+    fn current(&mut self, local: u32, session: &impl Fn() -> u32) -> Option<u32> {
+        if !self.has_expired(local) {
+            return Some(local);
+        }
+        if self.targets[local].flags & SUBSCRIBED == 0 {
+            self.restamp(local, session());
+            return Some(local);
+        }
+        self.unindex(local);
+        None
+    }
+
+    #[inline]
+    fn has_expired(&self, local: u32) -> bool {
+        let session = self.targets[local].session;
+        self.sessions.get(&session).is_some_and(|s| s.expired)
+    }
+
+    /// Makes a target dead: out of the index and of its session. Returns how many monitors it has.
+    fn bury(&mut self, local: u32, reason: Option<R>) -> u32 {
+        self.unindex(local);
+        self.delist(local);
+        let target = &mut self.targets[local];
+        target.flags = (target.flags | DEAD) & !SUBSCRIBED;
+        let monitors = target.monitors;
+        if let Some(reason) = reason {
+            self.reasons.insert(local, reason);
+        }
+        monitors
+    }
+
+    #[inline]
+    fn reap(&mut self, local: u32) {
+        let target = &self.targets[local];
+        if target.monitors == 0 && target.flags & (DEAD | QUEUED | BACKLOG) == DEAD {
+            // Most targets die without a reason of their own, and a lookup is not free.
+            if !self.reasons.is_empty() {
+                self.reasons.remove(&local);
+            }
+            self.targets.remove(local);
+        }
+    }
+
+    /// Notes that a target is out of its outbox; `None` when it is dead and has no more to say.
+    fn unqueue(&mut self, local: u32) -> Option<&mut Target> {
+        self.targets[local].flags &= !QUEUED;
+        if self.targets[local].flags & DEAD != 0 {
+            self.reap(local);
+            return None;
+        }
+        Some(&mut self.targets[local])
+    }
+
+    fn withdraw(&mut self, local: u32) -> bool {
+        let target = &self.targets[local];
+        if target.flags & SUBSCRIBED == 0 || self.has_expired(local) {
+            return false;
+        }
+        let (session, monitors) = (target.session, target.monitors);
+        self.session(session).monitors -= monitors;
+        let target = &mut self.targets[local];
+        let queue = target.flags & QUEUED == 0;
+        target.flags = (target.flags | QUEUED) & !SUBSCRIBED;
+        queue
+    }
+
+    #[inline]
+    fn session(&mut self, session: u32) -> &mut Session {
+        self.sessions
+            .get_mut(&session)
+            .expect("an undead target is in its session")
+    }
+
+    fn restamp(&mut self, local: u32, session: u32) {
+        if self.targets[local].session != session {
+            self.delist(local);
+            self.targets[local].session = session;
+            self.enlist(local);
+        }
+    }
+
+    fn enlist(&mut self, local: u32) {
+        let target = &self.targets[local];
+        debug_assert_eq!(target.flags & SUBSCRIBED, 0);
+        let session = self.sessions.entry(target.session).or_insert(Session {
+            head: NIL,
+            targets: 0,
+            monitors: 0,
+            expired: false,
+        });
+        session.targets += 1;
+        list::push_back(&mut session.head, local, |id| &self.targets[id].links);
+    }
+
+    fn delist(&mut self, local: u32) {
+        let target = &self.targets[local];
+        let session = self
+            .sessions
+            .get_mut(&target.session)
+            .expect("an undead target is in its session");
+        session.targets -= 1;
+        if target.flags & SUBSCRIBED != 0 {
+            session.monitors -= target.monitors;
+        }
+        list::unlink(&mut session.head, local, |id| &self.targets[id].links);
+        if session.targets == 0 {
+            self.sessions.remove(&target.session);
+        }
+    }
+
+    fn unindex(&mut self, local: u32) {
+        let target = &mut self.targets[local];
+        if target.flags & INDEXED == 0 {
+            return;
+        }
+        target.flags &= !INDEXED;
+        let hash = hash_of(target.key);
+        let targets = &self.targets;
+        self.index
+            .remove(hash, |id| id == local, |id| hash_of(targets[id].key));
+    }
+}
+
+#[inline]
+fn hash_of(key: Key) -> u64 {
+    let rest = u64::from(key.id[1]) << 32 | u64::from(key.id[2]);
+    hash(rest.rotate_left(16) ^ u64::from(key.node), key.id[0])
+}
+
+#[inline]
+fn global(shard: usize, local: u32) -> u32 {
+    local * SHARDS as u32 + shard as u32
+}
+
+#[inline]
+fn local(target_id: u32) -> u32 {
+    target_id / SHARDS as u32
+}

@@ -1,0 +1,25 @@
+//! Every atom that the NIF library makes or compares with.
+
+rustler::atoms! {
+    bulky,
+    closed,
+    compatible,
+    down = "DOWN",
+    incompatible,
+    local = "Elixir.ZenMonitor.Local",
+    miss,
+    nodedown,
+    nonode_at_nohost = "nonode@nohost",
+    noproc,
+    not_running,
+    ok,
+    process,
+    shutdown,
+    start,
+    subscribe,
+    truncated,
+    unavailable,
+    unsubscribe,
+    wake,
+    zen_monitor,
+}

@@ -1,0 +1,55 @@
+//! A bell with the process that answers it.
+
+use crate::{atoms, word};
+use rustler::Env;
+use std::sync::atomic::{AtomicU64, Ordering};
+use zen_monitor_core::bell::Bell;
+
+/// The word of no pid: nothing has answered yet.
+const NOBODY: u64 = 0;
+
+/// Wakes the process that owns a queue, at most once per quiet spell.
+///
+/// The wake-up is sent from inside the NIF that made it necessary, because a caller that was
+/// killed between the two would leave the owner asleep on a full queue.
+#[derive(Default)]
+pub struct Doorbell {
+    bell: Bell,
+    owner: AtomicU64,
+}
+
+impl Doorbell {
+    /// Makes the calling process the owner. It must sweep once afterwards, whatever waits. Tells
+    /// whether it succeeds a former owner.
+    pub fn answer(&self, env: Env) -> bool {
+        // AcqRel: a ringer that reads this owner finds it ready. One that still reads the former
+        // owner pushed before the first sweep of the new one, which takes what it pushed.
+        let former = self.owner.swap(word::of_caller(env), Ordering::AcqRel);
+        self.bell.ring();
+        former != NOBODY
+    }
+
+    /// Rings after a push. `false` when no process has ever answered this bell.
+    #[inline]
+    pub fn ring(&self, env: Env) -> bool {
+        let wake = self.bell.ring();
+        let owner = self.owner.load(Ordering::Acquire);
+        if owner == NOBODY {
+            return false;
+        }
+        if wake && let Some(pid) = word::to_pid(env, owner) {
+            // A dead owner's successor sweeps when it starts, so a failed send loses nothing.
+            let _ = env.send(&pid, atoms::wake());
+        }
+        true
+    }
+
+    /// Puts the owner to rest if `is_empty` holds for its queue, and tells whether it may sleep.
+    pub fn rest(&self, is_empty: impl Fn() -> bool) -> bool {
+        if !is_empty() {
+            return false;
+        }
+        self.bell.rest();
+        is_empty() || !self.bell.ring()
+    }
+}

@@ -1,0 +1,14 @@
+//! The NIF boundary of ZenMonitor: it converts terms and delegates to `zen_monitor_core`.
+
+mod atoms;
+mod direct;
+mod doorbell;
+mod etf;
+mod local;
+mod proxy;
+mod reason;
+mod state;
+mod truncation;
+mod word;
+
+rustler::init!("Elixir.ZenMonitor.Native");

@@ -1,0 +1,540 @@
+//! What others monitor here.
+//!
+//! Invariants:
+//!
+//! - The Proxy alone attaches, detaches, subscribes, certifies and releases. The janitor only sweeps
+//!   what departed connectors left, and a Batcher only touches the outbox of its own connector.
+//! - Terms are decoded before the table is locked and built after it is unlocked.
+//! - A NIF that makes work for another process rings that process's bell itself.
+
+use crate::doorbell::Doorbell;
+use crate::reason::Reason;
+use crate::state::current;
+use crate::truncation::truncate;
+use crate::{atoms, word};
+use parking_lot::Mutex;
+use rustler::{
+    Atom, Binary, Encoder, Env, Error, LocalPid, NifResult, Resource, ResourceArc, Term, schedule,
+};
+use std::sync::atomic::{AtomicU64, Ordering};
+use zen_monitor_core::outbox::Outbox;
+use zen_monitor_core::subscription_table::{
+    ConnectorId, Destination, MonitorRef, SubscriptionTable,
+};
+
+/// Instructions, rows or monitors handled by one call.
+const SLICE: usize = 256;
+/// Certificates handled by one call.
+const CERTIFICATES: usize = 1_000;
+/// Bytes of reasons built by one call on a normal scheduler, and so the size of a bulky one.
+const REASONS: usize = 16 * 1024;
+
+/// The subscription table and who is woken for it.
+#[derive(Default)]
+pub struct Proxy {
+    table: Mutex<SubscriptionTable<ResourceArc<Connector>>>,
+    /// Detached connectors whose outboxes the janitor empties.
+    discarded: Mutex<Vec<ResourceArc<Connector>>>,
+    last_reason: Mutex<Option<Reason>>,
+    /// Wakes the Proxy when there are monitors to release.
+    releases: Doorbell,
+    /// Wakes the janitor when a connector has been detached.
+    departures: Doorbell,
+    enqueued: AtomicU64,
+    swept: AtomicU64,
+    malformed: AtomicU64,
+}
+
+/// A subscribed connector, as the Proxy and its Batcher hold it.
+pub struct Connector {
+    id: ConnectorId,
+    outbox: Outbox<Certificate>,
+    batcher: Doorbell,
+}
+
+#[rustler::resource_impl]
+impl Resource for Connector {}
+
+/// What tells a connector that a destination is down.
+enum Certificate {
+    Known(Destination, Reason),
+    /// The whole `{destination, reason}`, where the destination is no immediate word.
+    Encoded(Reason),
+}
+
+impl Certificate {
+    fn reason(&self) -> &Reason {
+        match self {
+            Certificate::Known(_, reason) | Certificate::Encoded(reason) => reason,
+        }
+    }
+}
+
+impl Connector {
+    #[inline]
+    fn push(&self, env: Env, certificate: Certificate) {
+        self.outbox.push(certificate);
+        self.batcher.ring(env);
+    }
+
+    /// Whether its Batcher has nothing to do, not even to stop.
+    fn is_quiet(&self) -> bool {
+        self.outbox.is_empty() && !self.outbox.is_closed()
+    }
+}
+
+impl Proxy {
+    /// The reason in the form that is kept. A mass exit has one reason: it is stored once.
+    fn share(&self, reason: Term) -> Reason {
+        let encoded = reason.to_binary();
+        let mut last = self.last_reason.lock();
+        match &*last {
+            Some(same) if same.as_etf() == encoded.as_slice() => same.clone(),
+            _ => {
+                let reason = Reason::from_etf(&encoded);
+                // A bulky one is not worth keeping alive for the next.
+                *last = (encoded.len() <= REASONS).then(|| reason.clone());
+                reason
+            }
+        }
+    }
+
+    fn certify(&self, env: Env, destination: Term, reason: Term) -> Atom {
+        // Nothing else has subscribers: this is no `:DOWN` of a monitor placed for them.
+        let Some(Subject::Known(destination)) = Subject::of(destination) else {
+            return atoms::ok();
+        };
+        let reason = self.share(reason);
+        let mut enqueued = 0;
+        self.table.lock().certify(destination, |connector| {
+            connector.push(env, Certificate::Known(destination, reason.clone()));
+            enqueued += 1;
+        });
+        count(&self.enqueued, enqueued);
+        consume(env, reason.as_etf().len() / 64 + enqueued);
+        atoms::ok()
+    }
+}
+
+/// A destination as it was asked for.
+enum Subject {
+    Known(Destination),
+    /// A pid of another node, or of a former life of this one.
+    Foreign,
+}
+
+impl Subject {
+    #[inline]
+    fn of(term: Term) -> Option<Subject> {
+        let known = |word, node| Some(Subject::Known(Destination { word, node }));
+        if term.is_atom() {
+            return known(word::from_term(term), 0);
+        }
+        if term.is_pid() {
+            return match term.decode::<LocalPid>() {
+                Ok(_) => known(word::from_term(term), 0),
+                Err(_) => Some(Subject::Foreign),
+            };
+        }
+        let (name, node): (Term, Term) = term.decode().ok()?;
+        if name.is_atom() && node.is_atom() {
+            known(word::from_term(name), word::from_term(node))
+        } else {
+            None
+        }
+    }
+}
+
+/// One instruction of a connector.
+enum Instruction<'a> {
+    Subscribe(Destination),
+    Unsubscribe(Destination),
+    /// Subscribe to what is not of this node, and so is no process.
+    Refuse(Term<'a>),
+    /// Unsubscribe from such a thing.
+    Nothing,
+}
+
+impl<'a> Instruction<'a> {
+    #[inline]
+    fn of(term: Term<'a>, home: [u64; 2]) -> Option<Instruction<'a>> {
+        let (verb, subject): (Term, Term) = term.decode().ok()?;
+        let destination = Subject::of(subject)?;
+        if atoms::subscribe() == verb {
+            Some(match destination {
+                Subject::Known(destination) if is_local(destination, home) => {
+                    Instruction::Subscribe(destination)
+                }
+                _ => Instruction::Refuse(subject),
+            })
+        } else if atoms::unsubscribe() == verb {
+            Some(match destination {
+                // Whatever the node: this one may have been renamed since.
+                Subject::Known(destination) => Instruction::Unsubscribe(destination),
+                Subject::Foreign => Instruction::Nothing,
+            })
+        } else {
+            None
+        }
+    }
+}
+
+/// Whether a destination is a pid of this node, a bare name, or a name at one of the `home` nodes.
+#[inline]
+fn is_local(destination: Destination, home: [u64; 2]) -> bool {
+    destination.node == 0 || home.contains(&destination.node)
+}
+
+fn destination_to_term(env: Env<'_>, destination: Destination) -> Term<'_> {
+    let name = word::to_term(env, destination.word);
+    match destination.node {
+        0 => name,
+        node => (name, word::to_term(env, node)).encode(env),
+    }
+}
+
+/// The numbers of a reference of this node in the external term format: a version byte, a tag, how
+/// many numbers there are, the node, its creation, and the numbers.
+fn monitor_of(etf: &Binary) -> Option<MonitorRef> {
+    let (131, 90, [0, 3]) = (*etf.first()?, *etf.get(1)?, etf.get(2..4)?) else {
+        return None;
+    };
+    let mut numbers = etf.last_chunk::<12>()?.chunks_exact(4);
+    let mut next = || Some(u32::from_be_bytes(numbers.next()?.try_into().ok()?));
+    Some([next()?, next()?, next()?])
+}
+
+/// References with these numbers. Another reference of this node shows how they begin, whatever
+/// the node is called by now.
+fn monitors_to_terms<'a>(env: Env<'a>, monitors: &[MonitorRef]) -> NifResult<Vec<Term<'a>>> {
+    if monitors.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut etf = Term::from(env.make_ref()).to_binary();
+    let numbers = etf.len() - 12;
+    let to_term = |monitor: &MonitorRef| {
+        for (place, number) in etf[numbers..].chunks_exact_mut(4).zip(monitor) {
+            place.copy_from_slice(&number.to_be_bytes());
+        }
+        let decoded = env.binary_to_term(&etf);
+        decoded.map(|(term, _)| term).ok_or(Error::BadArg)
+    };
+    monitors.iter().map(to_term).collect()
+}
+
+fn count(counter: &AtomicU64, amount: usize) {
+    // Relaxed: nothing else is read by it.
+    counter.fetch_add(amount as u64, Ordering::Relaxed);
+}
+
+/// Tells the scheduler that a call took about `items` times a tenth of a microsecond, if that is
+/// more than it takes a call to have cost anyway.
+fn consume(env: Env, items: usize) {
+    let percent = (items / 100).min(100);
+    if percent > 0 {
+        schedule::consume_timeslice(env, percent as i32);
+    }
+}
+
+/// Empties the table for a Proxy that starts, and makes it the owner of the releases. Dirty: it may
+/// free a large one. The former subscribers are told by the death of the former Proxy.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn proxy_reset(env: Env) -> NifResult<Atom> {
+    let state = current()?;
+    state.proxy.releases.answer(env);
+    let former = std::mem::take(&mut *state.proxy.table.lock());
+    let discarded = std::mem::take(&mut *state.proxy.discarded.lock());
+    drop((former, discarded));
+    Ok(atoms::ok())
+}
+
+/// Adds a connector.
+#[rustler::nif]
+fn proxy_attach(env: Env) -> NifResult<Term> {
+    let state = current()?;
+    let mut attached = None;
+    state.proxy.table.lock().attach(|id| {
+        let connector = ResourceArc::new(Connector {
+            id,
+            outbox: Outbox::default(),
+            batcher: Doorbell::default(),
+        });
+        attached.insert(connector).clone()
+    });
+    Ok(attached.encode(env))
+}
+
+/// Detaches a connector: its Batcher stops, and its rows and certificates are left to the janitor.
+#[rustler::nif]
+fn proxy_detach(env: Env, connector: ResourceArc<Connector>) -> NifResult<Atom> {
+    let state = current()?;
+    let detached = state.proxy.table.lock().detach(connector.id);
+    connector.outbox.close();
+    connector.batcher.ring(env);
+    state.proxy.discarded.lock().extend(detached);
+    state.proxy.departures.ring(env);
+    Ok(atoms::ok())
+}
+
+/// Carries out the first instructions of a list. Returns the others, the `{target, destination}`
+/// that need a monitor, the monitors that are not needed any more, and what was no instruction.
+#[rustler::nif]
+#[allow(clippy::type_complexity)]
+fn proxy_process<'a>(
+    env: Env<'a>,
+    connector: ResourceArc<Connector>,
+    home: Term<'a>,
+    instructions: Term<'a>,
+) -> NifResult<(Term<'a>, Vec<(u32, Term<'a>)>, Vec<Term<'a>>, Vec<Term<'a>>)> {
+    let state = current()?;
+    let unnamed = atoms::nonode_at_nohost().to_term(env);
+    let home = [home, unnamed].map(word::from_term);
+    let mut rest = instructions;
+    let mut slice = Vec::with_capacity(SLICE);
+    let mut malformed = Vec::new();
+    while slice.len() + malformed.len() < SLICE {
+        let Ok((instruction, tail)) = rest.list_get_cell() else {
+            if !rest.is_empty_list() {
+                malformed.push(rest);
+                rest = Term::list_new_empty(env);
+            }
+            break;
+        };
+        match Instruction::of(instruction, home) {
+            Some(instruction) => slice.push(instruction),
+            None => malformed.push(instruction),
+        }
+        rest = tail;
+    }
+    count(&state.proxy.malformed, malformed.len());
+
+    let mut made = Vec::new();
+    let mut released = Vec::new();
+    let mut refused = Vec::new();
+    let mut table = state.proxy.table.lock();
+    for instruction in &slice {
+        match *instruction {
+            Instruction::Subscribe(destination) => {
+                made.extend(table.subscribe(connector.id, destination));
+            }
+            Instruction::Unsubscribe(destination) => {
+                released.extend(table.unsubscribe(connector.id, destination));
+            }
+            Instruction::Refuse(subject) => refused.push(subject),
+            Instruction::Nothing => {}
+        }
+    }
+    let begin = |target| Some((target, table.begin_monitor(target)?));
+    let made: Vec<(u32, Destination)> = made.into_iter().filter_map(begin).collect();
+    drop(table);
+
+    count(&state.proxy.enqueued, refused.len());
+    for subject in refused {
+        let certificate = (subject, atoms::noproc()).encode(env);
+        let certificate = Certificate::Encoded(Reason::from_term(certificate));
+        connector.push(env, certificate);
+    }
+    let to_term = |(target, destination)| (target, destination_to_term(env, destination));
+    let made = made.into_iter().map(to_term).collect();
+    let released = monitors_to_terms(env, &released)?;
+    consume(env, slice.len());
+    Ok((rest, made, released, malformed))
+}
+
+/// Notes the monitors of targets: `{target, monitor}`, the reference in the external term format.
+#[rustler::nif]
+fn proxy_monitored(env: Env, placed: Vec<(u32, Binary)>) -> NifResult<Atom> {
+    let state = current()?;
+    let decode = |(target, etf): &(u32, Binary)| Some((*target, monitor_of(etf)?));
+    let placed: Option<Vec<(u32, MonitorRef)>> = placed.iter().map(decode).collect();
+    let placed = placed.ok_or(Error::BadArg)?;
+    let mut table = state.proxy.table.lock();
+    for &(target, monitor) in &placed {
+        if !table.set_monitor(target, monitor) {
+            return Err(Error::BadArg);
+        }
+    }
+    drop(table);
+    consume(env, placed.len());
+    Ok(atoms::ok())
+}
+
+/// Puts a certificate into the outbox of every subscriber of a destination that is down.
+#[rustler::nif]
+fn proxy_certify(
+    env: Env,
+    destination: Term,
+    reason: Term,
+    depth: usize,
+    max_binary_size: usize,
+) -> NifResult<Atom> {
+    let state = current()?;
+    let reason = truncate(reason, depth, max_binary_size);
+    Ok(state.proxy.certify(env, destination, reason))
+}
+
+/// The same for a reason that passes untouched, of any size.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn proxy_certify_bulky(env: Env, destination: Term, reason: Term) -> NifResult<Atom> {
+    Ok(current()?.proxy.certify(env, destination, reason))
+}
+
+/// Removes targets that nobody watches any more. Returns their monitors, and whether to go on.
+#[rustler::nif]
+fn proxy_release(env: Env) -> NifResult<(Vec<Term>, bool)> {
+    let state = current()?;
+    let mut released = Vec::new();
+    let release = |monitor| released.push(monitor);
+    state.proxy.table.lock().release(SLICE, release);
+    let is_empty = || !state.proxy.table.lock().has_vacant();
+    let more = !state.proxy.releases.rest(is_empty);
+    consume(env, released.len());
+    Ok((monitors_to_terms(env, &released)?, more))
+}
+
+/// Makes the caller the janitor, which must sweep.
+#[rustler::nif]
+fn proxy_answer_departures(env: Env) -> NifResult<Atom> {
+    current()?.proxy.departures.answer(env);
+    Ok(atoms::ok())
+}
+
+/// Removes rows and certificates of detached connectors. Returns whether to go on.
+#[rustler::nif]
+fn proxy_sweep(env: Env) -> NifResult<bool> {
+    let state = current()?;
+    let proxy = &state.proxy;
+    let mut table = proxy.table.lock();
+    let rows = table.sweep(SLICE);
+    let vacant = table.has_vacant();
+    drop(table);
+    if vacant {
+        proxy.releases.ring(env);
+    }
+    let discarded = proxy.discarded.lock().pop();
+    if let Some(connector) = discarded
+        && connector.outbox.discard(CERTIFICATES)
+    {
+        proxy.discarded.lock().push(connector);
+    }
+    consume(env, SLICE);
+    let is_empty = || !rows && proxy.discarded.lock().is_empty();
+    Ok(!proxy.departures.rest(is_empty))
+}
+
+/// Makes the caller the Batcher of a connector, which must sweep. Returns whether there was one
+/// before it.
+#[rustler::nif]
+fn proxy_answer_certificates(env: Env, connector: ResourceArc<Connector>) -> bool {
+    let succeeds = connector.batcher.answer(env);
+    connector.outbox.reclaim();
+    succeeds
+}
+
+/// Adds a certificate, the external term format of `{destination, reason}`.
+#[rustler::nif]
+fn proxy_enqueue(env: Env, connector: ResourceArc<Connector>, encoded: Binary) -> NifResult<Atom> {
+    let state = current()?;
+    let certificate = Certificate::Encoded(Reason::from_etf(&encoded));
+    connector.push(env, certificate);
+    count(&state.proxy.enqueued, 1);
+    Ok(atoms::ok())
+}
+
+/// Takes up to `limit` certificates and returns them with how many more may be asked for, which is
+/// 0 when none is left. `closed` when the connector is detached, `bulky` when the next certificate
+/// has to be taken by [`proxy_take_bulky`].
+#[rustler::nif]
+fn proxy_take<'a>(
+    env: Env<'a>,
+    connector: ResourceArc<Connector>,
+    limit: usize,
+) -> NifResult<Term<'a>> {
+    if connector.outbox.is_closed() {
+        return Ok(atoms::closed().encode(env));
+    }
+    take(env, &connector, limit, REASONS)
+}
+
+/// The same, whatever the size of the reasons.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn proxy_take_bulky<'a>(
+    env: Env<'a>,
+    connector: ResourceArc<Connector>,
+    limit: usize,
+) -> NifResult<Term<'a>> {
+    take(env, &connector, limit, usize::MAX)
+}
+
+fn take<'a>(
+    env: Env<'a>,
+    connector: &Connector,
+    limit: usize,
+    bulky: usize,
+) -> NifResult<Term<'a>> {
+    let mut taken: Vec<Term> = Vec::new();
+    let mut last: Option<(Reason, Term)> = None;
+    let mut built = 0;
+    let mut outcome = Ok(());
+    let wanted = limit.min(CERTIFICATES);
+    let stopped = connector.outbox.take(wanted, |certificate| {
+        let reason = certificate.reason();
+        let term = match &last {
+            Some((same, term)) if same.is_same(reason) => *term,
+            _ if built + reason.as_etf().len() > bulky => return false,
+            _ => match reason.to_term(env) {
+                Ok(term) => {
+                    built += reason.as_etf().len();
+                    last = Some((reason.clone(), term));
+                    term
+                }
+                Err(error) => {
+                    outcome = Err(error);
+                    return false;
+                }
+            },
+        };
+        taken.push(match certificate {
+            Certificate::Known(destination, _) => {
+                (destination_to_term(env, *destination), term).encode(env)
+            }
+            Certificate::Encoded(_) => term,
+        });
+        true
+    });
+    outcome?;
+    consume(env, taken.len() + built / 64);
+    if stopped && taken.is_empty() {
+        return Ok(atoms::bulky().encode(env));
+    }
+    let left = match taken.len() {
+        amount if stopped || amount == wanted => limit - amount,
+        _ => 0,
+    };
+    Ok((taken, left).encode(env))
+}
+
+/// Forgets the certificates that were taken: they were sent. Returns whether the Batcher may sleep.
+#[rustler::nif]
+fn proxy_sent(connector: ResourceArc<Connector>) -> NifResult<bool> {
+    let state = current()?;
+    count(&state.proxy.swept, connector.outbox.sent());
+    Ok(connector.batcher.rest(|| connector.is_quiet()))
+}
+
+/// `{subscriptions, certificates enqueued, certificates swept, malformed instructions}`: the first
+/// is a gauge, the others count from the start.
+#[rustler::nif]
+fn proxy_counters() -> NifResult<(usize, u64, u64, u64)> {
+    let state = current()?;
+    let proxy = &state.proxy;
+    // Relaxed: independent counters.
+    let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let subscriptions = proxy.table.lock().len();
+    Ok((
+        subscriptions,
+        load(&proxy.enqueued),
+        load(&proxy.swept),
+        load(&proxy.malformed),
+    ))
+}

@@ -1,0 +1,228 @@
+defmodule ZenMonitor.Proxy.BatcherTest do
+  use ExUnit.Case
+
+  import ZenMonitor.Cluster, only: [wait_until: 1]
+
+  alias ZenMonitor.{Native, Proxy}
+  alias ZenMonitor.Proxy.Batcher
+
+  setup do
+    on_exit(fn ->
+      Batcher.sweep_interval(100)
+      Batcher.chunk_size(5_000)
+      Batcher.lookup_timeout(30_000)
+    end)
+  end
+
+  describe "get/1" do
+    test "returns the one Batcher of a Connector" do
+      batcher = Batcher.get(self())
+      assert Process.alive?(batcher)
+      assert Batcher.get(self()) == batcher
+      other = spawn(fn -> Process.sleep(:infinity) end)
+      refute Batcher.get(other) == batcher
+    end
+
+    test "returns the Batcher that a subscription started" do
+      GenServer.cast(Proxy, {:process, self(), []})
+      Proxy.ping()
+      children = DynamicSupervisor.which_children(Batcher.supervisor())
+      assert {:undefined, Batcher.get(self()), :worker, [Batcher]} in children
+    end
+
+    test "gives up after the lookup timeout" do
+      Batcher.lookup_timeout(10)
+      :sys.suspend(Proxy)
+      assert catch_exit(Batcher.get(self())) |> elem(0) == :timeout
+    after
+      :sys.resume(Proxy)
+    end
+  end
+
+  describe "sweeping" do
+    test "happens at once after a quiet interval" do
+      Batcher.sweep_interval(5_000)
+      Batcher.enqueue(Batcher.get(self()), :zen_a, :done)
+      assert_receive {:dead, node, [{:zen_a, :done}]} when node == node(), 500
+    end
+
+    test "sends no more than a chunk in an interval, in order" do
+      Batcher.sweep_interval(60)
+      Batcher.chunk_size(10)
+      batcher = Batcher.get(self())
+      for number <- 1..35, do: Batcher.enqueue(batcher, :zen_a, number)
+      batches = for _ <- 1..4, do: batch()
+      # The first may have gone out before the others came.
+      batches = if total(batches) < 35, do: batches ++ [batch()], else: batches
+      numbers = for {_, certificates} <- batches, {:zen_a, number} <- certificates, do: number
+      assert numbers == Enum.to_list(1..35)
+      assert Enum.all?(batches, fn {_, certificates} -> length(certificates) <= 10 end)
+      times = for {time, _} <- batches, do: time
+      gaps = Enum.zip_with(tl(times), times, &(&1 - &2))
+      # The Batcher keeps to the interval; the arrival of a message may wait for a scheduler.
+      assert Enum.all?(gaps, &(&1 >= 50))
+    end
+
+    test "takes chunks that are larger than one native call" do
+      batcher = Batcher.get(self())
+      :sys.suspend(batcher)
+      for number <- 1..3_500, do: Batcher.enqueue(batcher, :zen_a, {:reason, number})
+      Batcher.enqueue(batcher, :zen_b, {:shutdown, String.duplicate("x", 100_000)})
+      Batcher.enqueue(batcher, :zen_c, :last)
+      :sys.resume(batcher)
+      certificates = batches(3_502)
+      assert Enum.take(certificates, 3_500) == for(n <- 1..3_500, do: {:zen_a, {:reason, n}})
+      assert [{:zen_b, {:shutdown, large}}, {:zen_c, :last}] = Enum.drop(certificates, 3_500)
+      assert byte_size(large) == 100_000
+    end
+
+    test "counts what it did" do
+      {_, enqueued, swept, _} = Native.proxy_counters()
+      batcher = Batcher.get(self())
+      for _ <- 1..3, do: Batcher.enqueue(batcher, :zen_a, :done)
+      assert total([batch()]) + receive_rest() == 3
+      assert {_, enqueued_now, swept_now, _} = wait_for_sweep(swept + 3)
+      assert {enqueued_now - enqueued, swept_now - swept} == {3, 3}
+    end
+
+    test "leaves an idle Batcher without a timer" do
+      Batcher.sweep_interval(10)
+      batcher = Batcher.get(self())
+      Batcher.enqueue(batcher, :zen_a, :done)
+      batch()
+      Process.sleep(30)
+      :erlang.trace(batcher, true, [:receive])
+      refute_receive {:trace, ^batcher, :receive, _}, 100
+    end
+  end
+
+  describe "a Batcher that is killed" do
+    test "leaves what it had taken to its successor" do
+      Batcher.sweep_interval(50)
+      batcher = Batcher.get(self())
+      %{native: native} = :sys.get_state(batcher)
+      :sys.suspend(batcher)
+      for number <- 1..5, do: Native.proxy_enqueue(native, encoded(number))
+      # What it has done when it is killed between its taking and its sending.
+      assert {[zen_a: 1, zen_a: 2], 0} = Native.proxy_take(native, 2)
+      kill(self())
+      assert {_, certificates} = batch()
+      assert certificates == for(number <- 1..5, do: {:zen_a, number})
+    end
+
+    test "loses nothing at any moment" do
+      Batcher.sweep_interval(1)
+      Batcher.chunk_size(7)
+      targets = for _ <- 1..2_000, do: spawn(fn -> receive(do: (:exit -> exit(:done))) end)
+      GenServer.cast(Proxy, {:process, self(), for(pid <- targets, do: {:subscribe, pid})})
+      Proxy.ping()
+      connector = self()
+      killer = spawn_link(fn -> keep_killing(connector) end)
+      for target <- targets, do: send(target, :exit)
+      assert missing(MapSet.new(targets)) == 0
+      Process.unlink(killer)
+      Process.exit(killer, :kill)
+    end
+
+    test "has a successor that keeps the pace" do
+      Batcher.sweep_interval(300)
+      Batcher.enqueue(Batcher.get(self()), :zen_a, 1)
+      {first, _} = batch()
+      kill(self())
+      Batcher.enqueue(Batcher.get(self()), :zen_a, 2)
+      {second, _} = batch()
+      assert second - first >= 290
+    end
+  end
+
+  test "a Batcher that is stopped is replaced" do
+    batcher = Batcher.get(self())
+    GenServer.stop(batcher)
+    wait_until(fn -> Batcher.get(self()) != batcher end)
+    Batcher.enqueue(Batcher.get(self()), :zen_a, :done)
+    assert {_, [{:zen_a, :done}]} = batch()
+  end
+
+  test "a Batcher stops when its Connector does, and what waits is dropped" do
+    Batcher.sweep_interval(20)
+    Batcher.chunk_size(1)
+    connector = spawn(fn -> Process.sleep(:infinity) end)
+    batcher = Batcher.get(connector)
+    for number <- 1..1_000, do: Batcher.enqueue(batcher, :zen_a, number)
+    monitor = Process.monitor(batcher)
+    Process.exit(connector, :kill)
+    assert_receive {:DOWN, ^monitor, :process, _, :normal}, 1_000
+
+    refute Enum.any?(DynamicSupervisor.which_children(Batcher.supervisor()), fn {_, pid, _, _} ->
+             pid == batcher
+           end)
+  end
+
+  test "settings are read back, and refused when they cannot work" do
+    for {get, put} <- [
+          {&Batcher.sweep_interval/0, &Batcher.sweep_interval/1},
+          {&Batcher.chunk_size/0, &Batcher.chunk_size/1},
+          {&Batcher.lookup_timeout/0, &Batcher.lookup_timeout/1}
+        ] do
+      assert put.(77) == :ok
+      assert get.() == 77
+      for bad <- [0, -1, 1.5, :no, nil], do: assert_raise(ArgumentError, fn -> put.(bad) end)
+      assert get.() == 77
+    end
+  end
+
+  defp batch(timeout \\ 1_000) do
+    assert_receive {:dead, node, certificates} when node == node(), timeout
+    {System.monotonic_time(:millisecond), certificates}
+  end
+
+  defp batches(amount) when amount <= 0, do: []
+
+  defp batches(amount) do
+    {_, certificates} = batch()
+    certificates ++ batches(amount - length(certificates))
+  end
+
+  defp total(batches), do: batches |> Enum.map(&length(elem(&1, 1))) |> Enum.sum()
+
+  defp receive_rest(timeout \\ 200) do
+    receive do
+      {:dead, _, certificates} -> length(certificates) + receive_rest(timeout)
+    after
+      timeout -> 0
+    end
+  end
+
+  defp wait_for_sweep(swept) do
+    wait_until(fn -> elem(Native.proxy_counters(), 2) >= swept end)
+    Native.proxy_counters()
+  end
+
+  defp encoded(number), do: :erlang.term_to_binary({:zen_a, number})
+
+  defp kill(connector) do
+    batcher = Batcher.get(connector)
+    Process.exit(batcher, :kill)
+    wait_until(fn -> Batcher.get(connector) != batcher end)
+  end
+
+  defp keep_killing(connector) do
+    connector |> Batcher.get() |> Process.exit(:kill)
+    Process.sleep(10)
+    keep_killing(connector)
+  end
+
+  defp missing(targets) do
+    if MapSet.size(targets) == 0 do
+      0
+    else
+      receive do
+        {:dead, _, certificates} ->
+          certified = for {target, :done} <- certificates, into: MapSet.new(), do: target
+          targets |> MapSet.difference(certified) |> missing()
+      after
+        3_000 -> MapSet.size(targets)
+      end
+    end
+  end
+end

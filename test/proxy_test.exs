@@ -1,0 +1,427 @@
+defmodule ZenMonitor.ProxyTest do
+  use ExUnit.Case
+
+  import ExUnit.CaptureLog
+  import ZenMonitor.Cluster, only: [wait_until: 1]
+
+  alias ZenMonitor.{Cluster, Native, Proxy}
+  alias ZenMonitor.Proxy.{Batcher, Tables}
+
+  setup_all do
+    Cluster.start_distribution()
+  end
+
+  setup do
+    # What an earlier test subscribed to goes with its process.
+    wait_until(fn -> subscriptions() == 0 end)
+    Batcher.sweep_interval(1)
+    on_exit(fn -> Batcher.sweep_interval(100) end)
+  end
+
+  test "answers a ping" do
+    assert Proxy.ping() == :pong
+    assert GenServer.call({ZenMonitor.Proxy, node()}, :ping) == :pong
+  end
+
+  describe "a subscription" do
+    test "is answered by the reason of the exit" do
+      target = target()
+      process([{:subscribe, target}])
+      exit_with(target, :done)
+      assert certificates(1) == [{target, :done}]
+    end
+
+    test "is answered by :noproc when the process is dead already" do
+      target = target()
+      exit_with(target, :done)
+      process([{:subscribe, target}])
+      assert certificates(1) == [{target, :noproc}]
+    end
+
+    test "comes back as it was asked for" do
+      target = target()
+      Process.register(target, :zen_named)
+      names = [:zen_named, {:zen_named, node()}, {:zen_named, :nonode@nohost}]
+      process(for destination <- [target | names], do: {:subscribe, destination})
+      exit_with(target, :done)
+      expected = for destination <- [target | names], do: {destination, :done}
+      assert Enum.sort(certificates(4)) == Enum.sort(expected)
+    end
+
+    test "to a name that nobody has is answered by :noproc" do
+      process([{:subscribe, :zen_nobody}, {:subscribe, {:zen_nobody, node()}}])
+      expected = [{:zen_nobody, :noproc}, {{:zen_nobody, node()}, :noproc}]
+      assert Enum.sort(certificates(2)) == expected
+    end
+
+    test "to what is not of this node is answered by :noproc" do
+      # As a pid of this node's former life, or of another node, arrives.
+      foreign = :erlang.binary_to_term(<<131, 88, 100, 0, 5, "a@b.c", 7::32, 0::32, 1::32>>)
+      process([{:subscribe, foreign}, {:subscribe, {:zen_named, :a@b}}])
+      process([{:unsubscribe, foreign}, {:unsubscribe, {:zen_named, :a@b}}])
+      assert certificates(2) == [{foreign, :noproc}, {{:zen_named, :a@b}, :noproc}]
+    end
+
+    test "is consumed by its certificate" do
+      target = target()
+      Process.register(target, :zen_named)
+      process([{:subscribe, :zen_named}])
+      exit_with(target, :first)
+      assert certificates(1) == [{:zen_named, :first}]
+      successor = target()
+      Process.register(successor, :zen_named)
+      exit_with(successor, :second)
+      refute_receive {:dead, _, _}, 50
+    end
+
+    test "of several connectors costs one monitor" do
+      target = target()
+      others = for _ <- 1..3, do: connector()
+      for connector <- [self() | others], do: process([{:subscribe, target}], connector)
+      process([{:subscribe, target}])
+      assert monitors(target) == 1
+      assert subscriptions() == 4
+      exit_with(target, :done)
+      assert certificates(1) == [{target, :done}]
+      for other <- others, do: assert_receive({^other, {:dead, _, [{^target, :done}]}})
+      refute_receive {:dead, _, _}, 20
+    end
+
+    test "has its reason truncated" do
+      target = target()
+      process([{:subscribe, target}])
+      reason = {:crash, Enum.to_list(1..5), String.duplicate("x", 2_000)}
+      exit_with(target, reason)
+      assert [{^target, {:crash, :truncated, shortened}}] = certificates(1)
+      assert byte_size(shortened) == 1_024
+    end
+
+    test "of a process that shuts down has its reason whole, however large" do
+      target = target()
+      process([{:subscribe, target}])
+      reason = {:shutdown, Enum.to_list(1..50_000)}
+      exit_with(target, reason)
+      assert certificates(1) == [{target, reason}]
+    end
+
+    test "in the older form" do
+      targets = for _ <- 1..3, do: target()
+      GenServer.cast(Proxy, {:subscribe, self(), targets})
+      Proxy.ping()
+      for target <- targets, do: exit_with(target, :done)
+      assert Enum.sort(certificates(3)) == Enum.sort(for target <- targets, do: {target, :done})
+    end
+
+    test "of thousands in one message" do
+      targets = for _ <- 1..5_000, do: target()
+      process(for target <- targets, do: {:subscribe, target})
+      assert subscriptions() == 5_000
+      assert Enum.all?(targets, &(monitors(&1) == 1))
+      {gone, staying} = Enum.split(targets, 2_500)
+      process(for target <- gone, do: {:unsubscribe, target})
+      assert Enum.all?(gone, &(monitors(&1) == 0))
+      for target <- targets, do: exit_with(target, :done)
+      expected = for target <- staying, do: {target, :done}
+      assert Enum.sort(certificates(2_500)) == Enum.sort(expected)
+      refute_receive {:dead, _, _}, 20
+    end
+  end
+
+  describe "an unsubscription" do
+    test "removes the monitor with the last subscriber" do
+      target = target()
+      other = connector()
+      process([{:subscribe, target}])
+      process([{:subscribe, target}], other)
+      process([{:unsubscribe, target}])
+      assert monitors(target) == 1
+      process([{:unsubscribe, target}], other)
+      assert monitors(target) == 0
+      exit_with(target, :done)
+      refute_receive {:dead, _, _}, 20
+    end
+
+    test "and a subscription take effect in order" do
+      [a, b] = [target(), target()]
+      process([{:subscribe, a}, {:unsubscribe, a}, {:subscribe, b}, {:unsubscribe, b}])
+      assert {monitors(a), monitors(b), subscriptions()} == {0, 0, 0}
+      process([{:subscribe, a}, {:unsubscribe, a}, {:subscribe, a}, {:unsubscribe, b}])
+      process([{:unsubscribe, a}, {:subscribe, b}, {:subscribe, a}])
+      assert {monitors(a), monitors(b), subscriptions()} == {1, 1, 2}
+    end
+
+    test "of what was never subscribed is fine" do
+      process([{:unsubscribe, target()}, {:unsubscribe, :zen_nobody}])
+      assert subscriptions() == 0
+    end
+  end
+
+  describe "what is malformed" do
+    test "is ignored, counted, and reported once" do
+      proxy = Process.whereis(Proxy)
+      target = target()
+      {_, _, _, before} = Native.proxy_counters()
+
+      log =
+        capture_log(fn ->
+          process([{:subscribe, 1}, {:what, target}, :no | {:subscribe, target}])
+          process([{:subscribe, {target, node()}}, {:subscribe, target}, {:subscribe}])
+          process(:nothing)
+          GenServer.cast(Proxy, {:subscribe, self(), [target | :improper]})
+          Proxy.ping()
+        end)
+
+      assert [_, _] = String.split(log, "malformed instruction")
+      assert log =~ "{:subscribe, 1}"
+      assert {_, _, _, counted} = Native.proxy_counters()
+      assert counted - before == 8
+      assert Process.whereis(Proxy) == proxy
+      exit_with(target, :done)
+      assert certificates(1) == [{target, :done}]
+    end
+
+    test "as a whole is ignored" do
+      proxy = Process.whereis(Proxy)
+
+      assert capture_log(fn ->
+               GenServer.cast(Proxy, {:process, :no_pid, []})
+               GenServer.cast(Proxy, :nonsense)
+               send(Proxy, :nonsense)
+               send(Proxy, {:DOWN, make_ref(), :process, :nonsense, :nonsense})
+               send(Proxy, {{:DOWN, "nonsense"}, make_ref(), :process, self(), :nonsense})
+               catch_exit(GenServer.call(Proxy, :nonsense, 10))
+               Proxy.ping()
+             end) =~ ":nonsense"
+
+      assert Process.whereis(Proxy) == proxy
+    end
+  end
+
+  describe "a connector that exits" do
+    test "takes its subscriptions and its Batcher with it" do
+      [shared, own] = [target(), target()]
+      other = connector()
+      process([{:subscribe, shared}])
+      process([{:subscribe, shared}, {:subscribe, own}], other)
+      batcher = Batcher.get(other)
+      exit_with(other, :done)
+      wait_until(fn -> subscriptions() == 1 and monitors(own) == 0 end)
+      wait_until(fn -> not Process.alive?(batcher) end)
+      assert monitors(shared) == 1
+    end
+
+    test "is not mistaken for one that was seen since" do
+      target = target()
+      process([{:subscribe, target}])
+      send(Proxy, {:connector_down, make_ref(), :process, self(), :noconnection})
+      Proxy.ping()
+      exit_with(target, :done)
+      assert certificates(1) == [{target, :done}]
+    end
+  end
+
+  describe "a crash" do
+    test "of the Proxy starts from nothing" do
+      target = target()
+      process([{:subscribe, target}])
+      kill(Proxy)
+      wait_until(fn -> subscriptions() == 0 and monitors(target) == 0 end)
+      process([{:subscribe, target}])
+      exit_with(target, :done)
+      assert certificates(1) == [{target, :done}]
+    end
+
+    for name <- [Tables, Batcher.supervisor()] do
+      test "of #{inspect(name)} loses nothing" do
+        proxy = Process.whereis(Proxy)
+        target = target()
+        process([{:subscribe, target}])
+        kill(unquote(name))
+        exit_with(target, :done)
+        assert certificates(1) == [{target, :done}]
+        assert Process.whereis(Proxy) == proxy
+      end
+    end
+
+    test "of Tables does not stop a sweep" do
+      targets = for _ <- 1..2_000, do: target()
+      other = connector()
+      process(for(target <- targets, do: {:subscribe, target}), other)
+      :sys.suspend(Tables)
+      exit_with(other, :done)
+      Proxy.ping()
+      kill(Tables)
+      wait_until(fn -> subscriptions() == 0 and Enum.all?(targets, &(monitors(&1) == 0)) end)
+    end
+  end
+
+  describe "a remote connector" do
+    setup do
+      peer = Cluster.start_peer(application: false)
+      connector = Cluster.call(peer, :erlang, :spawn, [:timer, :sleep, [:infinity]])
+      {:ok, peer: peer, connector: connector}
+    end
+
+    test "gets certificates", %{peer: peer, connector: connector} do
+      target = target()
+      Cluster.connect(peer)
+      cast_from(peer, connector, [{:subscribe, target}])
+      exit_with(target, :done)
+      wait_until(fn -> received(peer, connector) == [{:dead, node(), [{target, :done}]}] end)
+    end
+
+    test "is forgotten with its connection", %{peer: peer, connector: connector} do
+      target = target()
+      Cluster.connect(peer)
+      cast_from(peer, connector, [{:subscribe, target}])
+      batcher = Batcher.get(connector)
+      Cluster.disconnect(peer)
+      wait_until(fn -> subscriptions() == 0 and monitors(target) == 0 end)
+      wait_until(fn -> not Process.alive?(batcher) end)
+    end
+
+    test "keeps what it subscribes to when it is back at once", context do
+      %{peer: peer, connector: connector} = context
+      targets = for _ <- 1..1_000, do: target()
+      subscribe = for target <- targets, do: {:subscribe, target}
+      Cluster.connect(peer)
+
+      for _ <- 1..5 do
+        cast_from(peer, connector, subscribe)
+        # The Proxy is to find the end of one connection and the start of the next in its mailbox.
+        :sys.suspend(Proxy)
+        Cluster.disconnect(peer)
+        Cluster.connect(peer)
+
+        Cluster.call(peer, :gen_server, :cast, [{Proxy, node()}, {:process, connector, subscribe}])
+
+        :sys.resume(Proxy)
+        assert Cluster.call(peer, GenServer, :call, [{Proxy, node()}, :ping]) == :pong
+      end
+
+      wait_until(fn -> subscriptions() == 1_000 end)
+      for target <- targets, do: exit_with(target, :done)
+
+      wait_until(fn ->
+        certified = for {:dead, _, list} <- received(peer, connector), item <- list, do: item
+        Enum.sort(certified) == Enum.sort(for target <- targets, do: {target, :done})
+      end)
+    end
+
+    test "is not connected to again by a message that it left behind", context do
+      %{peer: peer, connector: connector} = context
+      target = target()
+      # As if sent over a connection that is gone by the time that the message is read.
+      process([{:subscribe, target}], connector)
+      exit_with(target, :done)
+      Process.sleep(50)
+      assert peer.node not in Node.list(:connected)
+      send(Proxy, {:nodedown, peer.node, []})
+    end
+  end
+
+  test "works on a node without a name, and goes on when it gets one" do
+    peer = Cluster.start_peer(application: false, distributed: false)
+    {:ok, _} = Cluster.call(peer, Application, :ensure_all_started, [:zen_monitor])
+
+    for name <- [:connector, :survivor, :early, :late] do
+      pid = Cluster.call(peer, :erlang, :spawn, [:timer, :sleep, [:infinity]])
+      true = Cluster.call(peer, :erlang, :register, [name, pid])
+    end
+
+    find = fn name -> Cluster.call(peer, :erlang, :whereis, [name]) end
+    stop = fn name -> Cluster.call(peer, :erlang, :exit, [find.(name), :done]) end
+    targets = [find.(:early), find.(:survivor), find.(:late), {:late, :nonode@nohost}]
+    subscribe = for target <- targets, do: {:subscribe, target}
+    process = fn list -> {:process, find.(:connector), list} end
+    :ok = Cluster.call(peer, :gen_server, :cast, [Proxy, process.(subscribe)])
+    assert Cluster.call(peer, Proxy, :ping, []) == :pong
+    stop.(:early)
+    wait_until(fn -> length(received(peer, find.(:connector))) == 1 end)
+
+    name = :"zen_monitor_late_#{System.pid()}@127.0.0.1"
+    {:ok, _} = Cluster.call(peer, Node, :start, [name, :longnames])
+    unsubscribe = process.([{:unsubscribe, find.(:survivor)}])
+    :ok = Cluster.call(peer, :gen_server, :cast, [Proxy, unsubscribe])
+    assert Cluster.call(peer, Proxy, :ping, []) == :pong
+    monitors = Cluster.call(peer, Process, :info, [find.(:survivor), :monitored_by])
+    assert monitors == {:monitored_by, []}
+    late = find.(:late)
+    stop.(:late)
+
+    wait_until(fn ->
+      certified = for {:dead, ^name, l} <- received(peer, find.(:connector)), item <- l, do: item
+      Enum.sort(certified) == [{late, :done}, {{:late, :nonode@nohost}, :done}]
+    end)
+  end
+
+  defp target, do: spawn(fn -> receive(do: ({:exit, reason} -> exit(reason))) end)
+
+  # A connector that hands on what it gets.
+  defp connector do
+    test = self()
+
+    spawn(fn ->
+      Process.monitor(test)
+      forward(test)
+    end)
+  end
+
+  defp forward(test) do
+    receive do
+      {:exit, reason} ->
+        exit(reason)
+
+      {:DOWN, _, :process, ^test, _} ->
+        :ok
+
+      message ->
+        send(test, {self(), message})
+        forward(test)
+    end
+  end
+
+  defp exit_with(pid, reason) do
+    monitor = Process.monitor(pid)
+    send(pid, {:exit, reason})
+    assert_receive {:DOWN, ^monitor, _, _, _}
+  end
+
+  defp process(instructions, connector \\ self()) do
+    GenServer.cast(Proxy, {:process, connector, instructions})
+    Proxy.ping()
+  end
+
+  defp cast_from(peer, connector, instructions) do
+    message = {:process, connector, instructions}
+    Cluster.call(peer, :gen_server, :cast, [{Proxy, node()}, message])
+    wait_until(fn -> subscriptions() == length(instructions) end)
+  end
+
+  defp received(peer, pid) do
+    {:messages, messages} = Cluster.call(peer, Process, :info, [pid, :messages])
+    messages
+  end
+
+  defp certificates(0), do: []
+
+  defp certificates(amount) do
+    assert_receive {:dead, node, certificates} when node == node(), 2_000
+    certificates ++ certificates(amount - length(certificates))
+  end
+
+  defp monitors(pid) do
+    {:monitored_by, by} = Process.info(pid, :monitored_by)
+    Enum.count(by, &(&1 == Process.whereis(Proxy)))
+  end
+
+  defp subscriptions, do: elem(Native.proxy_counters(), 0)
+
+  defp kill(name) do
+    pid = Process.whereis(name)
+    Process.exit(pid, :kill)
+    wait_until(fn -> Process.whereis(name) not in [pid, nil] end)
+    # The last to start, whichever was killed.
+    wait_until(fn -> Process.whereis(Tables) && Process.whereis(Proxy) end)
+  end
+end

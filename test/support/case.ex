@@ -1,0 +1,129 @@
+defmodule ZenMonitor.Case do
+  @moduledoc false
+  # Every test of such a module begins with fresh tables, no Connector and the default configuration.
+
+  use ExUnit.CaseTemplate
+
+  alias ZenMonitor.{Cluster, Metrics}
+
+  using do
+    quote do
+      import ZenMonitor.Case
+      import ZenMonitor.Cluster, only: [wait_until: 1]
+
+      alias ZenMonitor.{Cluster, Metrics, Native, PeerScript}
+    end
+  end
+
+  setup do
+    configured = Application.get_all_env(:zen_monitor)
+    restart()
+
+    on_exit(fn ->
+      for {key, _} <- Application.get_all_env(:zen_monitor) do
+        Application.delete_env(:zen_monitor, key)
+      end
+
+      Application.put_all_env(zen_monitor: configured)
+      restart()
+    end)
+  end
+
+  @doc "Starts the application anew."
+  def restart do
+    _ = Application.stop(:zen_monitor)
+    {:ok, _} = Application.ensure_all_started(:zen_monitor)
+    :ok
+  end
+
+  @doc "Starts a peer and connects to it."
+  def start_connected_peer(opts \\ []) do
+    peer = Cluster.start_peer(opts)
+    Cluster.connect(peer)
+    peer
+  end
+
+  @doc "Runs a function of `ZenMonitor.PeerScript` on a connected node."
+  def on(%Cluster{node: node}, function, args \\ []) do
+    :erpc.call(node, ZenMonitor.PeerScript, function, args, 30_000)
+  end
+
+  @doc """
+  Monitors a process and returns when its node knows.
+
+  A signal sent before may overtake the subscription, and the reason is `:noproc` then.
+  """
+  def watch(pid) do
+    ref = ZenMonitor.monitor(pid)
+    wait_until_watched(pid)
+    ref
+  end
+
+  @doc "Monitors processes of one node and returns when it knows."
+  def watch_all(pids) do
+    refs = for pid <- pids, do: ZenMonitor.monitor(pid)
+    # The instructions are sent in order.
+    wait_until_watched(List.last(pids))
+    refs
+  end
+
+  @doc "Waits until the Proxy of its node watches a process."
+  def wait_until_watched(pid), do: Cluster.wait_until(fn -> watched?(pid) end)
+
+  @doc "Whether the Proxy of its node watches a process."
+  def watched?(pid), do: :erpc.call(node(pid), ZenMonitor.PeerScript, :watched?, [pid])
+
+  @doc "The object and the reason of the one `:DOWN` of a reference."
+  def down(ref) do
+    assert_receive {:DOWN, ^ref, :process, object, {:zen_monitor, reason}}, 10_000
+    {object, reason}
+  end
+
+  @doc "The reason of the one `:DOWN` of a reference."
+  def reason(ref), do: ref |> down() |> elem(1)
+
+  @doc """
+  Receives one `:DOWN` for each reference, and fails if there is none for one, two for one, or one
+  that belongs to no reference. Returns their reasons by reference.
+  """
+  def downs(refs) do
+    missing = MapSet.new(refs)
+    reasons = collect(missing, %{})
+    wait_until_settled()
+    refute_received {:DOWN, _, _, _, {:zen_monitor, _}}
+    reasons
+  end
+
+  defp collect(missing, reasons) do
+    if MapSet.size(missing) == 0 do
+      reasons
+    else
+      receive do
+        {:DOWN, ref, :process, _, {:zen_monitor, reason}} ->
+          assert MapSet.member?(missing, ref), "a second or unknown :DOWN: #{inspect(reason)}"
+          collect(MapSet.delete(missing, ref), Map.put(reasons, ref, reason))
+      after
+        20_000 -> flunk("#{MapSet.size(missing)} :DOWN messages are missing")
+      end
+    end
+  end
+
+  # What is still under way may be a :DOWN too many.
+  defp wait_until_settled do
+    Cluster.wait_until(fn -> Metrics.get("zen_monitor.local.batch_length") == 0 end)
+    ref = ZenMonitor.monitor(:zen_monitor_nobody)
+    assert_receive {:DOWN, ^ref, :process, _, {:zen_monitor, :noproc}}, 10_000
+    Process.sleep(50)
+  end
+
+  @doc "The number of standing monitors."
+  def standing, do: Metrics.get("zen_monitor.local.ets.references.size")
+
+  @doc "Kills a process and returns when it is dead."
+  def kill(pid) do
+    monitor = Process.monitor(pid)
+    Process.exit(pid, :kill)
+    assert_receive {:DOWN, ^monitor, :process, _, _}, 10_000
+    :ok
+  end
+end

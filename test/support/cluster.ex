@@ -1,0 +1,87 @@
+defmodule ZenMonitor.Cluster do
+  @moduledoc false
+  # Other nodes for the tests, controlled over their standard input and output: so they survive the
+  # cutting of a distribution link, and can be asked while there is none. They stop with the process
+  # that started them.
+
+  @enforce_keys [:control, :node]
+  defstruct [:control, :node]
+
+  @doc "Makes this VM a node, unless it is one."
+  def start_distribution do
+    {_, 0} = System.cmd("epmd", ["-daemon"])
+
+    unless Node.alive?() do
+      {:ok, _} = Node.start(:"zen_monitor_#{System.pid()}@127.0.0.1", :longnames)
+    end
+
+    :ok
+  end
+
+  @doc """
+  Starts a node that is not connected yet.
+
+  Options: `:application`, whether to start `:zen_monitor` on it (true); `:env`, its configuration;
+  `:hidden` (false); `:distributed`, whether to give it a name (true).
+  """
+  def start_peer(opts \\ []) do
+    options = %{connection: :standard_io, args: args(opts)}
+
+    options =
+      if Keyword.get(opts, :distributed, true) do
+        Map.merge(options, %{name: :peer.random_name(), host: '127.0.0.1', longnames: true})
+      else
+        options
+      end
+
+    {:ok, control, node} = :peer.start_link(options)
+    peer = %__MODULE__{control: control, node: node}
+
+    for {key, value} <- Keyword.get(opts, :env, []) do
+      :ok = call(peer, Application, :put_env, [:zen_monitor, key, value])
+    end
+
+    if Keyword.get(opts, :application, true) do
+      {:ok, _} = call(peer, Application, :ensure_all_started, [:zen_monitor])
+    end
+
+    peer
+  end
+
+  @doc "Calls a function on a peer, connected or not."
+  def call(peer, module, function, args, timeout \\ 15_000) do
+    :peer.call(peer.control, module, function, args, timeout)
+  end
+
+  @doc "Connects to a peer."
+  def connect(peer), do: true = Node.connect(peer.node)
+
+  @doc "Cuts the distribution link to a peer and returns when both sides have noticed."
+  def disconnect(peer) do
+    Node.disconnect(peer.node)
+    here = node()
+    wait_until(fn -> peer.node not in Node.list(:connected) end)
+    wait_until(fn -> here not in call(peer, :erlang, :nodes, [:connected]) end)
+  end
+
+  @doc "Stops a peer."
+  def stop(peer), do: :peer.stop(peer.control)
+
+  @doc "Waits until a condition holds, and fails when it does not."
+  def wait_until(condition, attempts \\ 500) do
+    cond do
+      condition.() -> :ok
+      attempts == 0 -> raise ExUnit.AssertionError, "the condition did not come to hold"
+      true -> Process.sleep(10) && wait_until(condition, attempts - 1)
+    end
+  end
+
+  defp args(opts) do
+    paths = for path <- :code.get_path(), path != '.', arg <- ['-pa', path], do: arg
+    hidden = if Keyword.get(opts, :hidden, false), do: ['-hidden'], else: []
+    cookie = ['-setcookie', Atom.to_charlist(Node.get_cookie())]
+    # A cut link stays a matter between its two ends.
+    alone = ['-kernel', 'prevent_overlapping_partitions', 'false']
+    hidden ++ cookie ++ alone ++ paths
+  end
+end

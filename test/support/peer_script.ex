@@ -1,0 +1,120 @@
+defmodule ZenMonitor.PeerScript do
+  @moduledoc false
+  # What the tests have other nodes do, and do themselves.
+
+  defmodule Server do
+    @moduledoc false
+    use GenServer
+
+    @impl GenServer
+    def init(state), do: {:ok, state}
+
+    @impl GenServer
+    def handle_cast(:crash, state), do: {:noreply, crash(state)}
+
+    defp crash(%{no: such} = _state), do: such
+  end
+
+  @doc "A process that lives until it is told to exit."
+  def target do
+    spawn(fn ->
+      receive do
+        {:exit, reason} -> exit(reason)
+        :return -> :ok
+      end
+    end)
+  end
+
+  def targets(amount), do: for(_ <- 1..amount, do: target())
+
+  def named_target(name) do
+    pid = target()
+    Process.register(pid, name)
+    pid
+  end
+
+  def dead_target do
+    pid = target()
+    kill([pid])
+    pid
+  end
+
+  @doc "A server whose crash says a lot."
+  def server(state) do
+    {:ok, pid} = GenServer.start(Server, state)
+    pid
+  end
+
+  @doc "Kills processes and returns when they are dead."
+  def kill(pids) do
+    monitors = for pid <- pids, do: Process.monitor(pid)
+    for pid <- pids, do: Process.exit(pid, :kill)
+    for monitor <- monitors, do: receive(do: ({:DOWN, ^monitor, _, _, _} -> :ok))
+    :ok
+  end
+
+  @doc "Kills what is registered, and returns when it is replaced."
+  def kill_name(name) do
+    pid = Process.whereis(name)
+    kill([pid])
+    ZenMonitor.Cluster.wait_until(fn -> Process.whereis(name) not in [nil, pid] end)
+  end
+
+  @doc "Kills all children of a `DynamicSupervisor`."
+  def kill_children(supervisor) do
+    kill(for {_, pid, _, _} <- DynamicSupervisor.which_children(supervisor), do: pid)
+  end
+
+  @doc "Whether the Proxy of this node watches a process."
+  def watched?(pid) do
+    case Process.info(pid, :monitored_by) do
+      {:monitored_by, watchers} -> Process.whereis(ZenMonitor.Proxy) in watchers
+      nil -> false
+    end
+  end
+
+  def start_application, do: Application.ensure_all_started(:zen_monitor)
+  def stop_application, do: Application.stop(:zen_monitor)
+
+  @doc "Gives this node a name."
+  def start_distribution do
+    Node.start(:"zen_monitor_lonely_#{System.pid()}@127.0.0.1", :longnames)
+  end
+
+  @doc "A process that places monitors of its own and keeps the messages it gets."
+  def watcher, do: spawn(fn -> watch([]) end)
+
+  defp watch(received) do
+    receive do
+      {:place, destination, from, tag} ->
+        send(from, {tag, ZenMonitor.monitor(destination)})
+        watch(received)
+
+      {:remove, ref, from, tag} ->
+        send(from, {tag, ZenMonitor.demonitor(ref, [:info])})
+        watch(received)
+
+      {:received, from, tag} ->
+        send(from, {tag, Enum.reverse(received)})
+        watch(received)
+
+      message ->
+        watch([message | received])
+    end
+  end
+
+  @doc "Has a watcher place a monitor."
+  def place(watcher, destination), do: ask(watcher, &{:place, destination, self(), &1})
+
+  @doc "Has a watcher remove a monitor, and returns whether it had it."
+  def remove(watcher, ref), do: ask(watcher, &{:remove, ref, self(), &1})
+
+  @doc "What a watcher has received."
+  def received(watcher), do: ask(watcher, &{:received, self(), &1})
+
+  defp ask(watcher, question) do
+    tag = make_ref()
+    send(watcher, question.(tag))
+    receive(do: ({^tag, answer} -> answer))
+  end
+end
