@@ -175,9 +175,17 @@ defmodule ZenMonitor.Local.Connector do
         :ok
 
       :start ->
-        start(key)
-        :ok
+        start_if_possible(key)
     end
+  end
+
+  # While the supervisor is being restarted there is nobody to start it; `ZenMonitor.Local`, which
+  # is restarted after it, starts the Connectors of all nodes in the tables.
+  defp start_if_possible(key) do
+    start(key)
+    :ok
+  catch
+    :exit, _ -> :ok
   end
 
   defp cached(key) do
@@ -224,7 +232,7 @@ defmodule ZenMonitor.Local.Connector do
 
   def handle_info({:dead, _node, certificates}, state) do
     certify(state.key, certificates)
-    {:noreply, state}
+    rest(state)
   end
 
   def handle_info({:nodedown, node, _info}, %{key: node} = state) do
@@ -258,8 +266,12 @@ defmodule ZenMonitor.Local.Connector do
       end
 
     state = %{state | pace: Pace.swept(state.pace)}
-    if Native.connector_rest(state.key), do: {:noreply, state}, else: request(state)
+    if Native.connector_rest(state.key), do: rest(state), else: request(state)
   end
+
+  # A chunk or a batch of certificates leaves megabytes of garbage behind, and a Connector that has
+  # nothing more to do would keep them.
+  defp rest(state), do: {:noreply, state, :hibernate}
 
   defp send_chunk(%{key: key} = state) do
     chunk = take(key, node_name(key), chunk_size())

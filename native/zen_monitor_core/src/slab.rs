@@ -2,6 +2,8 @@
 //! places are taken again before new memory is.
 
 const CHUNK: usize = 64;
+/// The free ids grow by chunks as well: a vector of a million would be copied to hold one more.
+const FREE_CHUNK: usize = 256;
 
 /// Values addressed by a stable `u32` id.
 ///
@@ -16,7 +18,7 @@ const CHUNK: usize = 64;
 /// ```
 pub struct Slab<T> {
     chunks: Vec<Vec<T>>,
-    free: Vec<u32>,
+    free: Vec<Vec<u32>>,
 }
 
 impl<T> Default for Slab<T> {
@@ -32,7 +34,11 @@ impl<T> Slab<T> {
     /// Stores `value` and returns its id.
     #[inline]
     pub fn insert(&mut self, value: T) -> u32 {
-        if let Some(id) = self.free.pop() {
+        if let Some(chunk) = self.free.last_mut() {
+            let id = chunk.pop().expect("a chunk of free ids is never empty");
+            if chunk.is_empty() {
+                self.free.pop();
+            }
             self[id] = value;
             return id;
         }
@@ -48,7 +54,14 @@ impl<T> Slab<T> {
     /// must not be used after this; a `T` that owns memory is emptied by its owner first.
     #[inline]
     pub fn remove(&mut self, id: u32) {
-        self.free.push(id);
+        match self.free.last_mut() {
+            Some(chunk) if chunk.len() < FREE_CHUNK => chunk.push(id),
+            _ => {
+                let mut chunk = Vec::with_capacity(FREE_CHUNK);
+                chunk.push(id);
+                self.free.push(chunk);
+            }
+        }
     }
 }
 

@@ -22,8 +22,10 @@ use zen_monitor_core::subscription_table::{
     ConnectorId, Destination, MonitorRef, SubscriptionTable,
 };
 
-/// Instructions, rows or monitors handled by one call.
-const SLICE: usize = 256;
+/// Instructions or monitors handled by one call: few enough for each to meet an index that grows.
+const SLICE: usize = 64;
+/// Rows of departed connectors removed by one call.
+const ROWS: usize = 256;
 /// Certificates handled by one call.
 const CERTIFICATES: usize = 1_000;
 /// Bytes of reasons built by one call on a normal scheduler, and so the size of a bulky one.
@@ -405,7 +407,7 @@ fn proxy_sweep(env: Env) -> NifResult<bool> {
     let state = current()?;
     let proxy = &state.proxy;
     let mut table = proxy.table.lock();
-    let rows = table.sweep(SLICE);
+    let rows = table.sweep(ROWS);
     let vacant = table.has_vacant();
     drop(table);
     if vacant {
@@ -417,7 +419,7 @@ fn proxy_sweep(env: Env) -> NifResult<bool> {
     {
         proxy.discarded.lock().push(connector);
     }
-    consume(env, SLICE);
+    consume(env, ROWS);
     let is_empty = || !rows && proxy.discarded.lock().is_empty();
     Ok(!proxy.departures.rest(is_empty))
 }

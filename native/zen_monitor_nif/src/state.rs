@@ -35,12 +35,13 @@ impl Deref for Current {
     }
 }
 
-/// The current state, or the error `not_running`.
+/// The current state, or the error `{not_running, advice}`.
 #[inline]
 pub fn current() -> NifResult<Current> {
     let state = STATE.load();
     if state.is_none() {
-        return Err(Error::RaiseTerm(Box::new(atoms::not_running())));
+        let advice = "start the :zen_monitor application first";
+        return Err(Error::RaiseTerm(Box::new((atoms::not_running(), advice))));
     }
     Ok(Current(state))
 }
