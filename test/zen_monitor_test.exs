@@ -182,6 +182,13 @@ defmodule ZenMonitorTest do
   end
 
   describe "demonitor/2" do
+    # What is local is delivered without waiting for turns.
+    setup do
+      Connector.sweep_interval(1)
+      ZenMonitor.Proxy.Batcher.sweep_interval(1)
+      Dispatcher.demand_interval(1)
+    end
+
     test "keeps the :DOWN from coming", %{peer: peer} do
       pid = on(peer, :target)
       [kept, removed] = [ZenMonitor.monitor(pid), ZenMonitor.monitor(pid)]

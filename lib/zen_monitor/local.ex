@@ -94,37 +94,19 @@ defmodule ZenMonitor.Local do
   @impl GenServer
   def init(_opts) do
     Native.backlog_answer()
-    {:ok, %{}, {:continue, :start_connectors}}
-  end
-
-  # This process is restarted with the Connectors' supervisor, and nobody else would start those
-  # Connectors again. One that is found alive may have its exit signal still under way, so each is
-  # watched. The state is the nodes by these monitors.
-  @impl GenServer
-  def handle_continue(:start_connectors, connectors) do
-    Native.nodes()
-    |> Enum.reduce(connectors, &start_connector/2)
-    |> expand()
+    {:ok, nil, {:continue, :expand}}
   end
 
   @impl GenServer
-  def handle_info(:wake, connectors), do: expand(connectors)
+  def handle_continue(:expand, state), do: expand(state)
 
-  def handle_info({:DOWN, monitor, :process, _, _}, connectors)
-      when is_map_key(connectors, monitor) do
-    {node, connectors} = Map.pop!(connectors, monitor)
-    {:noreply, start_connector(node, connectors)}
-  end
+  @impl GenServer
+  def handle_info(:wake, state), do: expand(state)
+  def handle_info(_other, state), do: {:noreply, state}
 
-  def handle_info(_other, connectors), do: {:noreply, connectors}
-
-  defp start_connector(node, connectors) do
-    Map.put(connectors, node |> Connector.start() |> Process.monitor(), node)
-  end
-
-  defp expand(connectors) do
+  defp expand(state) do
     unless Native.backlog_expand() and Native.backlog_rest(), do: send(self(), :wake)
-    {:noreply, connectors}
+    {:noreply, state}
   end
 
   # A reference of another node is not ours to know, whatever its numbers.

@@ -18,6 +18,7 @@ defmodule ZenMonitor.Native do
   def demonitor(_encoded), do: stub()
   def monitors(_subscriber, _node, _target), do: stub()
   def nodes, do: stub()
+  def connector(_node), do: stub()
   def connector_answer(_node), do: stub()
   def connector_resubscribe(_node), do: stub()
   def connector_take(_node, _name, _limit), do: stub()

@@ -32,11 +32,15 @@ defmodule ZenMonitor.Pace do
 
   def request(%__MODULE__{} = pace, _interval), do: {:later, pace}
 
-  @doc "Notes that a sweep has just ended."
-  @spec swept(t) :: t
-  def swept(%__MODULE__{timer: timer} = pace) do
+  @doc """
+  Notes that a sweep of so many items has just ended. One that found nothing does not count: the
+  next may run at once.
+  """
+  @spec swept(t, items :: non_neg_integer) :: t
+  def swept(%__MODULE__{timer: timer} = pace, items) do
     if timer, do: Process.cancel_timer(timer)
-    %{pace | last: System.monotonic_time(), timer: nil}
+    last = if items > 0, do: System.monotonic_time(), else: pace.last
+    %{pace | last: last, timer: nil}
   end
 
   defp delay(%__MODULE__{last: nil}, _interval), do: 0

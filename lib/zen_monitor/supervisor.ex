@@ -10,7 +10,7 @@ defmodule ZenMonitor.Supervisor do
   """
   use Supervisor
 
-  alias ZenMonitor.{Config, Local, Native, Proxy, Tables}
+  alias ZenMonitor.{Config, Local, Native, Proxy, Restarts, Tables}
 
   @doc """
   Starts the tree.
@@ -33,6 +33,6 @@ defmodule ZenMonitor.Supervisor do
       Local.Supervisor
     ]
 
-    Supervisor.init(children, strategy: :one_for_one)
+    Supervisor.init(children, [strategy: :one_for_one] ++ Restarts.limit())
   end
 end

@@ -211,11 +211,11 @@ defmodule ZenMonitor.Local.ConnectorTest do
 
     test "makes connect/1 by 100 callers cost one ping", %{peer: peer} do
       GenModuleSpy.watch()
+      on(peer, :suspend, [ZenMonitor.Proxy])
       connector = Connector.get_for_node(peer.node)
-      :sys.suspend(connector)
       tasks = for _ <- 1..100, do: Task.async(fn -> Connector.connect(peer.node) end)
       wait_until(fn -> Metrics.message_queue_len(connector) >= 100 end)
-      :sys.resume(connector)
+      on(peer, :resume, [ZenMonitor.Proxy])
       assert tasks |> Task.await_many() |> Enum.uniq() == [:compatible]
       proxy = {ZenMonitor.Proxy, peer.node}
       assert_received {:spy_call, ^proxy, :ping}
@@ -245,7 +245,7 @@ defmodule ZenMonitor.Local.ConnectorTest do
       chunks = chunks(peer, connector, 23)
       assert Enum.map(chunks, &length/1) == [5, 5, 5, 5, 3]
       assert Enum.concat(chunks) == for(pid <- pids, do: {:subscribe, pid})
-      assert_nothing_more()
+      assert_nothing_more(peer)
     end
 
     test "go out in full chunks of more than a thousand", %{peer: peer, connector: connector} do
@@ -291,7 +291,7 @@ defmodule ZenMonitor.Local.ConnectorTest do
       Connector.chunk_size(1)
       Connector.sweep_interval(1)
       for _ <- 1..3, do: assert_receive({:spy_cast, _, {:process, ^connector, [_]}}, 10_000)
-      assert_nothing_more()
+      assert_nothing_more(peer)
     end
 
     test "are one for a target, however many monitor it", %{peer: peer, connector: connector} do
@@ -300,11 +300,11 @@ defmodule ZenMonitor.Local.ConnectorTest do
       assert chunks(peer, connector, 1) == [[{:subscribe, pid}]]
       more = for _ <- 1..1_000, do: ZenMonitor.monitor(pid)
       for ref <- tl(refs) ++ more, do: ZenMonitor.demonitor(ref)
-      assert_nothing_more()
+      assert_nothing_more(peer)
       ZenMonitor.demonitor(hd(refs))
       assert chunks(peer, connector, 1) == [[{:unsubscribe, pid}]]
       wait_until(fn -> not watched?(pid) end)
-      assert_nothing_more()
+      assert_nothing_more(peer)
     end
 
     test "cancel out while they wait", %{peer: peer, connector: connector} do
@@ -315,7 +315,7 @@ defmodule ZenMonitor.Local.ConnectorTest do
       ZenMonitor.monitor(other)
       :sys.resume(connector)
       assert chunks(peer, connector, 1) == [[{:subscribe, other}]]
-      assert_nothing_more()
+      assert_nothing_more(peer)
     end
 
     test "cancel out the other way round too", %{peer: peer, connector: connector} do
@@ -326,7 +326,7 @@ defmodule ZenMonitor.Local.ConnectorTest do
       ZenMonitor.demonitor(ref)
       again = ZenMonitor.monitor(pid)
       :sys.resume(connector)
-      assert_nothing_more()
+      assert_nothing_more(peer)
       Process.exit(pid, :kill)
       assert downs([again]) == %{again => :killed}
     end
@@ -359,7 +359,7 @@ defmodule ZenMonitor.Local.ConnectorTest do
       Process.exit(pid, :kill)
       downs(refs)
       for ref <- refs, do: ZenMonitor.demonitor(ref)
-      assert_nothing_more()
+      assert_nothing_more(peer)
     end
 
     test "subscribe anew to what died before", %{peer: peer, connector: connector} do
@@ -381,9 +381,10 @@ defmodule ZenMonitor.Local.ConnectorTest do
     end
 
     # Two sweeps pass.
-    defp assert_nothing_more do
+    defp assert_nothing_more(peer) do
+      proxy = {ZenMonitor.Proxy, peer.node}
       Process.sleep(2 * Connector.sweep_interval() + 20)
-      refute_received {:spy_cast, _, _}
+      refute_received {:spy_cast, ^proxy, _}
     end
   end
 
@@ -475,8 +476,10 @@ defmodule ZenMonitor.Local.ConnectorTest do
       dead = on(peer, :dead_target)
       named = {:zen_by_hand, peer.node}
 
-      cast(peer, {:process, self(), [{:subscribe, pid}, {:subscribe, dead}, {:subscribe, named}]})
       cast(peer, {:process, self(), [{:subscribe, kept}, {:unsubscribe, kept}]})
+      cast(peer, {:process, self(), [{:subscribe, dead}, {:subscribe, named}, {:subscribe, pid}]})
+      wait_until_watched(pid)
+      refute watched?(kept)
       send(kept, {:exit, :kept})
       send(pid, {:exit, :done})
       expected = [{pid, :done}, {dead, :noproc}, {named, :noproc}]
@@ -487,6 +490,7 @@ defmodule ZenMonitor.Local.ConnectorTest do
     test "sends one for the older {:subscribe, connector, destinations}", %{peer: peer} do
       pids = on(peer, :targets, [3])
       cast(peer, {:subscribe, self(), pids})
+      wait_until_watched(List.last(pids))
       for pid <- pids, do: send(pid, {:exit, :done})
       assert Enum.sort(certificates(peer, 3)) == Enum.sort(for pid <- pids, do: {pid, :done})
     end
@@ -606,8 +610,19 @@ defmodule ZenMonitor.Local.ConnectorTest do
   end
 
   describe "a connection that is cut and comes back" do
-    test "loses no monitor, and fires none twice" do
-      peer = start_connected_peer()
+    # `global` would connect the nodes again by itself, at any moment.
+    setup do
+      peer = Cluster.start_peer()
+      :ok = Cluster.call(peer, Application, :put_env, [:kernel, :dist_auto_connect, :never])
+      # Which it complains about.
+      :ok = Cluster.call(peer, :logger, :set_primary_config, [:level, :none])
+      Application.put_env(:kernel, :dist_auto_connect, :never)
+      on_exit(fn -> Application.delete_env(:kernel, :dist_auto_connect) end)
+      Cluster.connect(peer)
+      %{peer: peer}
+    end
+
+    test "loses no monitor, and fires none twice", %{peer: peer} do
       pids = on(peer, :targets, [200])
       {placer, stop} = place_all_the_time(pids)
 
@@ -629,8 +644,7 @@ defmodule ZenMonitor.Local.ConnectorTest do
       assert Enum.sort(fired) == Enum.sort(refs)
     end
 
-    test "leaves the monitors of the new connection alone" do
-      peer = start_connected_peer()
+    test "leaves the monitors of the new connection alone", %{peer: peer} do
       pids = on(peer, :targets, [100])
 
       for round <- 1..10 do
@@ -649,8 +663,7 @@ defmodule ZenMonitor.Local.ConnectorTest do
       assert refs |> downs() |> Map.values() |> Enum.uniq() == [:true_reason]
     end
 
-    test "has a survivor's true reason over the new connection" do
-      peer = start_connected_peer()
+    test "has a survivor's true reason over the new connection", %{peer: peer} do
       pid = on(peer, :target)
 
       for _ <- 1..10 do
@@ -693,51 +706,103 @@ defmodule ZenMonitor.Local.ConnectorTest do
   end
 
   describe "a node without distribution" do
-    test "monitors its own processes, and goes on when it gets a name", %{peer: peer} do
+    setup %{peer: peer} do
       lonely = Cluster.start_peer(distributed: false)
       call = fn function, args -> Cluster.call(lonely, PeerScript, function, args) end
-      remote = on(peer, :target)
-      [early, late, cut] = call.(:targets, [3])
-      name = call.(:named_target, [:zen_lonely])
-      watcher = call.(:watcher, [])
-      early_ref = call.(:place, [watcher, early])
-      [_, _, _] = for _ <- 1..3, do: call.(:place, [watcher, :zen_lonely])
-      unknown = call.(:place, [watcher, :zen_unknown])
-      late_ref = call.(:place, [watcher, late])
-      gone = call.(:place, [watcher, {:name, @nobody}])
-      removed = call.(:place, [watcher, cut])
-      wait_until(fn -> call.(:watched?, [late]) end)
-      call.(:kill, [[early, name]])
+      call.(:named_watcher, [:zen_watcher])
+      for name <- [:zen_a, :zen_b, :zen_c], do: call.(:named_target, [name])
 
-      wait_until(fn -> length(fired(lonely, watcher)) == 6 end)
-      fired = fired(lonely, watcher)
-      assert {early_ref, early, :killed} in fired
-      assert {unknown, {:zen_unknown, :nonode@nohost}, :noproc} in fired
-      assert {gone, {:name, @nobody}, :nodedown} in fired
-      assert Enum.count(fired, &match?({_, {:zen_lonely, :nonode@nohost}, :killed}, &1)) == 3
+      start_distribution = fn ->
+        {:ok, _} = call.(:start_distribution, [])
+        Cluster.call(lonely, :erlang, :node, [])
+      end
 
-      {:ok, _} = Cluster.call(lonely, PeerScript, :start_distribution, [])
-      call.(:kill, [[late]])
-      wait_until(fn -> length(fired(lonely, watcher)) == 7 end)
-      assert [{_, ^late, :killed}] = fired(lonely, watcher) -- fired
-      assert is_reference(late_ref)
-      assert call.(:remove, [watcher, removed])
-      refute call.(:remove, [watcher, removed])
-
-      Cluster.call(lonely, Node, :set_cookie, [Node.get_cookie()])
-      true = Cluster.call(lonely, Node, :connect, [peer.node])
-      call.(:place, [watcher, remote])
-      wait_until_watched(remote)
-      Process.exit(remote, :kill)
-      wait_until(fn -> length(fired(lonely, watcher)) == 8 end)
-      assert {_, _, :killed} = List.last(fired(lonely, watcher))
-      Cluster.call(lonely, Node, :stop, [])
+      %{peer: peer, lonely: lonely, call: call, start_distribution: start_distribution}
     end
 
-    defp fired(peer, watcher) do
-      for {:DOWN, ref, :process, object, {:zen_monitor, reason}} <-
-            Cluster.call(peer, PeerScript, :received, [watcher]),
-          do: {ref, object, reason}
+    test "monitors its own processes by pid and by name", %{lonely: lonely, call: call} do
+      pid = Cluster.call(lonely, Process, :whereis, [:zen_b])
+
+      for destination <- [:zen_a, {:zen_a, :nonode@nohost}, :zen_unknown, {:name, @nobody}] do
+        call.(:place, [:zen_watcher, destination])
+      end
+
+      # The last that is told to the Proxy.
+      call.(:place_by_pid, [:zen_watcher, :zen_b])
+      wait_until(fn -> call.(:named_watched?, [:zen_b]) end)
+      for name <- [:zen_a, :zen_b], do: call.(:kill_named, [name])
+      wait_until(fn -> length(fired(lonely)) == 5 end)
+
+      assert Enum.sort(fired(lonely)) ==
+               Enum.sort([
+                 {pid, :killed},
+                 {{:zen_a, :nonode@nohost}, :killed},
+                 {{:zen_a, :nonode@nohost}, :killed},
+                 {{:zen_unknown, :nonode@nohost}, :noproc},
+                 {{:name, @nobody}, :nodedown}
+               ])
+    end
+
+    test "keeps its monitors when it gets a name", context do
+      %{lonely: lonely, call: call, start_distribution: start_distribution} = context
+      for name <- [:zen_a, :zen_b, :zen_c], do: call.(:place_by_pid, [:zen_watcher, name])
+      call.(:place, [:zen_watcher, :zen_a])
+      wait_until(fn -> call.(:named_watched?, [:zen_c]) end)
+
+      node = start_distribution.()
+      a = Cluster.call(lonely, Process, :whereis, [:zen_a])
+      assert call.(:remove_by_pid, [:zen_watcher, :zen_c])
+      refute call.(:remove_by_pid, [:zen_watcher, :zen_c])
+      for name <- [:zen_a, :zen_c], do: call.(:kill_named, [name])
+      wait_until(fn -> length(fired(lonely)) == 2 end)
+      call.(:place_by_pid, [:zen_watcher, :zen_b])
+      call.(:place, [:zen_watcher, {:zen_b, node}])
+      call.(:place, [:zen_watcher, :zen_b])
+      wait_until(fn -> call.(:named_watched?, [:zen_b]) end)
+      b = Cluster.call(lonely, Process, :whereis, [:zen_b])
+      Process.sleep(200)
+      call.(:kill_named, [:zen_b])
+      wait_until(fn -> length(fired(lonely)) == 6 end)
+
+      assert Enum.sort(fired(lonely)) ==
+               Enum.sort([
+                 {a, :killed},
+                 {{:zen_a, node}, :killed},
+                 {b, :killed},
+                 {b, :killed},
+                 {{:zen_b, node}, :killed},
+                 {{:zen_b, node}, :killed}
+               ])
+    end
+
+    test "monitors remote ones once it has a name", context do
+      %{peer: peer, lonely: lonely, call: call, start_distribution: start_distribution} = context
+      call.(:place_by_pid, [:zen_watcher, :zen_a])
+      start_distribution.()
+      true = Cluster.call(lonely, Node, :connect, [peer.node])
+      [pid, kept] = on(peer, :targets, [2])
+      for target <- [pid, kept], do: call.(:place, [:zen_watcher, target])
+      wait_until_watched(kept)
+      Process.exit(pid, :kill)
+      wait_until(fn -> fired(lonely) == [{pid, :killed}] end)
+      Cluster.call(lonely, Node, :disconnect, [peer.node])
+      wait_until(fn -> fired(lonely) == [{pid, :killed}, {kept, :nodedown}] end)
+    end
+
+    test "is monitored by others once it has a name", context do
+      %{lonely: lonely, start_distribution: start_distribution} = context
+      start_distribution.()
+      # Whoever connects: the link is the same.
+      true = Cluster.call(lonely, Node, :connect, [node()])
+      ref = lonely |> Cluster.call(Process, :whereis, [:zen_a]) |> watch()
+      lonely |> Cluster.call(Process, :whereis, [:zen_a]) |> Process.exit(:kill)
+      assert reason(ref) == :killed
+    end
+
+    defp fired(peer) do
+      for {:DOWN, _, :process, object, {:zen_monitor, reason}} <-
+            Cluster.call(peer, PeerScript, :received, [:zen_watcher]),
+          do: {object, reason}
     end
   end
 

@@ -80,8 +80,8 @@ defmodule ZenMonitor.Cluster do
     paths = for path <- :code.get_path(), path != '.', arg <- ['-pa', path], do: arg
     hidden = if Keyword.get(opts, :hidden, false), do: ['-hidden'], else: []
     cookie = ['-setcookie', Atom.to_charlist(Node.get_cookie())]
-    # A cut link stays a matter between its two ends.
-    alone = ['-kernel', 'prevent_overlapping_partitions', 'false']
+    # A cut link stays a matter between its two ends, and cut until the test mends it.
+    alone = ['-kernel', 'prevent_overlapping_partitions', 'false', '-connect_all', 'false']
     hidden ++ cookie ++ alone ++ paths
   end
 end

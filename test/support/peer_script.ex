@@ -53,6 +53,9 @@ defmodule ZenMonitor.PeerScript do
     :ok
   end
 
+  @doc "Kills processes one after the other."
+  def kill_in_turn(pids), do: for(pid <- pids, do: kill([pid]))
+
   @doc "Kills what is registered, and returns when it is replaced."
   def kill_name(name) do
     pid = Process.whereis(name)
@@ -76,41 +79,65 @@ defmodule ZenMonitor.PeerScript do
   def start_application, do: Application.ensure_all_started(:zen_monitor)
   def stop_application, do: Application.stop(:zen_monitor)
 
+  @doc "All processes of the supervision tree on this node."
+  def supervised(supervisor \\ ZenMonitor.Supervisor) do
+    for {id, pid, type, _} <- Supervisor.which_children(supervisor) do
+      if type == :supervisor, do: {id, pid, supervised(pid)}, else: {id, pid}
+    end
+  end
+
+  def suspend(name), do: :sys.suspend(name)
+  def resume(name), do: :sys.resume(name)
+
   @doc "Gives this node a name."
   def start_distribution do
     Node.start(:"zen_monitor_lonely_#{System.pid()}@127.0.0.1", :longnames)
   end
 
   @doc "A process that places monitors of its own and keeps the messages it gets."
-  def watcher, do: spawn(fn -> watch([]) end)
+  def watcher, do: spawn(fn -> watch([], %{}) end)
 
-  defp watch(received) do
+  def named_watcher(name) do
+    pid = watcher()
+    Process.register(pid, name)
+    pid
+  end
+
+  defp watch(received, refs) do
     receive do
       {:place, destination, from, tag} ->
-        send(from, {tag, ZenMonitor.monitor(destination)})
-        watch(received)
+        ref = ZenMonitor.monitor(destination)
+        send(from, {tag, ref})
+        watch(received, Map.put(refs, destination, ref))
 
-      {:remove, ref, from, tag} ->
-        send(from, {tag, ZenMonitor.demonitor(ref, [:info])})
-        watch(received)
+      {:remove, destination, from, tag} ->
+        send(from, {tag, ZenMonitor.demonitor(Map.fetch!(refs, destination), [:info])})
+        watch(received, refs)
 
       {:received, from, tag} ->
         send(from, {tag, Enum.reverse(received)})
-        watch(received)
+        watch(received, refs)
 
       message ->
-        watch([message | received])
+        watch([message | received], refs)
     end
   end
 
   @doc "Has a watcher place a monitor."
   def place(watcher, destination), do: ask(watcher, &{:place, destination, self(), &1})
 
-  @doc "Has a watcher remove a monitor, and returns whether it had it."
-  def remove(watcher, ref), do: ask(watcher, &{:remove, ref, self(), &1})
+  @doc "Has a watcher remove its last monitor of a destination, and returns whether it had it."
+  def remove(watcher, destination), do: ask(watcher, &{:remove, destination, self(), &1})
 
   @doc "What a watcher has received."
   def received(watcher), do: ask(watcher, &{:received, self(), &1})
+
+  # By name, because a pid that comes from another node is not local any more once this one has
+  # changed its own name.
+  def place_by_pid(watcher, name), do: place(watcher, Process.whereis(name))
+  def remove_by_pid(watcher, name), do: remove(watcher, Process.whereis(name))
+  def kill_named(name), do: kill([Process.whereis(name)])
+  def named_watched?(name), do: watched?(Process.whereis(name))
 
   defp ask(watcher, question) do
     tag = make_ref()

@@ -15,9 +15,10 @@ defmodule ZenMonitor.Local.Connector do
   stood. When the `:nodedown` comes, all that was sent is due, and all that was not is sent over the
   next connection, or due too if there is none.
   """
-  use GenServer
+  # Local.Connectors starts it, and starts it again when it dies.
+  use GenServer, restart: :temporary
 
-  alias ZenMonitor.{Config, Native, Pace, Proxy}
+  alias ZenMonitor.{Config, Local.Connectors, Native, Pace, Proxy}
 
   @typedoc "What the cache says of a node."
   @type cached_compatibility ::
@@ -41,7 +42,7 @@ defmodule ZenMonitor.Local.Connector do
   The Connector of a node, started if need be.
   """
   @spec get_for_node(node) :: pid
-  def get_for_node(node), do: node |> key() |> start()
+  def get_for_node(node), do: node |> key() |> Connectors.get()
 
   @doc """
   Monitors `destination` for `subscriber` under `ref`, which must be a fresh reference of this node.
@@ -49,6 +50,14 @@ defmodule ZenMonitor.Local.Connector do
   """
   @spec monitor(ZenMonitor.destination(), reference, subscriber :: pid) :: :ok
   def monitor(destination, ref, subscriber)
+
+  def monitor(_destination, ref, subscriber)
+      when not is_pid(subscriber) or not is_reference(ref) or node(ref) != node() or
+             node(subscriber) != node() do
+    raise ArgumentError,
+          "expected a reference and a pid of this node, got: " <>
+            "#{inspect(ref)} and #{inspect(subscriber)}"
+  end
 
   def monitor(pid, ref, subscriber) when is_pid(pid) and node(pid) == node() do
     place(subscriber, ZenMonitor.Local, pid, ref)
@@ -144,48 +153,20 @@ defmodule ZenMonitor.Local.Connector do
   @spec chunk_size(pos_integer) :: :ok
   def chunk_size(value), do: Config.put(:connector_chunk_size, value)
 
-  # The key of a node in the tables and the Registry is its name, except for this node, whose name
-  # changes when distribution is started.
+  # The key of a node in the tables is its name, except for this node, whose name changes when
+  # distribution is started.
   defp key(node) when node == node(), do: ZenMonitor.Local
-  defp key(node), do: node
+  defp key(node) when is_atom(node), do: node
 
-  @doc false
-  def start(key) do
-    case Registry.lookup(__MODULE__.Registry, key) do
-      [{pid, _}] -> pid
-      [] -> start_child(key)
-    end
-  end
-
-  defp start_child(key) do
-    case DynamicSupervisor.start_child(__MODULE__.Supervisor, {__MODULE__, key}) do
-      {:ok, pid} -> pid
-      {:error, {:already_started, pid}} -> pid
-    end
-  end
-
-  @doc false
-  def start_link(key) do
-    GenServer.start_link(__MODULE__, key, name: {:via, Registry, {__MODULE__.Registry, key}})
+  defp key(other) do
+    raise ArgumentError, "expected the name of a node, got: #{inspect(other)}"
   end
 
   defp place(subscriber, key, target, identity) do
     case Native.monitor(subscriber, key, target, :erlang.term_to_binary(identity)) do
-      :ok ->
-        :ok
-
-      :start ->
-        start_if_possible(key)
+      :ok -> :ok
+      :start -> Connectors.start(key)
     end
-  end
-
-  # While the supervisor is being restarted there is nobody to start it; `ZenMonitor.Local`, which
-  # is restarted after it, starts the Connectors of all nodes in the tables.
-  defp start_if_possible(key) do
-    start(key)
-    :ok
-  catch
-    :exit, _ -> :ok
   end
 
   defp cached(key) do
@@ -197,6 +178,9 @@ defmodule ZenMonitor.Local.Connector do
         known
     end
   end
+
+  @doc false
+  def start_link(key), do: GenServer.start_link(__MODULE__, key)
 
   @impl GenServer
   def init(key) do
@@ -259,13 +243,13 @@ defmodule ZenMonitor.Local.Connector do
   end
 
   defp sweep(state) do
-    state =
+    {swept, state} =
       case ensure_compatibility(state) do
         {:compatible, state} -> send_chunk(state)
-        {:incompatible, state} -> fail(state)
+        {:incompatible, state} -> fail(state, 0)
       end
 
-    state = %{state | pace: Pace.swept(state.pace)}
+    state = %{state | pace: Pace.swept(state.pace, swept)}
     if Native.connector_rest(state.key), do: rest(state), else: request(state)
   end
 
@@ -279,12 +263,12 @@ defmodule ZenMonitor.Local.Connector do
     receive do
       {:nodedown, ^key, _info} ->
         Native.connector_withdraw(key)
-        disconnect(state)
+        {0, disconnect(state)}
     after
       0 ->
         cast(key, chunk)
         Native.connector_confirm(key)
-        state
+        {length(chunk), state}
     end
   end
 
@@ -312,8 +296,11 @@ defmodule ZenMonitor.Local.Connector do
 
   defp certify(_key, _malformed), do: :ok
 
-  defp fail(state) do
-    if Native.connector_fail(state.key), do: state, else: fail(state)
+  defp fail(state, failed) do
+    case Native.connector_fail(state.key) do
+      {more, true} -> {failed + more, state}
+      {more, false} -> fail(state, failed + more)
+    end
   end
 
   defp resubscribe(key), do: Native.connector_resubscribe(key) || resubscribe(key)

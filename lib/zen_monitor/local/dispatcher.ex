@@ -65,12 +65,12 @@ defmodule ZenMonitor.Local.Dispatcher do
 
   defp sweep(pace) do
     amount = demand_amount()
-    left = deliver(amount)
-    pace = Pace.swept(pace)
+    delivered = amount - deliver(amount)
+    pace = Pace.swept(pace, delivered)
 
     cond do
       not Native.dispatcher_rest() -> request(pace)
-      amount - left >= Local.hibernation_threshold() -> {:noreply, pace, :hibernate}
+      delivered >= Local.hibernation_threshold() -> {:noreply, pace, :hibernate}
       true -> {:noreply, pace}
     end
   end

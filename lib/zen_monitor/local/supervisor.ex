@@ -5,22 +5,23 @@ defmodule ZenMonitor.Local.Supervisor do
 
   use Supervisor
 
-  alias ZenMonitor.Local
-  alias ZenMonitor.Local.{Connector, Dispatcher, Tables}
+  alias ZenMonitor.{Local, Restarts}
+  alias ZenMonitor.Local.{Connectors, Dispatcher, Tables}
 
   def start_link(_opts), do: Supervisor.start_link(__MODULE__, [], name: __MODULE__)
 
   @impl Supervisor
   def init(_opts) do
+    Restarts.await_former([Connectors.supervisor(), Connectors, Local, Dispatcher, Tables])
+
     children = [
-      {Registry, keys: :unique, name: Connector.Registry},
-      {DynamicSupervisor, name: Connector.Supervisor, max_restarts: 1_000},
-      # Starts the Connectors again when the two before it were restarted.
+      {DynamicSupervisor, [name: Connectors.supervisor()] ++ Restarts.limit()},
+      Connectors,
       Local,
       Dispatcher,
       Tables
     ]
 
-    Supervisor.init(children, strategy: :rest_for_one, max_restarts: 1_000)
+    Supervisor.init(children, [strategy: :one_for_one] ++ Restarts.limit())
   end
 end

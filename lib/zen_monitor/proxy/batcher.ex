@@ -131,7 +131,7 @@ defmodule ZenMonitor.Proxy.Batcher do
 
       certificates ->
         deliver(certificates, state.connector)
-        rest(%{state | pace: Pace.swept(state.pace)})
+        rest(%{state | pace: Pace.swept(state.pace, length(certificates))})
     end
   end
 

@@ -6,13 +6,8 @@ defmodule ZenMonitor.Proxy.Supervisor do
 
   use Supervisor
 
-  alias ZenMonitor.Proxy
+  alias ZenMonitor.{Proxy, Restarts}
   alias ZenMonitor.Proxy.{Batcher, Tables}
-
-  # The state is outside the processes, so a restart is cheap and costs nobody anything. Giving up
-  # would cost every monitor of this node.
-  @max_restarts 1_000
-  @max_seconds 5
 
   def start_link(opts) do
     Supervisor.start_link(__MODULE__, opts, name: __MODULE__)
@@ -20,14 +15,15 @@ defmodule ZenMonitor.Proxy.Supervisor do
 
   @impl true
   def init(_opts) do
-    restarts = [max_restarts: @max_restarts, max_seconds: @max_seconds]
+    Restarts.await_former([Proxy, Batcher.supervisor(), Tables])
 
     children = [
       Proxy,
-      {DynamicSupervisor, [strategy: :one_for_one, name: Batcher.supervisor()] ++ restarts},
+      {DynamicSupervisor,
+       [strategy: :one_for_one, name: Batcher.supervisor()] ++ Restarts.limit()},
       Tables
     ]
 
-    Supervisor.init(children, [strategy: :rest_for_one] ++ restarts)
+    Supervisor.init(children, [strategy: :rest_for_one] ++ Restarts.limit())
   end
 end

@@ -32,6 +32,7 @@ struct Shard {
     slots: FreeSlots,
     placed: u64,
     removed: u64,
+    standing: u64,
 }
 
 struct Subscriber {
@@ -51,7 +52,6 @@ struct Subscriber {
 struct FreeSlots {
     head: u32,
     fresh: u32,
-    used: u64,
 }
 
 impl Default for FreeSlots {
@@ -59,7 +59,6 @@ impl Default for FreeSlots {
         FreeSlots {
             head: NIL,
             fresh: 0,
-            used: 0,
         }
     }
 }
@@ -86,7 +85,7 @@ pub struct Counts {
     pub placed: u64,
     /// Monitors removed by their owners.
     pub removed: u64,
-    /// Slots in use.
+    /// Monitors neither delivered nor removed.
     pub standing: u64,
 }
 
@@ -117,6 +116,7 @@ impl Subscribers {
             &slots.get(id).subscriber_links
         });
         shard.placed += 1;
+        shard.standing += 1;
         (slot, newcomer)
     }
 
@@ -141,6 +141,7 @@ impl Subscribers {
             &slots.get(id).subscriber_links
         });
         shard.removed += u64::from(by_owner);
+        shard.standing -= 1;
         match slot.place() {
             _ if listed => shard.slots.give(slots, id),
             Place::Taken => shard.slots.give(slots, id),
@@ -269,7 +270,7 @@ impl Subscribers {
             let shard = shard.lock();
             sum.placed += shard.placed;
             sum.removed += shard.removed;
-            sum.standing += shard.slots.used;
+            sum.standing += shard.standing;
         }
         sum
     }
@@ -318,20 +319,16 @@ impl Shard {
 impl FreeSlots {
     #[inline]
     fn take(&mut self, slots: &Arena<Slot>) -> u32 {
-        let id = if self.head != NIL {
+        if self.head != NIL {
             let id = self.head;
             self.head = slots.get(id).subscriber_links.prev();
-            id
-        } else {
-            if self.fresh.is_multiple_of(CHUNK) {
-                self.fresh = slots.grow();
-            }
-            let id = self.fresh;
-            self.fresh += 1;
-            id
-        };
-        self.used += 1;
-        id
+            return id;
+        }
+        if self.fresh.is_multiple_of(CHUNK) {
+            self.fresh = slots.grow();
+        }
+        self.fresh += 1;
+        self.fresh - 1
     }
 
     #[inline]
@@ -340,7 +337,6 @@ impl FreeSlots {
         slot.claim.release();
         slot.subscriber_links.set_prev(self.head);
         self.head = id;
-        self.used -= 1;
     }
 }
 

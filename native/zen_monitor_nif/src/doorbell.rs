@@ -1,7 +1,7 @@
 //! A bell with the process that answers it.
 
 use crate::{atoms, word};
-use rustler::Env;
+use rustler::{Env, LocalPid};
 use std::sync::atomic::{AtomicU64, Ordering};
 use zen_monitor_core::bell::Bell;
 
@@ -29,19 +29,27 @@ impl Doorbell {
         former != NOBODY
     }
 
+    /// The process that answers, dead or alive.
+    pub fn owner(&self, env: Env) -> Option<LocalPid> {
+        match self.owner.load(Ordering::Acquire) {
+            NOBODY => None,
+            owner => word::to_pid(env, owner),
+        }
+    }
+
     /// Rings after a push. `false` when no process has ever answered this bell.
     #[inline]
     pub fn ring(&self, env: Env) -> bool {
         let wake = self.bell.ring();
         let owner = self.owner.load(Ordering::Acquire);
-        if owner == NOBODY {
-            return false;
-        }
-        if wake && let Some(pid) = word::to_pid(env, owner) {
+        if wake
+            && owner != NOBODY
+            && let Some(pid) = word::to_pid(env, owner)
+        {
             // A dead owner's successor sweeps when it starts, so a failed send loses nothing.
             let _ = env.send(&pid, atoms::wake());
         }
-        true
+        owner != NOBODY
     }
 
     /// Puts the owner to rest if `is_empty` holds for its queue, and tells whether it may sleep.

@@ -252,6 +252,16 @@ fn nodes(env: Env<'_>) -> NifResult<Vec<Term<'_>>> {
     Ok(names)
 }
 
+/// The Connector of a node, dead or alive; `nil` if it never had one.
+#[rustler::nif]
+fn connector<'a>(env: Env<'a>, node: Term<'a>) -> NifResult<Option<LocalPid>> {
+    let state = current()?;
+    let word = word::from_term(node);
+    let nodes = &state.local.table.nodes;
+    let owner = nodes.view(word, |node| node.host.connector.owner(env));
+    Ok(owner.flatten())
+}
+
 /// Makes the caller the Connector of a node. `true` when it succeeds another one, whose
 /// subscriptions are void.
 #[rustler::nif]
@@ -330,15 +340,16 @@ fn connector_withdraw(node: Term) -> NifResult<Atom> {
     })
 }
 
-/// Makes a slice of what waits for a node due, since it cannot be told. `true` when nothing is left.
+/// Makes a slice of what waits for a node due, since it cannot be told. Answers how much that was,
+/// and `true` when nothing is left.
 #[rustler::nif]
-fn connector_fail(env: Env, node: Term) -> NifResult<bool> {
+fn connector_fail(env: Env, node: Term) -> NifResult<(usize, bool)> {
     let state = current()?;
     let local = &state.local;
     local.with_node(node, |node| {
-        let done = local.table.fail(node, SLICE);
+        let failed = local.table.fail(node, SLICE);
         local.expand_or_defer(env, SLICE);
-        done
+        failed
     })
 }
 

@@ -1,0 +1,193 @@
+defmodule ZenMonitor.NativeTest do
+  # The NIFs are called by nobody but the modules of this package. Still, whatever they are given,
+  # they must neither crash the VM nor harm the tables.
+  use ZenMonitor.Case
+
+  import Bitwise
+
+  @garbage [
+    nil,
+    :atom,
+    -1,
+    0,
+    1 <<< 70,
+    1.5,
+    "",
+    "garbage",
+    <<131>>,
+    <<131, 90>>,
+    <<131, 90, 0, 3>>,
+    <<131, 88, 100>>,
+    <<131, 104, 2, 90, 255, 255>>,
+    <<131, 108, 255, 255, 255, 255>>,
+    <<1::3>>,
+    [],
+    [1 | 2],
+    [[]],
+    {},
+    {1, 2},
+    {:name, :node},
+    %{},
+    %{a: 1}
+  ]
+
+  # Those that replace the state, and the loader.
+  @left_out [start: 0, stop: 0, load: 0, module_info: 0, module_info: 1, __info__: 1]
+
+  setup do
+    %{target: PeerScript.target()}
+  end
+
+  test "garbage in one argument is refused, or does no harm", %{target: target} do
+    ref = watch(target)
+
+    for {function, arity} <- functions(), arity > 0, place <- 0..(arity - 1) do
+      for garbage <- garbage() do
+        arguments = List.replace_at(valid(function, arity), place, garbage)
+        harmless(function, arguments)
+      end
+    end
+
+    still_usable(target, ref)
+  end
+
+  test "garbage in all arguments is refused, or does no harm", %{target: target} do
+    ref = watch(target)
+    :rand.seed(:exsss, {1, 2, 3})
+
+    for {function, arity} <- functions(), _ <- 1..200 do
+      harmless(function, for(_ <- 1..arity//1, do: Enum.random(garbage())))
+    end
+
+    still_usable(target, ref)
+  end
+
+  test "a monitor of garbage is refused" do
+    ref = :erlang.term_to_binary(make_ref())
+
+    for {subscriber, node, target, encoded} <- [
+          {:no_pid, ZenMonitor.Local, self(), ref},
+          {self(), "node", self(), ref},
+          {self(), ZenMonitor.Local, "target", ref},
+          {self(), ZenMonitor.Local, self(), "garbage"},
+          {self(), ZenMonitor.Local, self(), :erlang.term_to_binary(:no_ref)},
+          {self(), ZenMonitor.Local, self(), make_ref()},
+          {self(), :other@node, 1, ref}
+        ] do
+      assert_raise ArgumentError, fn -> Native.monitor(subscriber, node, target, encoded) end
+    end
+
+    assert standing() == 0
+  end
+
+  test "a demonitor of garbage removes nothing", %{target: target} do
+    ref = watch(target)
+    whole = :erlang.term_to_binary(ref)
+
+    for size <- 0..(byte_size(whole) - 1) do
+      refute Native.demonitor(binary_part(whole, 0, size))
+    end
+
+    assert standing() == 1
+    assert Native.demonitor(whole)
+    assert standing() == 0
+  end
+
+  test "truncated and forged encodings of what is monitored are refused" do
+    pid = self()
+    whole = :erlang.term_to_binary({make_ref(), pid})
+
+    for size <- 0..(byte_size(whole) - 1) do
+      part = binary_part(whole, 0, size)
+      assert_raise ArgumentError, fn -> Native.monitor(pid, :other@node, forged(), part) end
+    end
+
+    assert standing() == 0
+  end
+
+  test "a stopped state refuses every call that needs it, with the same error" do
+    calls = for {function, arity} <- functions(), do: {function, valid(function, arity)}
+    Application.stop(:zen_monitor)
+
+    answers =
+      for {function, arguments} <- calls do
+        try do
+          {function, apply(Native, function, arguments)}
+        rescue
+          error -> {function, {:raised, Exception.message(error) =~ "not_running"}}
+        end
+      end
+
+    # What needs no state, and what works on the record of a connector alone.
+    stateless = [:proxy_answer_certificates, :proxy_take, :proxy_take_bulky, :truncate]
+    answered = for {function, answer} <- answers, answer != {:raised, true}, do: function
+    assert Enum.sort(answered) -- stateless == []
+  end
+
+  defp functions, do: Native.module_info(:exports) -- @left_out
+
+  defp garbage, do: @garbage ++ [self(), make_ref(), fn -> 1 end, forged()]
+
+  # A pid of another node.
+  defp forged, do: :erlang.binary_to_term(<<131, 88, 100, 0, 5, "a@b.c", 7::32, 0::32, 1::32>>)
+
+  defp valid(:monitor, 4), do: [self(), :other@node, :name, :erlang.term_to_binary(make_ref())]
+  defp valid(:demonitor, 1), do: [:erlang.term_to_binary(make_ref())]
+  defp valid(:monitors, 3), do: [self(), :other@node, :name]
+  defp valid(:connector_take, 3), do: [:other@node, :other@node, 10]
+  defp valid(:connector_certify, 2), do: [:other@node, [{:name, :reason}]]
+  defp valid(:dispatcher_deliver, 2), do: [node(), 10]
+  defp valid(:set_compatibility, 4), do: [:other@node, :unavailable, 0, 0]
+  defp valid(:proxy_process, 3), do: [Native.proxy_attach(), node(), []]
+  defp valid(:proxy_certify, 4), do: [self(), :reason, 3, 1_024]
+  defp valid(:proxy_certify_bulky, 2), do: [self(), :reason]
+  defp valid(:proxy_monitored, 1), do: [[]]
+
+  defp valid(:proxy_enqueue, 2),
+    do: [Native.proxy_attach(), :erlang.term_to_binary({:name, :reason})]
+
+  defp valid(:truncate, 3), do: [:term, 3, 1_024]
+
+  defp valid(name, 1) when name in [:proxy_detach, :proxy_sent, :proxy_answer_certificates],
+    do: [Native.proxy_attach()]
+
+  defp valid(name, 2) when name in [:proxy_take, :proxy_take_bulky],
+    do: [Native.proxy_attach(), 10]
+
+  defp valid(_, 1), do: [:other@node]
+  defp valid(_, 0), do: []
+
+  # In a process of its own, as it may make its caller the owner of a queue.
+  defp harmless(function, arguments) do
+    task =
+      Task.async(fn ->
+        try do
+          apply(Native, function, arguments)
+          :ok
+        rescue
+          ArgumentError -> :ok
+          error -> {function, arguments, error}
+        end
+      end)
+
+    assert Task.await(task) == :ok
+  end
+
+  # The owners of the queues have been replaced by the calls, so they are started again first.
+  defp still_usable(target, ref) do
+    for name <- [
+          ZenMonitor.Local,
+          ZenMonitor.Local.Dispatcher,
+          ZenMonitor.Local.Tables,
+          ZenMonitor.Proxy.Tables
+        ] do
+      PeerScript.kill_name(name)
+    end
+
+    kill(ZenMonitor.Local.Connector.get(self()))
+    again = ZenMonitor.monitor(target)
+    wait_until_watched(target)
+    Process.exit(target, :kill)
+    for ref <- [ref, again], do: assert({^target, _} = down(ref))
+  end
+end
