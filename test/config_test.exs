@@ -6,6 +6,8 @@ defmodule ZenMonitor.ConfigTest do
   alias ZenMonitor.Local.{Connector, Dispatcher}
   alias ZenMonitor.Proxy.Batcher
 
+  @max 4_294_967_295
+
   @settings [
     {Connector, :sweep_interval, :connector_sweep_interval, 100},
     {Connector, :chunk_size, :connector_chunk_size, 5_000},
@@ -37,12 +39,12 @@ defmodule ZenMonitor.ConfigTest do
       test "refuses what cannot work" do
         zero = if unquote(name) == :hibernation_threshold, do: [], else: [0]
 
-        for bad <- [-1, 1.5, 100.0, "100", nil, :infinity, [100]] ++ zero do
+        for bad <- [-1, 1.5, 100.0, "100", nil, :infinity, [100], @max + 1] ++ zero do
           error =
             assert_raise ArgumentError, fn -> apply(unquote(module), unquote(name), [bad]) end
 
           assert error.message =~ inspect(unquote(key))
-          assert error.message =~ "integer"
+          assert error.message =~ "integer of at most #{@max}"
           assert error.message =~ "got: #{inspect(bad)}"
         end
 
@@ -63,7 +65,17 @@ defmodule ZenMonitor.ConfigTest do
           demand_amount: nil,
           hibernation_threshold: -1,
           max_binary_size: 2,
-          truncation_depth: -1
+          truncation_depth: -1,
+          connector_sweep_interval: @max + 1,
+          connector_chunk_size: @max + 1,
+          batcher_sweep_interval: @max + 1,
+          batcher_chunk_size: @max + 1,
+          batcher_lookup_timeout: @max + 1,
+          demand_interval: @max + 1,
+          demand_amount: 100_000_000_000_000_000_000,
+          hibernation_threshold: @max + 1,
+          max_binary_size: @max + 1,
+          truncation_depth: 100_000_000_000_000_000_000
         ] do
       test "is refused at start: #{key} as #{inspect(bad)}" do
         Application.stop(:zen_monitor)
@@ -93,7 +105,7 @@ defmodule ZenMonitor.ConfigTest do
                  ZenMonitor.Supervisor.start_link([])
 
         assert message =~ ":demand_amount"
-        assert message =~ "a positive integer"
+        assert message =~ "a positive integer of at most #{@max}"
         assert message =~ "got: -7"
       end)
 
@@ -124,5 +136,35 @@ defmodule ZenMonitor.ConfigTest do
     wait_until_watched(List.last(pids))
     PeerScript.kill(pids)
     assert Enum.uniq(for ref <- refs, do: reason(ref)) == [:truncated]
+  end
+
+  test "the largest values that are accepted work" do
+    Application.stop(:zen_monitor)
+
+    for key <- [
+          :connector_sweep_interval,
+          :connector_chunk_size,
+          :batcher_sweep_interval,
+          :batcher_chunk_size,
+          :batcher_lookup_timeout,
+          :demand_interval,
+          :demand_amount,
+          :hibernation_threshold,
+          :max_binary_size,
+          :truncation_depth
+        ] do
+      Application.put_env(:zen_monitor, key, @max)
+    end
+
+    start_supervised!(ZenMonitor.Supervisor)
+    assert Process.alive?(Batcher.get(self()))
+    target = PeerScript.target()
+    ref = watch(target)
+    send(target, {:exit, {:deep, [[[[[:reason]]]]]}})
+    assert reason(ref) == {:deep, [[[[[:reason]]]]]}
+    # The second delivery has to wait for its interval.
+    second = ZenMonitor.monitor(target)
+    refute_receive {:DOWN, ^second, _, _, _}, 100
+    assert Process.alive?(Process.whereis(Dispatcher))
   end
 end

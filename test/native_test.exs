@@ -32,7 +32,7 @@ defmodule ZenMonitor.NativeTest do
   ]
 
   # Those that replace the state, and the loader.
-  @left_out [start: 0, stop: 0, load: 0, module_info: 0, module_info: 1, __info__: 1]
+  @left_out [start: 0, stop: 0, free: 0, load: 0, module_info: 0, module_info: 1, __info__: 1]
 
   setup do
     %{target: PeerScript.target()}
@@ -136,7 +136,9 @@ defmodule ZenMonitor.NativeTest do
   defp valid(:monitors, 3), do: [self(), :other@node, :name]
   defp valid(:connector_take, 3), do: [:other@node, :other@node, 10]
   defp valid(:connector_certify, 2), do: [:other@node, [{:name, :reason}]]
+  defp valid(:connector_certify_bulky, 2), do: [:other@node, [{:name, :reason}]]
   defp valid(:dispatcher_deliver, 2), do: [node(), 10]
+  defp valid(:dispatcher_deliver_bulky, 2), do: [node(), 10]
   defp valid(:set_compatibility, 4), do: [:other@node, :unavailable, 0, 0]
   defp valid(:proxy_process, 3), do: [Native.proxy_attach(), node(), []]
   defp valid(:proxy_certify, 4), do: [self(), :reason, 3, 1_024]

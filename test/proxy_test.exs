@@ -104,6 +104,14 @@ defmodule ZenMonitor.ProxyTest do
       assert certificates(1) == [{target, reason}]
     end
 
+    test "outlives a call that outlived a former Proxy" do
+      target = target()
+      process([{:subscribe, target}])
+      Native.proxy_certify_bulky(target, {:shutdown, {:of, :a, :former, :process}})
+      exit_with(target, :done)
+      assert certificates(1) == [{target, :done}]
+    end
+
     test "in the older form" do
       targets = for _ <- 1..3, do: target()
       GenServer.cast(Proxy, {:subscribe, self(), targets})
@@ -208,6 +216,24 @@ defmodule ZenMonitor.ProxyTest do
       wait_until(fn -> subscriptions() == 1 and monitors(own) == 0 end)
       wait_until(fn -> not Process.alive?(batcher) end)
       assert monitors(shared) == 1
+    end
+
+    test "is swept up even if it exits while the janitor is about to rest" do
+      # More rows than are swept in one go, so that the last go has no outbox to empty; and it makes
+      # the janitor wake the Proxy, which gives the exit time.
+      [lonely | others] = for _ <- 1..300, do: {:subscribe, spawn(fn -> :ok end)}
+      standing = attach(others)
+
+      for round <- 1..2_000 do
+        [first, second] = [attach([lonely | others]), attach([hd(others)])]
+        Native.proxy_detach(first)
+        yield_until(fn -> subscriptions() < 600 end)
+        for _ <- 1..rem(round, 50)//1, do: Native.batch_length()
+        Native.proxy_detach(second)
+        yield_until(fn -> subscriptions() == 299 end)
+      end
+
+      Native.proxy_detach(standing)
     end
 
     test "is not mistaken for one that was seen since" do
@@ -390,6 +416,31 @@ defmodule ZenMonitor.ProxyTest do
   defp process(instructions, connector \\ self()) do
     GenServer.cast(Proxy, {:process, connector, instructions})
     Proxy.ping()
+  end
+
+  # `wait_until/1` sleeps, for longer than it takes to happen.
+  defp yield_until(condition, attempts \\ 1_000_000) do
+    unless condition.() do
+      assert attempts > 0, "the condition did not come to hold"
+      :erlang.yield()
+      yield_until(condition, attempts - 1)
+    end
+  end
+
+  # What the Proxy does for a connector that it has not seen.
+  defp attach(instructions) do
+    native = Native.proxy_attach()
+    process_native(native, instructions)
+    native
+  end
+
+  defp process_native(_native, []), do: :ok
+
+  defp process_native(native, instructions) do
+    {rest, made, [], []} = Native.proxy_process(native, node(), instructions)
+    reference = :erlang.term_to_binary(make_ref())
+    Native.proxy_monitored(for {target, _destination} <- made, do: {target, reference})
+    process_native(native, rest)
   end
 
   defp cast_from(peer, connector, instructions) do

@@ -85,7 +85,7 @@ defmodule ZenMonitor.TruncatorTest do
       assert truncate("012345678") == "012345678"
       Config.put(:max_binary_size, 3)
       assert truncate("0123") == "..."
-      Config.put(:max_binary_size, 1 <<< 80)
+      Config.put(:max_binary_size, 0xFFFF_FFFF)
       assert truncate("0123456789") == "0123456789"
     end
 

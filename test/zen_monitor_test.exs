@@ -170,6 +170,29 @@ defmodule ZenMonitorTest do
       wait_until(fn -> standing() == 0 end)
     end
 
+    test "of a pid from a former life of this node fires with :noproc" do
+      former = former_life(self())
+      assert node(former) == node()
+      assert former != self()
+      assert down(ZenMonitor.monitor(former)) == {former, :noproc}
+    end
+
+    # The first to monitor something on a node has its Connector started.
+    test "does not depend on the fate of another process that monitors the same" do
+      destination = {:nobody, :"zen_monitor_nowhere@127.0.0.1"}
+
+      {first, monitor} =
+        spawn_monitor(fn ->
+          {name, node} = destination
+          encoded = :erlang.term_to_binary(make_ref())
+          {:start, ^node} = Native.monitor(self(), node, name, encoded)
+          Process.exit(self(), :kill)
+        end)
+
+      assert_receive {:DOWN, ^monitor, :process, ^first, :killed}
+      assert down(ZenMonitor.monitor(destination)) == {destination, :nodedown}
+    end
+
     test "raises for what cannot be monitored" do
       for bad <- ["name", 1, {:name}, {:name, "node"}, {"name", node()}, make_ref(), [], %{}] do
         error = assert_raise ArgumentError, fn -> ZenMonitor.monitor(bad) end
@@ -514,5 +537,13 @@ defmodule ZenMonitorTest do
         assert Exception.message(Exception.normalize(:error, error)) =~ "not_running"
       end
     end
+  end
+
+  # The creation of a node is the last word of its pids in the external term format.
+  defp former_life(pid) do
+    encoded = :erlang.term_to_binary(pid)
+    size = byte_size(encoded) - 4
+    <<head::binary-size(size), creation::32>> = encoded
+    :erlang.binary_to_term(<<head::binary, creation + 1::32>>)
   end
 end

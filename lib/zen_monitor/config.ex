@@ -6,7 +6,12 @@ defmodule ZenMonitor.Config do
 
   @app :zen_monitor
 
-  @positive "a positive integer"
+  # The longest time that a process can wait, and no amount comes near it. The NIFs decode such a
+  # number on every platform.
+  @max 0xFFFF_FFFF
+
+  @positive "a positive integer of at most #{@max}"
+  @non_negative "a non-negative integer of at most #{@max}"
   @options %{
     gen_module: {GenServer, "a module that exports call/3 and cast/2"},
     connector_sweep_interval: {100, @positive},
@@ -16,9 +21,9 @@ defmodule ZenMonitor.Config do
     batcher_lookup_timeout: {30_000, @positive},
     demand_interval: {100, @positive},
     demand_amount: {1_000, @positive},
-    hibernation_threshold: {1_000, "a non-negative integer"},
-    max_binary_size: {1_024, "an integer of at least 3"},
-    truncation_depth: {3, "a non-negative integer"}
+    hibernation_threshold: {1_000, @non_negative},
+    max_binary_size: {1_024, "an integer of at least 3 and at most #{@max}"},
+    truncation_depth: {3, @non_negative}
   }
 
   @type key ::
@@ -61,8 +66,8 @@ defmodule ZenMonitor.Config do
   end
 
   defp valid?(:gen_module, value), do: is_atom(value) and value not in [nil, true, false]
-  defp valid?(:max_binary_size, value), do: is_integer(value) and value >= 3
-  defp valid?(:hibernation_threshold, value), do: is_integer(value) and value >= 0
-  defp valid?(:truncation_depth, value), do: is_integer(value) and value >= 0
-  defp valid?(_, value), do: is_integer(value) and value > 0
+  defp valid?(:max_binary_size, value), do: value in 3..@max
+  defp valid?(:hibernation_threshold, value), do: value in 0..@max
+  defp valid?(:truncation_depth, value), do: value in 0..@max
+  defp valid?(_, value), do: value in 1..@max
 end

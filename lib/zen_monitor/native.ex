@@ -27,6 +27,7 @@ defmodule ZenMonitor.Native do
   def connector_fail(_node), do: stub()
   def connector_expire(_node), do: stub()
   def connector_certify(_node, _certificates), do: stub()
+  def connector_certify_bulky(_node, _certificates), do: stub()
   def connector_rest(_node), do: stub()
   def backlog_answer, do: stub()
   def backlog_expand, do: stub()
@@ -36,6 +37,7 @@ defmodule ZenMonitor.Native do
   def departures_rest, do: stub()
   def dispatcher_answer, do: stub()
   def dispatcher_deliver(_name, _limit), do: stub()
+  def dispatcher_deliver_bulky(_name, _limit), do: stub()
   def dispatcher_rest, do: stub()
   def compatibility(_node), do: stub()
   def set_compatibility(_node, _compatibility, _enforce_until, _attempt), do: stub()
@@ -44,6 +46,7 @@ defmodule ZenMonitor.Native do
 
   # proxy.rs
   def proxy_reset, do: stub()
+  def proxy_free, do: stub()
   def proxy_attach, do: stub()
   def proxy_detach(_connector), do: stub()
   def proxy_process(_connector, _node, _instructions), do: stub()
@@ -63,6 +66,7 @@ defmodule ZenMonitor.Native do
   # state.rs
   def start, do: stub()
   def stop, do: stub()
+  def free, do: stub()
 
   # truncation.rs
   def truncate(_term, _depth, _max_binary_size), do: stub()

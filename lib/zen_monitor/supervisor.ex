@@ -25,6 +25,7 @@ defmodule ZenMonitor.Supervisor do
   def init(_opts) do
     Config.validate!()
     Native.start()
+    Native.free()
 
     children = [
       Tables,

@@ -18,6 +18,7 @@ defmodule ZenMonitor.Tables do
   @impl GenServer
   def terminate(reason, _state) when reason == :shutdown or elem(reason, 0) == :shutdown do
     Native.stop()
+    Native.free()
   end
 
   def terminate(_reason, _state), do: :ok

@@ -104,10 +104,26 @@ defmodule ZenMonitor.Proxy.BatcherTest do
       :sys.suspend(batcher)
       for number <- 1..5, do: Native.proxy_enqueue(native, encoded(number))
       # What it has done when it is killed between its taking and its sending.
-      assert {[zen_a: 1, zen_a: 2], 0} = Native.proxy_take(native, 2)
+      :sys.replace_state(batcher, fn state ->
+        {[zen_a: 1, zen_a: 2], 0} = Native.proxy_take(native, 2)
+        state
+      end)
+
       kill(self())
       assert {_, certificates} = batch()
       assert certificates == for(number <- 1..5, do: {:zen_a, number})
+    end
+
+    test "takes nothing from its successor by a call that outlives it" do
+      batcher = Batcher.get(self())
+      %{native: native} = :sys.get_state(batcher)
+      :sys.suspend(batcher)
+      Native.proxy_enqueue(native, encoded(1))
+      # This process was never the Batcher, as the dead one is not any more.
+      assert {[], 0} = Native.proxy_take_bulky(native, 10)
+      assert {[], 0} = Native.proxy_take(native, 10)
+      :sys.resume(batcher)
+      assert {_, [{:zen_a, 1}]} = batch()
     end
 
     test "loses nothing at any moment" do

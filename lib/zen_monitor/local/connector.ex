@@ -59,10 +59,6 @@ defmodule ZenMonitor.Local.Connector do
             "#{inspect(ref)} and #{inspect(subscriber)}"
   end
 
-  def monitor(pid, ref, subscriber) when is_pid(pid) and node(pid) == node() do
-    place(subscriber, ZenMonitor.Local, pid, ref)
-  end
-
   def monitor(pid, ref, subscriber) when is_pid(pid) do
     place(subscriber, node(pid), pid, {ref, pid})
   end
@@ -165,7 +161,7 @@ defmodule ZenMonitor.Local.Connector do
   defp place(subscriber, key, target, identity) do
     case Native.monitor(subscriber, key, target, :erlang.term_to_binary(identity)) do
       :ok -> :ok
-      :start -> Connectors.start(key)
+      {:start, key} -> Connectors.start(key)
     end
   end
 
@@ -223,14 +219,14 @@ defmodule ZenMonitor.Local.Connector do
     state |> disconnect() |> request()
   end
 
-  def handle_info({:DOWN, proxy, :process, _object, reason}, %{proxy: proxy} = state) do
-    state = %{state | proxy: nil}
+  # The connection is gone, and the nodedown tells when to act on it.
+  def handle_info({:DOWN, proxy, _, _, :noconnection}, %{proxy: proxy, key: key} = state)
+      when key != ZenMonitor.Local do
+    {:noreply, %{state | proxy: nil}}
+  end
 
-    case reason do
-      # The connection is gone, and the nodedown tells when to act on it.
-      :noconnection -> {:noreply, state}
-      _ -> state |> expire() |> penalize(1) |> request()
-    end
+  def handle_info({:DOWN, proxy, _, _, _reason}, %{proxy: proxy} = state) do
+    %{state | proxy: nil} |> expire() |> penalize(1) |> request()
   end
 
   def handle_info(_other, state), do: {:noreply, state}
@@ -262,7 +258,7 @@ defmodule ZenMonitor.Local.Connector do
 
     receive do
       {:nodedown, ^key, _info} ->
-        Native.connector_withdraw(key)
+        withdraw(key)
         {0, disconnect(state)}
     after
       0 ->
@@ -291,7 +287,10 @@ defmodule ZenMonitor.Local.Connector do
   defp certify(_key, []), do: :ok
 
   defp certify(key, [_ | _] = certificates) do
-    certify(key, Native.connector_certify(key, certificates))
+    case Native.connector_certify(key, certificates) do
+      {:ok, rest} -> certify(key, rest)
+      {:bulky, rest} -> certify(key, Native.connector_certify_bulky(key, rest))
+    end
   end
 
   defp certify(_key, _malformed), do: :ok
@@ -302,6 +301,8 @@ defmodule ZenMonitor.Local.Connector do
       {more, false} -> fail(state, failed + more)
     end
   end
+
+  defp withdraw(key), do: Native.connector_withdraw(key) || withdraw(key)
 
   defp resubscribe(key), do: Native.connector_resubscribe(key) || resubscribe(key)
 
@@ -358,7 +359,8 @@ defmodule ZenMonitor.Local.Connector do
   end
 
   defp connected?(%{key: ZenMonitor.Local}), do: true
-  defp connected?(%{key: node}), do: node in Node.list(:connected)
+  # This node's own name has a Connector when a pid of a former life was monitored.
+  defp connected?(%{key: node}), do: node == node() or node in Node.list(:connected)
 
   defp node_name(ZenMonitor.Local), do: node()
   defp node_name(node), do: node

@@ -80,8 +80,11 @@ defmodule ZenMonitor.Local.Dispatcher do
 
   defp deliver(left) do
     case Native.dispatcher_deliver(node(), left) do
-      {sent, true} -> deliver(left - sent)
-      {sent, false} -> left - sent
+      :bulky -> node() |> Native.dispatcher_deliver_bulky(left) |> deliver_more(left)
+      delivered -> deliver_more(delivered, left)
     end
   end
+
+  defp deliver_more({sent, true}, left), do: deliver(left - sent)
+  defp deliver_more({sent, false}, left), do: left - sent
 end

@@ -52,7 +52,7 @@ defmodule ZenMonitor.Proxy.Batcher do
   @doc """
   Sets the sweep interval in milliseconds.
 
-  It takes effect at the next sweep. Raises `ArgumentError` unless it is a positive integer.
+  It takes effect at the next sweep. Raises `ArgumentError` unless it is a positive integer below 2³².
   """
   @spec sweep_interval(pos_integer) :: :ok
   def sweep_interval(value), do: Config.put(:batcher_sweep_interval, value)
@@ -64,7 +64,7 @@ defmodule ZenMonitor.Proxy.Batcher do
   @doc """
   Sets how many certificates may go out in one sweep.
 
-  It takes effect at the next sweep. Raises `ArgumentError` unless it is a positive integer.
+  It takes effect at the next sweep. Raises `ArgumentError` unless it is a positive integer below 2³².
   """
   @spec chunk_size(pos_integer) :: :ok
   def chunk_size(value), do: Config.put(:batcher_chunk_size, value)
@@ -76,7 +76,7 @@ defmodule ZenMonitor.Proxy.Batcher do
   @doc """
   Sets how long `get/1` waits, in milliseconds.
 
-  Raises `ArgumentError` unless it is a positive integer.
+  Raises `ArgumentError` unless it is a positive integer below 2³².
   """
   @spec lookup_timeout(pos_integer) :: :ok
   def lookup_timeout(value), do: Config.put(:batcher_lookup_timeout, value)

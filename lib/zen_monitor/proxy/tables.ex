@@ -1,7 +1,8 @@
 defmodule ZenMonitor.Proxy.Tables do
   @moduledoc false
   # The janitor of the subscription table: it sweeps what departed connectors left, a slice at a
-  # time, so that a connector's departure costs the Proxy nothing. It has no state to lose.
+  # time, so that a connector's departure costs the Proxy nothing, and frees what a former Proxy
+  # left, before whose successor it was stopped. It has no state to lose.
 
   use GenServer
 
@@ -16,7 +17,13 @@ defmodule ZenMonitor.Proxy.Tables do
     Native.proxy_answer_departures()
     Proxy.start_batchers()
     send(self(), :wake)
-    {:ok, nil}
+    {:ok, nil, {:continue, :free}}
+  end
+
+  @impl true
+  def handle_continue(:free, state) do
+    Native.proxy_free()
+    {:noreply, state}
   end
 
   @impl true

@@ -5,31 +5,31 @@
 //! subscribers, and a subscriber with a queue stands in the *ring*. Each turn of the ring takes
 //! one monitor of one subscriber: the queue of one does not delay the other's first.
 
+use crate::nodes::Node;
 use crossbeam_queue::SegQueue;
 use crossbeam_utils::CachePadded;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 /// An entry of the backlog.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Due {
+pub enum Due<X> {
     /// A dead target with listed monitors.
     Target(u32),
     /// The subscribed targets of an expired session, from this shard on.
     Session {
         /// Its number.
         session: u32,
-        /// The id of its node.
-        node: u32,
+        /// Its node.
+        node: Arc<Node<X>>,
         /// The next shard of the targets to look at.
         shard: usize,
     },
 }
 
-/// The queues of the dispatcher, and their counters.
-#[derive(Default)]
-pub struct Dispatch {
+/// The queues of the dispatcher, and their counters. `X` is what the host keeps with a node.
+pub struct Dispatch<X> {
     /// What is not expanded yet.
-    pub backlog: SegQueue<Due>,
+    pub backlog: SegQueue<Due<X>>,
     /// The subscribers that have a queue.
     pub ring: SegQueue<u32>,
     waiting: CachePadded<AtomicI64>,
@@ -51,8 +51,21 @@ pub struct DispatchCounts {
     pub delivered: u64,
 }
 
+impl<X> Default for Dispatch<X> {
+    fn default() -> Self {
+        Dispatch {
+            backlog: SegQueue::new(),
+            ring: SegQueue::new(),
+            waiting: CachePadded::default(),
+            enqueued: CachePadded::default(),
+            processed: CachePadded::default(),
+            delivered: CachePadded::default(),
+        }
+    }
+}
+
 // All counters are relaxed: they are read for people and gauges, and decide nothing.
-impl Dispatch {
+impl<X> Dispatch<X> {
     /// Notes that monitors fell due.
     #[inline]
     pub fn add_waiting(&self, monitors: u64) {

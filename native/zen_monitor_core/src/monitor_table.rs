@@ -17,6 +17,10 @@ use crate::subscribers::{Counts, Subscribers, Taken};
 use crate::targets::{Cursor, Expired, Instruction, Key, Targets};
 use crossbeam_queue::SegQueue;
 use crossbeam_utils::Backoff;
+use std::sync::Arc;
+
+/// How many monitors are moved while one lock is held.
+const HELD: usize = 64;
 
 /// All monitors of one Erlang node. `R` is an exit reason, `X` what the host keeps per node.
 ///
@@ -26,12 +30,11 @@ use crossbeam_utils::Backoff;
 /// let table: MonitorTable<&str, ()> = MonitorTable::default();
 /// let (pid, reference, target) = (0x73, [1, 2, 3], [40, 0, 1]);
 ///
-/// table.nodes.view_or_add(7, || (), |node| {
-///     assert!(table.monitor(node, pid, reference, target).outbox);
-///     // The subscription goes out, and its certificate comes in.
-///     assert_eq!(table.take(node, 10).len(), 1);
-///     table.certify(node, target, "killed");
-/// });
+/// let node = table.nodes.find_or_add(7, || ());
+/// assert!(table.monitor(&node, pid, reference, target).outbox);
+/// // The subscription goes out, and its certificate comes in.
+/// assert_eq!(table.take(&node, 10).len(), 1);
+/// table.certify(&node, target, "killed");
 /// table.expand(10);
 ///
 /// let taken = table.next().taken.unwrap();
@@ -48,7 +51,7 @@ pub struct MonitorTable<R, X> {
     subscribers: Subscribers,
     targets: Targets<R>,
     departed: SegQueue<u32>,
-    dispatch: Dispatch,
+    dispatch: Dispatch<X>,
     /// The nodes.
     pub nodes: Nodes<X>,
 }
@@ -171,13 +174,17 @@ impl<R: Clone, X> MonitorTable<R, X> {
         node.taken.lock().clear();
     }
 
-    /// Takes back the subscriptions of the chunk: it was not sent.
-    pub fn withdraw(&self, node: &Node<X>) {
-        for target in node.taken.lock().drain(..) {
+    /// Takes back up to `limit` subscriptions of the chunk: it was not sent. `true` when none is
+    /// left.
+    pub fn withdraw(&self, node: &Node<X>, limit: usize) -> bool {
+        let mut taken = node.taken.lock();
+        let kept = taken.len().saturating_sub(limit);
+        for target in taken.drain(kept..) {
             if self.targets.withdraw(target) {
                 node.outbox.push(target);
             }
         }
+        taken.is_empty()
     }
 
     /// Withdraws all subscriptions of a node, `limit` at a call, because the process that they
@@ -224,13 +231,13 @@ impl<R: Clone, X> MonitorTable<R, X> {
 
     /// Makes all subscribed targets of a node due, without a reason, because its connection is
     /// gone. Targets that wait in its outbox are left to the next sweep.
-    pub fn expire(&self, node: &Node<X>) {
+    pub fn expire(&self, node: &Arc<Node<X>>) {
         let session = node.renew(self.nodes.next_session());
         let monitors = self.targets.expire(session);
         self.dispatch.add_waiting(monitors);
         self.dispatch.backlog.push(Due::Session {
             session,
-            node: node.id(),
+            node: node.clone(),
             shard: 0,
         });
     }
@@ -251,7 +258,6 @@ impl<R: Clone, X> MonitorTable<R, X> {
                     node,
                     mut shard,
                 }) => {
-                    let node = self.nodes.get(node);
                     while steps < limit && shard < Targets::<R>::SHARDS {
                         steps += 1;
                         match self.targets.next_expired(shard, session, || node.session()) {
@@ -266,7 +272,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
                     if shard < Targets::<R>::SHARDS {
                         self.dispatch.backlog.push(Due::Session {
                             session,
-                            node: node.id(),
+                            node,
                             shard,
                         });
                     }
@@ -338,13 +344,12 @@ impl<R: Clone, X> MonitorTable<R, X> {
             let Some(subscriber) = self.departed.pop() else {
                 return true;
             };
-            let behind = self
-                .subscribers
-                .left_behind(&self.slots, subscriber, limit - steps);
+            let limit = HELD.min(limit - steps);
+            let behind = self.subscribers.left_behind(&self.slots, subscriber, limit);
+            steps += 1 + behind.len();
             if behind.is_empty() {
                 continue;
             }
-            steps += behind.len();
             for (id, ticket) in behind {
                 // One that is being sent at this moment is unlinked by its sender.
                 if self.slots.get(id).claim.remove(ticket) == Removal::Won {
@@ -356,7 +361,8 @@ impl<R: Clone, X> MonitorTable<R, X> {
         false
     }
 
-    /// The references under which `pid` monitors a target that is not due, in no certain order.
+    /// The references under which `pid` monitors a target that is not due. It takes as long as the
+    /// target has monitors, but never holds a lock for long.
     pub fn monitors(&self, node: &Node<X>, pid: u64, target: [u32; 3]) -> Vec<Reference> {
         let key = Key {
             node: node.id(),
@@ -365,7 +371,27 @@ impl<R: Clone, X> MonitorTable<R, X> {
         let Some(subscriber) = self.subscribers.find(pid) else {
             return Vec::new();
         };
-        self.targets.monitors(&self.slots, key, subscriber)
+        let mut found = Vec::new();
+        let mut last = None;
+        loop {
+            let Some(listed) = self.targets.listed(&self.slots, key, last, HELD) else {
+                // The place was lost with a monitor that is gone: begin again.
+                found.clear();
+                last = None;
+                continue;
+            };
+            let own = |id: &&u32| self.slots.get(**id).subscriber() == subscriber;
+            found.extend(
+                listed
+                    .iter()
+                    .filter(own)
+                    .map(|&id| self.slots.get(id).reference()),
+            );
+            last = listed.last().copied();
+            if last.is_none() {
+                return found;
+            }
+        }
     }
 
     /// Whether no departed subscriber has monitors left.
@@ -410,17 +436,23 @@ impl<R: Clone, X> MonitorTable<R, X> {
     }
 
     fn expand_target(&self, target: u32, limit: usize, monitors: &mut Vec<u32>) -> usize {
-        monitors.clear();
-        let done = self.targets.unlist(&self.slots, target, limit, monitors);
-        for &slot in monitors.iter() {
-            if let Some(subscriber) = self.subscribers.enqueue(&self.slots, slot) {
-                self.dispatch.ring.push(subscriber);
+        let mut steps = 0;
+        while steps < limit {
+            monitors.clear();
+            let held = HELD.min(limit - steps);
+            let done = self.targets.unlist(&self.slots, target, held, monitors);
+            for &slot in monitors.iter() {
+                if let Some(subscriber) = self.subscribers.enqueue(&self.slots, slot) {
+                    self.dispatch.ring.push(subscriber);
+                }
+            }
+            steps += monitors.len();
+            if done {
+                return steps;
             }
         }
-        if !done {
-            self.dispatch.backlog.push(Due::Target(target));
-        }
-        monitors.len()
+        self.dispatch.backlog.push(Due::Target(target));
+        steps
     }
 }
 
@@ -513,8 +545,8 @@ mod tests {
         [number, 7, 9]
     }
 
-    fn on_node<T>(table: &Table, node: u64, view: impl FnOnce(&Node<()>) -> T) -> T {
-        table.nodes.view_or_add(node, || (), view)
+    fn on_node<T>(table: &Table, node: u64, view: impl FnOnce(&Arc<Node<()>>) -> T) -> T {
+        view(&table.nodes.find_or_add(node, || ()))
     }
 
     fn take(table: &Table, model: &mut Model, node: u64, limit: usize) -> usize {
@@ -584,7 +616,7 @@ mod tests {
             }
             Op::TakeAndWithdraw(node, limit) => {
                 take(table, model, node, limit);
-                on_node(table, node, |node| table.withdraw(node));
+                while !on_node(table, node, |node| table.withdraw(node, 3)) {}
                 for target in model.sent.drain(..) {
                     model.subscribed.remove(&target);
                 }
@@ -761,6 +793,25 @@ mod tests {
         assert_eq!(turns(&table), [(16, 1)]);
     }
 
+    /// A thread that waits to add a node must not stop one that expands what is due.
+    #[test]
+    fn nodes_come_while_others_go() {
+        let table = Table::default();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for node in 1..2_000 {
+                    on_node(&table, node, |_| ());
+                }
+            });
+            for _ in 0..200 {
+                on_node(&table, 0, |node| {
+                    table.expire(node);
+                    table.expand(2_000);
+                });
+            }
+        });
+    }
+
     #[test]
     fn places_are_used_again() {
         let table = Table::default();
@@ -774,8 +825,22 @@ mod tests {
             }
             subscribe_all(&table);
         }
-        // A chunk beyond what one round needs is already in use by the next growth.
-        assert!(table.slots.grow() <= 5_120 + crate::arena::CHUNK);
+        assert!(table.slots.grow() <= 5_120 + 2 * crate::arena::CHUNK);
+    }
+
+    #[test]
+    fn places_are_used_again_by_other_subscribers() {
+        let table = Table::default();
+        for pid in 0..200 {
+            for number in 0..2_000 {
+                place(&table, pid * 16 * 64, number, number);
+            }
+            table.depart(pid * 16 * 64);
+            while !table.sweep_departed(1_000, |_| ()) {}
+            subscribe_all(&table);
+        }
+        // Each shard of the subscribers may keep two magazines of its own.
+        assert!(table.slots.grow() <= 2_000 + 256 * 2 * crate::slot::MAGAZINE);
     }
 
     /// Owners place, demonitor and die while one thread delivers and another fells the targets.
@@ -810,7 +875,7 @@ mod tests {
             scope.spawn(|| {
                 let mut id = 0;
                 while !done.load(Ordering::Acquire) {
-                    table.nodes.view(0, |node| {
+                    on_node(&table, 0, |node| {
                         table.take(node, 20);
                         table.certify(node, [id % 50, 0, 0], 1);
                         if id % 1_000 == 0 {

@@ -1,27 +1,33 @@
 //! The death certificates that wait for one connector.
 //!
-//! Invariant: a certificate leaves by [`Outbox::sent`] alone. Whatever the taker dies of in between,
-//! its successor's [`Outbox::reclaim`] finds what was taken and not sent, and sends that first: so
-//! a certificate goes out at least once, and in order.
+//! Invariants:
+//!
+//! - A certificate leaves by [`Outbox::sent`] alone. Whatever the taker dies of in between, its
+//!   successor's [`Outbox::reclaim`] finds what was taken and not sent, and sends that first: so a
+//!   certificate goes out at least once, and in order.
+//! - Only the last to reclaim takes. A call of its predecessor that is still under way gets nothing,
+//!   or what it took would be forgotten with what its successor sends.
 
 use crossbeam_queue::SegQueue;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A queue with many writers, and one reader at a time that may die.
+/// A queue with many writers, and one reader at a time that may die. Readers have numbers.
 ///
 /// ```
 /// use zen_monitor_core::outbox::Outbox;
 ///
 /// let outbox = Outbox::default();
 /// outbox.push("certificate");
+/// let reader = 1;
+/// outbox.reclaim(reader);
 /// let mut taken = Vec::new();
-/// outbox.take(10, |certificate| { taken.push(*certificate); true });
+/// outbox.take(reader, 10, |certificate| { taken.push(*certificate); true });
 /// assert_eq!(taken, ["certificate"]);
 ///
 /// assert!(!outbox.is_empty(), "it may still have to be sent again");
-/// assert_eq!(outbox.sent(), 1);
+/// assert_eq!(outbox.sent(reader), 1);
 /// assert!(outbox.is_empty());
 /// ```
 pub struct Outbox<C> {
@@ -31,6 +37,7 @@ pub struct Outbox<C> {
 }
 
 struct Desk<C> {
+    reader: Option<u64>,
     /// Taken by a former reader that did not say that it sent them.
     returned: VecDeque<C>,
     in_flight: VecDeque<C>,
@@ -41,6 +48,7 @@ impl<C> Default for Outbox<C> {
         Outbox {
             waiting: SegQueue::new(),
             desk: Mutex::new(Desk {
+                reader: None,
                 returned: VecDeque::new(),
                 in_flight: VecDeque::new(),
             }),
@@ -59,9 +67,13 @@ impl<C> Outbox<C> {
     }
 
     /// Takes certificates, oldest first, until `limit` is reached, none is left, or `accept` is
-    /// shown one that it returns `false` for, which stays. Returns whether that was the end.
-    pub fn take(&self, limit: usize, mut accept: impl FnMut(&C) -> bool) -> bool {
+    /// shown one that it returns `false` for, which stays. Returns whether that was the end. There
+    /// is nothing for anybody but the reader.
+    pub fn take(&self, reader: u64, limit: usize, mut accept: impl FnMut(&C) -> bool) -> bool {
         let mut desk = self.desk.lock();
+        if desk.reader != Some(reader) {
+            return false;
+        }
         for _ in 0..limit {
             let next = desk.returned.pop_front().or_else(|| self.waiting.pop());
             let Some(certificate) = next else {
@@ -80,17 +92,22 @@ impl<C> Outbox<C> {
         false
     }
 
-    /// Forgets what was taken: it is on its way. Returns how many certificates that is.
-    pub fn sent(&self) -> usize {
+    /// Forgets what the reader took: it is on its way. Returns how many certificates that is.
+    pub fn sent(&self, reader: u64) -> usize {
         let mut desk = self.desk.lock();
+        if desk.reader != Some(reader) {
+            return 0;
+        }
         let sent = desk.in_flight.len();
         desk.in_flight.clear();
         sent
     }
 
-    /// Puts back what was taken and not sent. A new reader begins with this.
-    pub fn reclaim(&self) {
+    /// Puts back what was taken and not sent. A new reader begins with this, and is the reader from
+    /// then on.
+    pub fn reclaim(&self, reader: u64) {
         let mut desk = self.desk.lock();
+        desk.reader = Some(reader);
         let mut in_flight = std::mem::take(&mut desk.in_flight);
         in_flight.append(&mut desk.returned);
         desk.returned = in_flight;
@@ -130,9 +147,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn take(outbox: &Outbox<u32>, limit: usize) -> Vec<u32> {
+    fn take(outbox: &Outbox<u32>, reader: u64, limit: usize) -> Vec<u32> {
         let mut taken = Vec::new();
-        outbox.take(limit, |certificate| {
+        outbox.take(reader, limit, |certificate| {
             taken.push(*certificate);
             true
         });
@@ -142,9 +159,11 @@ mod tests {
     proptest! {
         #[test]
         fn every_certificate_goes_out_at_least_once_and_in_order(
-            ops in prop::collection::vec((0..4u8, 0..5usize), 0..200)
+            ops in prop::collection::vec((0..5u8, 0..5usize), 0..200)
         ) {
             let outbox = Outbox::default();
+            let mut reader = 1;
+            outbox.reclaim(reader);
             let (mut pushed, mut sent) = (0u32, 0u32);
             let mut taken: Vec<u32> = Vec::new();
             for (op, amount) in ops {
@@ -153,14 +172,20 @@ mod tests {
                         outbox.push(pushed);
                         pushed += 1;
                     },
-                    1 => taken.extend(take(&outbox, amount)),
+                    1 => taken.extend(take(&outbox, reader, amount)),
                     2 => {
-                        outbox.sent();
+                        outbox.sent(reader);
                         sent += taken.drain(..).len() as u32;
                     }
-                    _ => {
-                        outbox.reclaim();
+                    3 => {
+                        reader += 1;
+                        outbox.reclaim(reader);
                         taken.clear();
+                    }
+                    // What a former reader had still under way.
+                    _ => {
+                        prop_assert_eq!(take(&outbox, reader - 1, amount), []);
+                        prop_assert_eq!(outbox.sent(reader - 1), 0);
                     }
                 }
                 let expected: Vec<u32> = (sent..sent + taken.len() as u32).collect();
@@ -174,11 +199,25 @@ mod tests {
     fn what_is_not_accepted_stays_in_its_place() {
         let outbox = Outbox::default();
         (0..5).for_each(|certificate| outbox.push(certificate));
-        assert!(outbox.take(5, |&certificate| certificate < 3));
-        outbox.reclaim();
-        assert!(outbox.take(5, |&certificate| certificate < 1));
-        assert_eq!(outbox.sent(), 1);
-        assert_eq!(take(&outbox, 5), [1, 2, 3, 4]);
+        outbox.reclaim(1);
+        assert!(outbox.take(1, 5, |&certificate| certificate < 3));
+        outbox.reclaim(2);
+        assert!(outbox.take(2, 5, |&certificate| certificate < 1));
+        assert_eq!(outbox.sent(2), 1);
+        assert_eq!(take(&outbox, 2, 5), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_former_reader_takes_nothing_that_its_successor_would_forget() {
+        let outbox = Outbox::default();
+        outbox.push(1);
+        outbox.reclaim(1);
+        outbox.reclaim(2);
+        assert_eq!(take(&outbox, 1, 5), []);
+        assert_eq!(outbox.sent(2), 0);
+        assert_eq!(take(&outbox, 2, 5), [1]);
+        assert_eq!(outbox.sent(1), 0);
+        assert_eq!(outbox.sent(2), 1);
     }
 
     #[test]

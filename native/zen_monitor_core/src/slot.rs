@@ -4,8 +4,10 @@
 //! the subscriber's list and, from the moment it leaves its target's list, its place in the
 //! subscriber's queue. While it is listed under its target, the target's lock guards those links.
 
+use crate::arena::{Arena, CHUNK};
 use crate::claim::Claim;
 use crate::list::{Links, NIL};
+use crossbeam_queue::SegQueue;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The three words that tell one reference of this node from all others.
@@ -112,3 +114,78 @@ impl Slot {
         self.subscriber_links.next() != NIL
     }
 }
+
+/// Free slots that change hands together.
+pub const MAGAZINE: u32 = 256;
+
+/// The free slots that no subscriber shard holds, by whole magazines.
+#[derive(Default)]
+pub struct Depot(SegQueue<u32>);
+
+/// The free slots of a subscriber shard: up to two magazines, linked through their subscriber links.
+///
+/// A shard that frees much passes magazines on to the depot, and one that runs out takes them from
+/// there: so slots freed by one subscriber are used again by any other.
+pub struct FreeSlots {
+    head: u32,
+    count: u32,
+    spare: u32,
+}
+
+impl Default for FreeSlots {
+    fn default() -> Self {
+        FreeSlots {
+            head: NIL,
+            count: 0,
+            spare: NIL,
+        }
+    }
+}
+
+impl FreeSlots {
+    /// Takes a free slot.
+    #[inline]
+    pub fn take(&mut self, slots: &Arena<Slot>, depot: &Depot) -> u32 {
+        if self.count == 0 {
+            self.reload(slots, depot);
+        }
+        let id = self.head;
+        self.head = slots.get(id).subscriber_links.prev();
+        self.count -= 1;
+        id
+    }
+
+    /// Frees a slot that is unlinked everywhere.
+    #[inline]
+    pub fn give(&mut self, slots: &Arena<Slot>, depot: &Depot, id: u32) {
+        let slot = slots.get(id);
+        slot.claim.release();
+        if self.count == MAGAZINE {
+            if self.spare != NIL {
+                depot.0.push(self.spare);
+            }
+            self.spare = std::mem::replace(&mut self.head, NIL);
+            self.count = 0;
+        }
+        slot.subscriber_links.set_prev(self.head);
+        self.head = id;
+        self.count += 1;
+    }
+
+    fn reload(&mut self, slots: &Arena<Slot>, depot: &Depot) {
+        self.head = match std::mem::replace(&mut self.spare, NIL) {
+            NIL => depot.0.pop().unwrap_or_else(|| {
+                let first = slots.grow();
+                for id in first..first + MAGAZINE - 1 {
+                    slots.get(id).subscriber_links.set_prev(id + 1);
+                }
+                first
+            }),
+            spare => spare,
+        };
+        self.count = MAGAZINE;
+    }
+}
+
+// A magazine that is made is a whole chunk.
+const _: () = assert!(MAGAZINE == CHUNK);

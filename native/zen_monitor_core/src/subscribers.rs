@@ -9,13 +9,13 @@
 //!   a slot's claim frees it, unless the slot is queued (then whoever takes it from the queue
 //!   does) or in transit (then whoever carries it does).
 
-use crate::arena::{Arena, CHUNK};
+use crate::arena::Arena;
 use crate::claim::Ticket;
 use crate::hash::{hash, shard};
 use crate::index::Index;
 use crate::list::{self, NIL};
 use crate::slab::Slab;
-use crate::slot::{Place, Reference, Slot};
+use crate::slot::{Depot, FreeSlots, Place, Reference, Slot};
 use parking_lot::Mutex;
 
 const SHARDS: usize = 256;
@@ -23,6 +23,7 @@ const SHARDS: usize = 256;
 /// All subscribers, by pid.
 pub struct Subscribers {
     shards: Box<[Mutex<Shard>]>,
+    depot: Depot,
 }
 
 #[derive(Default)]
@@ -45,22 +46,6 @@ struct Subscriber {
     in_ring: bool,
     departed: bool,
     sweeping: bool,
-}
-
-/// The free slots of a shard: those given back, linked through their subscriber links, and the
-/// rest of the chunk taken last.
-struct FreeSlots {
-    head: u32,
-    fresh: u32,
-}
-
-impl Default for FreeSlots {
-    fn default() -> Self {
-        FreeSlots {
-            head: NIL,
-            fresh: 0,
-        }
-    }
 }
 
 /// A monitor taken from the queue of its subscriber, to be claimed and delivered.
@@ -93,6 +78,7 @@ impl Default for Subscribers {
     fn default() -> Self {
         Subscribers {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            depot: Depot::default(),
         }
     }
 }
@@ -105,7 +91,7 @@ impl Subscribers {
         let hash = hash_of(pid);
         let number = shard(hash, SHARDS);
         let shard = &mut *self.shards[number].lock();
-        let slot = shard.slots.take(slots);
+        let slot = shard.slots.take(slots, &self.depot);
         let (local, newcomer) = match shard.find(hash, pid) {
             Some(local) => (local, false),
             None => (shard.add(hash, pid), true),
@@ -143,8 +129,8 @@ impl Subscribers {
         shard.removed += u64::from(by_owner);
         shard.standing -= 1;
         match slot.place() {
-            _ if listed => shard.slots.give(slots, id),
-            Place::Taken => shard.slots.give(slots, id),
+            _ if listed => shard.slots.give(slots, &self.depot, id),
+            Place::Taken => shard.slots.give(slots, &self.depot, id),
             Place::Transit => slot.set_place(Place::Orphan),
             Place::Queued => {}
             place => unreachable!("a slot that leaves its subscriber while {place:?}"),
@@ -160,7 +146,7 @@ impl Subscribers {
         let subscriber_id = slot.subscriber();
         let shard = &mut *self.lock(subscriber_id);
         if slot.place() == Place::Orphan {
-            shard.slots.give(slots, id);
+            shard.slots.give(slots, &self.depot, id);
             return None;
         }
         let subscriber = &mut shard.subscribers[local(subscriber_id)];
@@ -204,7 +190,7 @@ impl Subscribers {
                 target: slot.target(),
             })
         } else {
-            shard.slots.give(slots, id);
+            shard.slots.give(slots, &self.depot, id);
             None
         };
         shard.reap(local);
@@ -313,30 +299,6 @@ impl Shard {
         {
             self.subscribers.remove(local);
         }
-    }
-}
-
-impl FreeSlots {
-    #[inline]
-    fn take(&mut self, slots: &Arena<Slot>) -> u32 {
-        if self.head != NIL {
-            let id = self.head;
-            self.head = slots.get(id).subscriber_links.prev();
-            return id;
-        }
-        if self.fresh.is_multiple_of(CHUNK) {
-            self.fresh = slots.grow();
-        }
-        self.fresh += 1;
-        self.fresh - 1
-    }
-
-    #[inline]
-    fn give(&mut self, slots: &Arena<Slot>, id: u32) {
-        let slot = slots.get(id);
-        slot.claim.release();
-        slot.subscriber_links.set_prev(self.head);
-        self.head = id;
     }
 }
 

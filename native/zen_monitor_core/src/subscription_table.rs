@@ -279,12 +279,17 @@ impl<O> SubscriptionTable<O> {
         self.remove_target(target);
     }
 
-    /// Removes up to `budget` rows of detached connectors, and returns whether more are left. What
-    /// this leaves without a subscriber waits for [`SubscriptionTable::release`].
-    pub fn sweep(&mut self, budget: usize) -> bool {
+    /// Whether [`SubscriptionTable::sweep`] has something to do.
+    pub fn has_departed(&self) -> bool {
+        !self.departed.is_empty()
+    }
+
+    /// Removes up to `budget` rows of detached connectors. What this leaves without a subscriber
+    /// waits for [`SubscriptionTable::release`].
+    pub fn sweep(&mut self, budget: usize) {
         for _ in 0..budget {
             let Some(&slot) = self.departed.front() else {
-                return false;
+                return;
             };
             match self.connectors[slot as usize].rows {
                 NIL => {
@@ -300,7 +305,6 @@ impl<O> SubscriptionTable<O> {
                 }
             }
         }
-        !self.departed.is_empty()
     }
 
     /// Whether [`SubscriptionTable::release`] has something to look at.
@@ -454,6 +458,12 @@ mod tests {
             }
         }
 
+        fn sweep_all(&mut self, budget: usize) {
+            while self.table.has_departed() {
+                self.table.sweep(budget);
+            }
+        }
+
         fn release(&mut self, budget: usize) {
             let placed = &mut self.placed;
             self.table.release(budget, |monitor| {
@@ -542,7 +552,7 @@ mod tests {
         let after = owner.table.attach(|_| 2);
         owner.subscribe(after, pid(7));
         owner.subscribe(before, pid(9));
-        while owner.table.sweep(1) {}
+        owner.sweep_all(1);
         owner.release(usize::MAX);
         assert_eq!((owner.placed.len(), owner.table.len()), (1, 1));
         assert_eq!(owner.exit(pid(7)), [2]);
@@ -571,7 +581,7 @@ mod tests {
                 assert!(connector.slot == 0 && place < 10_000);
             }
             owner.table.detach(connector);
-            while owner.table.sweep(100) {}
+            owner.sweep_all(100);
             owner.release(usize::MAX);
             assert!(owner.placed.is_empty() && !owner.table.has_vacant());
         }
@@ -657,9 +667,7 @@ mod tests {
                             .collect();
                         prop_assert_eq!(informed, expected);
                     }
-                    Op::Sweep(budget) => {
-                        owner.table.sweep(budget);
-                    }
+                    Op::Sweep(budget) => owner.table.sweep(budget),
                     Op::Release(budget) => owner.release(budget),
                 }
                 let watched: HashSet<u64> = model.iter().map(|&(_, number)| number).collect();
@@ -668,7 +676,7 @@ mod tests {
                 prop_assert!(watched.into_iter().all(|number| monitored.contains(&pid(number))));
                 prop_assert!(owner.table.len() >= model.len());
             }
-            while owner.table.sweep(1) {}
+            owner.sweep_all(1);
             owner.release(usize::MAX);
             prop_assert_eq!(owner.table.len(), model.len());
             let watched: HashSet<_> = model.iter().map(|&(_, number)| pid(number)).collect();

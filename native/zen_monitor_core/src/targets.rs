@@ -17,12 +17,14 @@ use crate::hash::{hash, shard};
 use crate::index::Index;
 use crate::list::{self, Links, NIL};
 use crate::slab::Slab;
-use crate::slot::{Place, Reference, Slot};
+use crate::slot::{Place, Slot};
 use hashbrown::HashMap;
 use parking_lot::{Mutex, MutexGuard};
 use rustc_hash::FxBuildHasher;
 
 const SHARDS: usize = 1024;
+/// How many targets are looked at while one lock is held.
+const HELD: usize = 64;
 
 /// What is monitored: a node's id, and what tells the target apart on that node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -342,23 +344,40 @@ impl<R: Clone> Targets<R> {
         (shard.targets[local].key, shard.reasons.get(&local).cloned())
     }
 
-    /// The references of the monitors that one subscriber has on a target.
-    pub fn monitors(&self, slots: &Arena<Slot>, key: Key, subscriber: u32) -> Vec<Reference> {
+    /// Up to `limit` monitors of an undead target, in order, beginning behind `last`, which was
+    /// among them when it was returned. `None` when it is not any more.
+    pub fn listed(
+        &self,
+        slots: &Arena<Slot>,
+        key: Key,
+        last: Option<u32>,
+        limit: usize,
+    ) -> Option<Vec<u32>> {
         let hash = hash_of(key);
-        let shard = &mut *self.shards[shard(hash, SHARDS)].lock();
+        let number = shard(hash, SHARDS);
+        let shard = &mut *self.shards[number].lock();
         let mut found = Vec::new();
-        let Some(target) = shard.find(hash, key).map(|local| &shard.targets[local]) else {
-            return found;
+        let Some(local) = shard.find(hash, key) else {
+            return Some(found);
         };
-        let mut id = target.head;
-        for _ in 0..target.monitors {
-            let slot = slots.get(id);
-            if slot.subscriber() == subscriber {
-                found.push(slot.reference());
+        let head = shard.targets[local].head;
+        let mut id = match last {
+            None => head,
+            Some(last) => {
+                let slot = slots.get(last);
+                if slot.target() != global(number, local) || slot.place() != Place::Listed {
+                    return None;
+                }
+                slot.target_links.next()
             }
-            id = slot.target_links.next();
+        };
+        // The list is circular: back at its head it has been seen.
+        while id != NIL && (id != head || last.is_none() && found.is_empty()) && found.len() < limit
+        {
+            found.push(id);
+            id = slots.get(id).target_links.next();
         }
-        found
+        Some(found)
     }
 
     /// Withdraws the subscriptions of a session, up to `limit` at a call: their receiver is gone
@@ -372,12 +391,12 @@ impl<R: Clone> Targets<R> {
         queued: &mut Vec<u32>,
     ) -> bool {
         let mut steps = 0;
-        while cursor.shard < SHARDS {
+        while cursor.shard < SHARDS && steps < limit {
             let shard = &mut *self.shards[cursor.shard].lock();
             let targets = shard.sessions.get(&session).map_or(0, |s| s.targets);
             // Each target seen goes to the end of the list, so that the head is the next one.
             let mut left = cursor.left.unwrap_or(targets).min(targets);
-            while left > 0 && steps < limit {
+            for _ in 0..HELD.min(left as usize) {
                 let record = shard.sessions.get_mut(&session).expect("it has targets");
                 let local = record.head;
                 record.head = shard.targets[local].links.next();
@@ -387,15 +406,11 @@ impl<R: Clone> Targets<R> {
                 left -= 1;
                 steps += 1;
             }
-            if left > 0 {
-                cursor.left = Some(left);
-                return false;
-            }
-            cursor.left = None;
-            cursor.shard += 1;
             steps += 1;
+            cursor.left = (left > 0).then_some(left);
+            cursor.shard += usize::from(left == 0);
         }
-        true
+        cursor.shard == SHARDS
     }
 
     #[inline]

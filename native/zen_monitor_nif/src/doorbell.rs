@@ -37,19 +37,20 @@ impl Doorbell {
         }
     }
 
-    /// Rings after a push. `false` when no process has ever answered this bell.
+    /// Whether a process has ever answered.
+    pub fn is_answered(&self) -> bool {
+        self.owner.load(Ordering::Acquire) != NOBODY
+    }
+
+    /// Rings after a push.
     #[inline]
-    pub fn ring(&self, env: Env) -> bool {
-        let wake = self.bell.ring();
-        let owner = self.owner.load(Ordering::Acquire);
-        if wake
-            && owner != NOBODY
-            && let Some(pid) = word::to_pid(env, owner)
+    pub fn ring(&self, env: Env) {
+        if self.bell.ring()
+            && let Some(owner) = self.owner(env)
         {
             // A dead owner's successor sweeps when it starts, so a failed send loses nothing.
-            let _ = env.send(&pid, atoms::wake());
+            let _ = env.send(&owner, atoms::wake());
         }
-        owner != NOBODY
     }
 
     /// Puts the owner to rest if `is_empty` holds for its queue, and tells whether it may sleep.

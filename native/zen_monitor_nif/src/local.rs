@@ -13,6 +13,7 @@ use rustler::schedule::consume_timeslice;
 use rustler::{
     Atom, Binary, Encoder, Env, Error, LocalPid, Monitor, NifResult, Resource, ResourceArc, Term,
 };
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use zen_monitor_core::monitor_table::MonitorTable;
@@ -23,6 +24,10 @@ use zen_monitor_core::targets::{Cursor, Instruction, Key};
 const SLICE: usize = 1_000;
 /// `:DOWN`s that are built together.
 const BATCH: usize = 64;
+/// Bytes of reasons that are built together, at about 10 ns each.
+const BATCH_BYTES: usize = 16 * 1024;
+/// How long one call may certify.
+const CERTIFYING: Duration = Duration::from_micros(300);
 /// How long one call may deliver.
 const DELIVERY: Duration = Duration::from_micros(500);
 /// Resources that the deaths of subscribers are watched through; each has a lock of its own.
@@ -88,20 +93,16 @@ impl Default for Local {
 }
 
 impl Local {
-    fn with_node<'a, T>(&self, name: Term<'a>, view: impl FnOnce(&Node) -> T) -> NifResult<T> {
+    fn node(&self, name: Term) -> NifResult<Arc<Node>> {
         if !name.is_atom() {
             return Err(Error::BadArg);
         }
         let word = word::from_term(name);
-        Ok(self
-            .table
-            .nodes
-            .view_or_add(word, || Remote::new(name), view))
+        Ok(self.table.nodes.find_or_add(word, || Remote::new(name)))
     }
 
     fn wake_connector(env: Env, node: &Node) {
-        // Without a Connector the caller of `monitor` is told to start one.
-        let _ = node.host.connector.ring(env);
+        node.host.connector.ring(env);
     }
 
     /// Expands what is due on the spot, and leaves what would take long to `ZenMonitor.Local`.
@@ -146,6 +147,16 @@ fn pair_word(id: [u32; 3]) -> u64 {
     u64::from(id[1]) << 32 | u64::from(id[0])
 }
 
+/// The node that a target is kept under: that of its name, but this node's own processes are under
+/// `ZenMonitor.Local`. A pid from a former life of this node is not among those.
+fn node_of<'a>(env: Env<'a>, name: Term<'a>, id: [u32; 3]) -> Term<'a> {
+    if id[2] == LOCAL {
+        atoms::local().to_term(env)
+    } else {
+        name
+    }
+}
+
 /// The id of a target: a name, a pid of this node, or the pid that `encoded` reads.
 fn target_id<'a>(target: Term, encoded: impl FnOnce() -> Option<Pid<'a>>) -> Option<[u32; 3]> {
     if target.is_atom() {
@@ -165,21 +176,25 @@ direct::nif!("monitor", 4, monitor);
 direct::nif!("demonitor", 1, demonitor);
 
 /// Places a monitor for `subscriber`. `target` is a pid or a registered name; `encoded` is the
-/// reference, or `{reference, target}` when that is a pid of another node. Answers `:start` when
-/// the node has no Connector yet.
+/// reference, or `{reference, target}` for a pid. Answers `{:start, node}` when that node has no
+/// Connector yet; everybody who monitors something on it before it has one is told so.
 fn monitor<'a>(
     env: Env<'a>,
     [subscriber, node, target, encoded]: [Term<'a>; 4],
 ) -> NifResult<Term<'a>> {
     let state = current()?;
+    if !node.is_atom() {
+        return Err(Error::BadArg);
+    }
     let subscriber: LocalPid = subscriber.decode()?;
     let encoded: Binary = encoded.decode()?;
     let mut reader = Reader::new(encoded.as_slice()).ok_or(Error::BadArg)?;
     let reference = reader.reference_or_first().ok_or(Error::BadArg)?;
     let id = target_id(target, || reader.pid()).ok_or(Error::BadArg)?;
+    let node = node_of(env, node, id);
     let pid = word::from_term(subscriber.encode(env));
     let local = &state.local;
-    let answer = local.with_node(node, |node| {
+    let place = |node: &Node| {
         let placed = local.table.monitor(node, pid, reference, id);
         if placed.newcomer {
             let watch = &local.watches[(pid >> 4 & (WATCHES - 1)) as usize];
@@ -190,13 +205,18 @@ fn monitor<'a>(
         if placed.outbox {
             // Relaxed: a counter for people.
             local.instructed.fetch_add(1, Ordering::Relaxed);
-            if !node.host.connector.ring(env) {
-                return atoms::start();
-            }
+            node.host.connector.ring(env);
         }
-        atoms::ok()
-    })?;
-    Ok(answer.to_term(env))
+        node.host.connector.is_answered()
+    };
+    let answered = match local.table.nodes.view(word::from_term(node), place) {
+        Some(answered) => answered,
+        None => place(&*local.node(node)?),
+    };
+    if answered {
+        return Ok(atoms::ok().to_term(env));
+    }
+    Ok((atoms::start(), node).encode(env))
 }
 
 /// Removes a monitor of the calling process; tells whether it had one.
@@ -228,9 +248,8 @@ fn monitors<'a>(
     let encoded = target.to_binary();
     let id = target_id(target, || Reader::new(encoded.as_slice())?.pid()).ok_or(Error::BadArg)?;
     let pid = word::from_term(subscriber.encode(env));
-    let found = state
-        .local
-        .with_node(node, |node| state.local.table.monitors(node, pid, id))?;
+    let node = state.local.node(node_of(env, node, id))?;
+    let found = state.local.table.monitors(&node, pid, id);
     let identity = Identity::of_caller(env).ok_or(Error::BadArg)?;
     let mut batch = Batch::default();
     for reference in found {
@@ -243,44 +262,37 @@ fn monitors<'a>(
 #[rustler::nif]
 fn nodes(env: Env<'_>) -> NifResult<Vec<Term<'_>>> {
     let state = current()?;
-    let mut names = Vec::new();
-    state
-        .local
-        .table
-        .nodes
-        .for_each(|node| names.push(word::to_term(env, node.host.name)));
-    Ok(names)
+    let nodes = state.local.table.nodes.all();
+    Ok(nodes
+        .iter()
+        .map(|node| word::to_term(env, node.host.name))
+        .collect())
 }
 
 /// The Connector of a node, dead or alive; `nil` if it never had one.
 #[rustler::nif]
 fn connector<'a>(env: Env<'a>, node: Term<'a>) -> NifResult<Option<LocalPid>> {
     let state = current()?;
-    let word = word::from_term(node);
-    let nodes = &state.local.table.nodes;
-    let owner = nodes.view(word, |node| node.host.connector.owner(env));
-    Ok(owner.flatten())
+    let found = state.local.table.nodes.find(word::from_term(node));
+    Ok(found.and_then(|node| node.host.connector.owner(env)))
 }
 
 /// Makes the caller the Connector of a node. `true` when it succeeds another one, whose
 /// subscriptions are void.
 #[rustler::nif]
 fn connector_answer(env: Env, node: Term) -> NifResult<bool> {
-    let state = current()?;
-    state.local.with_node(node, |node| {
-        *node.host.cursor.lock() = Cursor::default();
-        node.host.connector.answer(env)
-    })
+    let node = current()?.local.node(node)?;
+    *node.host.cursor.lock() = Cursor::default();
+    Ok(node.host.connector.answer(env))
 }
 
 /// Queues a slice of a node's subscriptions once more. `true` when all were seen.
 #[rustler::nif]
 fn connector_resubscribe(node: Term) -> NifResult<bool> {
     let state = current()?;
-    state.local.with_node(node, |node| {
-        let mut cursor = node.host.cursor.lock();
-        state.local.table.resubscribe(node, &mut cursor, SLICE)
-    })
+    let node = state.local.node(node)?;
+    let mut cursor = node.host.cursor.lock();
+    Ok(state.local.table.resubscribe(&node, &mut cursor, SLICE))
 }
 
 /// The next instructions for a node, at most `limit` and at most a slice. `name` is what named
@@ -294,50 +306,45 @@ fn connector_take<'a>(
 ) -> NifResult<Vec<Term<'a>>> {
     let state = current()?;
     let local = &state.local;
-    local.with_node(node, |node| {
-        let instructions = local.table.take(node, limit.min(SLICE));
-        local
-            .swept
-            .fetch_add(instructions.len() as u64, Ordering::Relaxed);
-        let mut batch = Batch::default();
-        for instruction in &instructions {
-            let (Instruction::Subscribe(key) | Instruction::Unsubscribe(key)) = instruction;
-            add_remote(&mut batch, &node.host, *key);
-        }
-        let mut pids = batch.build(env).ok_or(Error::BadArg)?.into_iter();
-        let (subscribe, unsubscribe) = (atoms::subscribe(), atoms::unsubscribe());
-        instructions
-            .iter()
-            .map(|instruction| {
-                let (verb, key) = match instruction {
-                    Instruction::Subscribe(key) => (subscribe, key),
-                    Instruction::Unsubscribe(key) => (unsubscribe, key),
-                };
-                let target = object(env, *key, name, &mut pids)?;
-                Ok((verb, target).encode(env))
-            })
-            .collect()
-    })?
+    let node = local.node(node)?;
+    let instructions = local.table.take(&node, limit.min(SLICE));
+    local
+        .swept
+        .fetch_add(instructions.len() as u64, Ordering::Relaxed);
+    let mut batch = Batch::default();
+    for instruction in &instructions {
+        let (Instruction::Subscribe(key) | Instruction::Unsubscribe(key)) = instruction;
+        add_remote(&mut batch, &node.host, *key);
+    }
+    let mut pids = batch.build(env).ok_or(Error::BadArg)?.into_iter();
+    let (subscribe, unsubscribe) = (atoms::subscribe(), atoms::unsubscribe());
+    instructions
+        .iter()
+        .map(|instruction| {
+            let (verb, key) = match instruction {
+                Instruction::Subscribe(key) => (subscribe, key),
+                Instruction::Unsubscribe(key) => (unsubscribe, key),
+            };
+            let target = object(env, *key, name, &mut pids)?;
+            Ok((verb, target).encode(env))
+        })
+        .collect()
 }
 
 /// Closes the chunk that was taken: it was sent.
 #[rustler::nif]
 fn connector_confirm(node: Term) -> NifResult<Atom> {
     let state = current()?;
-    state.local.with_node(node, |node| {
-        state.local.table.confirm(node);
-        atoms::ok()
-    })
+    state.local.table.confirm(&*state.local.node(node)?);
+    Ok(atoms::ok())
 }
 
-/// Takes the chunk back: it was not sent.
+/// Takes a slice of the chunk back: it was not sent. `true` when nothing is left of it.
 #[rustler::nif]
-fn connector_withdraw(node: Term) -> NifResult<Atom> {
+fn connector_withdraw(node: Term) -> NifResult<bool> {
     let state = current()?;
-    state.local.with_node(node, |node| {
-        state.local.table.withdraw(node);
-        atoms::ok()
-    })
+    let node = state.local.node(node)?;
+    Ok(state.local.table.withdraw(&node, SLICE))
 }
 
 /// Makes a slice of what waits for a node due, since it cannot be told. Answers how much that was,
@@ -346,11 +353,9 @@ fn connector_withdraw(node: Term) -> NifResult<Atom> {
 fn connector_fail(env: Env, node: Term) -> NifResult<(usize, bool)> {
     let state = current()?;
     let local = &state.local;
-    local.with_node(node, |node| {
-        let failed = local.table.fail(node, SLICE);
-        local.expand_or_defer(env, SLICE);
-        failed
-    })
+    let failed = local.table.fail(&*local.node(node)?, SLICE);
+    local.expand_or_defer(env, SLICE);
+    Ok(failed)
 }
 
 /// Makes everything that a node was told to watch due, since the connection to it is gone.
@@ -358,38 +363,64 @@ fn connector_fail(env: Env, node: Term) -> NifResult<(usize, bool)> {
 fn connector_expire(env: Env, node: Term) -> NifResult<Atom> {
     let state = current()?;
     let local = &state.local;
-    local.with_node(node, |node| {
-        local.table.expire(node);
-        local.backlog.ring(env);
-        atoms::ok()
-    })
+    local.table.expire(&local.node(node)?);
+    local.backlog.ring(env);
+    Ok(atoms::ok())
 }
 
-/// Makes the targets of a slice of `certificates` due, and returns the rest of the list. What is
-/// not a certificate of a process on the node is passed over.
+/// Makes the targets of the first `certificates` due, and returns the rest of the list: `{:ok,
+/// rest}`, or `{:bulky, rest}` when [`connector_certify_bulky`] must go on with it. What is not a
+/// certificate of a process on the node is passed over.
 #[rustler::nif]
 fn connector_certify<'a>(
     env: Env<'a>,
     node: Term<'a>,
     certificates: Term<'a>,
+) -> NifResult<(Atom, Term<'a>)> {
+    let (rest, bulky) = certify(env, node, certificates, false)?;
+    Ok((if bulky { atoms::bulky() } else { atoms::ok() }, rest))
+}
+
+/// The same for reasons that may be of any size. Returns the rest of the list.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn connector_certify_bulky<'a>(
+    env: Env<'a>,
+    node: Term<'a>,
+    certificates: Term<'a>,
 ) -> NifResult<Term<'a>> {
+    Ok(certify(env, node, certificates, true)?.0)
+}
+
+/// Certifies until a slice is done, time is up, or a reason is bulky where `bulky` says that none
+/// may be, or the other way round. Returns the rest, and whether it begins with a bulky reason.
+fn certify<'a>(
+    env: Env<'a>,
+    node: Term<'a>,
+    certificates: Term<'a>,
+    bulky: bool,
+) -> NifResult<(Term<'a>, bool)> {
     let state = current()?;
     let local = &state.local;
-    local.with_node(node, |node| {
-        let mut last: Option<(Term, Reason)> = None;
-        let mut rest = certificates;
-        for _ in 0..SLICE {
-            let Ok((certificate, tail)) = rest.list_get_cell() else {
-                rest = Vec::<Term>::new().encode(env);
+    let node = local.node(node)?;
+    let began = Instant::now();
+    let mut last: Option<(Term, Reason)> = None;
+    let mut rest = certificates;
+    let mut stopped = false;
+    for certified in 0..SLICE {
+        if !bulky && certified % 16 == 15 && began.elapsed() > CERTIFYING {
+            break;
+        }
+        let Ok((certificate, tail)) = rest.list_get_cell() else {
+            rest = Term::list_new_empty(env);
+            break;
+        };
+        if let Ok((destination, reason)) = certificate.decode::<(Term, Term)>()
+            && let Some(id) = certified_id(destination, &node.host)
+        {
+            if is_untruncated(reason) != bulky {
+                stopped = !bulky;
                 break;
-            };
-            rest = tail;
-            let Ok((destination, reason)) = certificate.decode::<(Term, Term)>() else {
-                continue;
-            };
-            let Some(id) = certified_id(destination, &node.host) else {
-                continue;
-            };
+            }
             let reason = match &last {
                 Some((term, known)) if *term == reason => known.clone(),
                 _ => {
@@ -398,20 +429,28 @@ fn connector_certify<'a>(
                     encoded
                 }
             };
-            local.table.certify(node, id, reason);
+            local.table.certify(&node, id, reason);
         }
-        local.expand_or_defer(env, 2 * SLICE);
-        rest
-    })
+        rest = tail;
+    }
+    local.expand_or_defer(env, SLICE);
+    let percent = began.elapsed().as_micros() / 10;
+    consume_timeslice(env, percent.clamp(1, 100) as i32);
+    Ok((rest, stopped))
+}
+
+/// Whether a reason is of the one kind that no node truncates.
+fn is_untruncated(reason: Term) -> bool {
+    reason
+        .decode::<(Term, Term)>()
+        .is_ok_and(|(tag, detail)| atoms::shutdown() == tag && !detail.is_atom())
 }
 
 /// Puts the Connector to rest; `false` when something has come into the outbox.
 #[rustler::nif]
 fn connector_rest(node: Term) -> NifResult<bool> {
-    let state = current()?;
-    state.local.with_node(node, |node| {
-        node.host.connector.rest(|| node.is_outbox_empty())
-    })
+    let node = current()?.local.node(node)?;
+    Ok(node.host.connector.rest(|| node.is_outbox_empty()))
 }
 
 /// Makes the caller `ZenMonitor.Local`, which expands the backlog.
@@ -465,9 +504,27 @@ fn dispatcher_answer(env: Env) -> NifResult<bool> {
 }
 
 /// Sends up to `limit` `:DOWN`s, and fewer when they take long. `name` is this node's name.
-/// Answers how many were sent, and whether more wait.
+/// Answers how many were sent, and whether more wait; `:bulky` when [`dispatcher_deliver_bulky`]
+/// must do it, because a reason waits that takes long to build.
 #[rustler::nif]
-fn dispatcher_deliver<'a>(env: Env<'a>, name: Term<'a>, limit: usize) -> NifResult<(usize, bool)> {
+fn dispatcher_deliver<'a>(env: Env<'a>, name: Term<'a>, limit: usize) -> NifResult<Term<'a>> {
+    if Reason::is_any_bulky() {
+        return Ok(atoms::bulky().to_term(env));
+    }
+    Ok(deliver(env, name, limit)?.encode(env))
+}
+
+/// The same on a dirty scheduler, where sending costs more and nobody waits.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn dispatcher_deliver_bulky<'a>(
+    env: Env<'a>,
+    name: Term<'a>,
+    limit: usize,
+) -> NifResult<(usize, bool)> {
+    deliver(env, name, limit)
+}
+
+fn deliver<'a>(env: Env<'a>, name: Term<'a>, limit: usize) -> NifResult<(usize, bool)> {
     let state = current()?;
     let began = Instant::now();
     let mut delivery = Delivery::new(env, &state.local, name)?;
@@ -519,7 +576,8 @@ impl<'a, 'b> Delivery<'a, 'b> {
     /// Takes up to `limit` monitors in turn and sends their `:DOWN`s. `false` when none was due.
     fn run(&mut self, limit: usize) -> NifResult<bool> {
         let mut turns = 0;
-        while turns < limit {
+        let mut bytes = 0;
+        while turns < limit && bytes < BATCH_BYTES {
             let turn = self.local.table.next();
             if turn.idle {
                 break;
@@ -527,6 +585,7 @@ impl<'a, 'b> Delivery<'a, 'b> {
             turns += 1;
             if let Some(taken) = turn.taken {
                 let (key, reason) = self.local.table.describe(&taken);
+                bytes += reason.as_ref().map_or(0, |reason| reason.as_etf().len());
                 self.taken.push((taken, key, reason));
             }
         }
@@ -558,7 +617,7 @@ impl<'a, 'b> Delivery<'a, 'b> {
                 reference,
                 atoms::process(),
                 object,
-                self.cause(reason)?,
+                self.cause(reason),
             )
                 .encode(self.env);
             if self.local.table.begin_send(&taken) {
@@ -577,7 +636,7 @@ impl<'a, 'b> Delivery<'a, 'b> {
         Ok(turns > 0)
     }
 
-    fn cause(&mut self, reason: Option<Reason>) -> NifResult<Term<'a>> {
+    fn cause(&mut self, reason: Option<Reason>) -> Term<'a> {
         if let Some((known, term)) = &self.cause {
             let same = match (known, &reason) {
                 (Some(known), Some(reason)) => known.is_same(reason),
@@ -585,20 +644,23 @@ impl<'a, 'b> Delivery<'a, 'b> {
                 _ => false,
             };
             if same {
-                return Ok(*term);
+                return *term;
             }
         }
         let term = match &reason {
-            Some(reason) => reason.to_term(self.env)?,
+            // A message without its reason is better than none.
+            Some(reason) => reason
+                .to_term(self.env)
+                .unwrap_or_else(|_| atoms::truncated().to_term(self.env)),
             None => atoms::nodedown().to_term(self.env),
         };
         let term = (atoms::zen_monitor(), term).encode(self.env);
         self.cause = Some((reason, term));
-        Ok(term)
+        term
     }
 }
 
-fn cached<'n>(last: &'n mut Option<std::sync::Arc<Node>>, key: Key, local: &Local) -> &'n Node {
+fn cached<'n>(last: &'n mut Option<Arc<Node>>, key: Key, local: &Local) -> &'n Node {
     if last.as_ref().is_none_or(|node| node.id() != key.node) {
         *last = Some(local.table.nodes.get(key.node));
     }
@@ -707,10 +769,9 @@ fn set_compatibility(
     } else {
         return Err(Error::BadArg);
     };
-    state.local.with_node(node, |node| {
-        node.host.compatibility.store(word, Ordering::Release);
-        atoms::ok()
-    })
+    let node = state.local.node(node)?;
+    node.host.compatibility.store(word, Ordering::Release);
+    Ok(atoms::ok())
 }
 
 /// The counters: `{placed, removed, standing, waiting, enqueued, processed, delivered,

@@ -6,12 +6,14 @@
 //!   what departed connectors left, and a Batcher only touches the outbox of its own connector.
 //! - Terms are decoded before the table is locked and built after it is unlocked.
 //! - A NIF that makes work for another process rings that process's bell itself.
+//! - A dirty call may outlive its process, and then it meets what already belongs to a successor. So
+//!   it either makes sure that its caller still is the owner, or touches what has none.
 
 use crate::doorbell::Doorbell;
 use crate::reason::Reason;
 use crate::state::current;
 use crate::truncation::truncate;
-use crate::{atoms, word};
+use crate::{atoms, direct, word};
 use parking_lot::Mutex;
 use rustler::{
     Atom, Binary, Encoder, Env, Error, LocalPid, NifResult, Resource, ResourceArc, Term, schedule,
@@ -31,12 +33,16 @@ const CERTIFICATES: usize = 1_000;
 /// Bytes of reasons built by one call on a normal scheduler, and so the size of a bulky one.
 const REASONS: usize = 16 * 1024;
 
+type Table = SubscriptionTable<ResourceArc<Connector>>;
+
 /// The subscription table and who is woken for it.
 #[derive(Default)]
 pub struct Proxy {
-    table: Mutex<SubscriptionTable<ResourceArc<Connector>>>,
+    table: Mutex<Table>,
     /// Detached connectors whose outboxes the janitor empties.
     discarded: Mutex<Vec<ResourceArc<Connector>>>,
+    /// Both of former Proxies, until they are freed.
+    former: Mutex<Vec<(Table, Vec<ResourceArc<Connector>>)>>,
     last_reason: Mutex<Option<Reason>>,
     /// Wakes the Proxy when there are monitors to release.
     releases: Doorbell,
@@ -101,17 +107,29 @@ impl Proxy {
         }
     }
 
-    fn certify(&self, env: Env, destination: Term, reason: Term) -> Atom {
+    /// `is_due` is asked when the table is locked.
+    fn certify(
+        &self,
+        env: Env,
+        destination: Term,
+        reason: Term,
+        is_due: impl FnOnce() -> bool,
+    ) -> Atom {
         // Nothing else has subscribers: this is no `:DOWN` of a monitor placed for them.
         let Some(Subject::Known(destination)) = Subject::of(destination) else {
             return atoms::ok();
         };
         let reason = self.share(reason);
         let mut enqueued = 0;
-        self.table.lock().certify(destination, |connector| {
+        let mut table = self.table.lock();
+        if !is_due() {
+            return atoms::ok();
+        }
+        table.certify(destination, |connector| {
             connector.push(env, Certificate::Known(destination, reason.clone()));
             enqueued += 1;
         });
+        drop(table);
         count(&self.enqueued, enqueued);
         consume(env, reason.as_etf().len() / 64 + enqueued);
         atoms::ok()
@@ -238,15 +256,26 @@ fn consume(env: Env, items: usize) {
     }
 }
 
-/// Empties the table for a Proxy that starts, and makes it the owner of the releases. Dirty: it may
-/// free a large one. The former subscribers are told by the death of the former Proxy.
-#[rustler::nif(schedule = "DirtyCpu")]
+/// Empties the table for a Proxy that starts, and makes it the owner of the releases. What was in it
+/// is left to [`proxy_free`], because a dirty call that outlived its Proxy would empty the table of
+/// the next. The former subscribers are told by the death of the former Proxy.
+#[rustler::nif]
 fn proxy_reset(env: Env) -> NifResult<Atom> {
     let state = current()?;
-    state.proxy.releases.answer(env);
-    let former = std::mem::take(&mut *state.proxy.table.lock());
-    let discarded = std::mem::take(&mut *state.proxy.discarded.lock());
-    drop((former, discarded));
+    let proxy = &state.proxy;
+    proxy.releases.answer(env);
+    let table = std::mem::take(&mut *proxy.table.lock());
+    let discarded = std::mem::take(&mut *proxy.discarded.lock());
+    proxy.former.lock().push((table, discarded));
+    Ok(atoms::ok())
+}
+
+/// Frees what former Proxies left. Dirty: that takes as long as it is large.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn proxy_free() -> NifResult<Atom> {
+    // Not freed under the lock: the next Proxy must not have to wait for it.
+    let former = std::mem::take(&mut *current()?.proxy.former.lock());
+    drop(former);
     Ok(atoms::ok())
 }
 
@@ -361,24 +390,28 @@ fn proxy_monitored(env: Env, placed: Vec<(u32, Binary)>) -> NifResult<Atom> {
     Ok(atoms::ok())
 }
 
+direct::nif!("proxy_certify", 4, proxy_certify);
+
 /// Puts a certificate into the outbox of every subscriber of a destination that is down.
-#[rustler::nif]
-fn proxy_certify(
-    env: Env,
-    destination: Term,
-    reason: Term,
-    depth: usize,
-    max_binary_size: usize,
-) -> NifResult<Atom> {
+fn proxy_certify<'a>(
+    env: Env<'a>,
+    [destination, reason, depth, max_binary_size]: [Term<'a>; 4],
+) -> NifResult<Term<'a>> {
     let state = current()?;
-    let reason = truncate(reason, depth, max_binary_size);
-    Ok(state.proxy.certify(env, destination, reason))
+    let reason = truncate(reason, depth.decode()?, max_binary_size.decode()?);
+    let certified = state.proxy.certify(env, destination, reason, || true);
+    Ok(certified.to_term(env))
 }
 
 /// The same for a reason that passes untouched, of any size.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn proxy_certify_bulky(env: Env, destination: Term, reason: Term) -> NifResult<Atom> {
-    Ok(current()?.proxy.certify(env, destination, reason))
+    let state = current()?;
+    let proxy = &state.proxy;
+    // A new Proxy is the owner before it locks the table to replace it. Its subscriptions are no
+    // business of a former one's call: a name may have another process by now.
+    let is_due = || proxy.releases.owner(env) == Some(env.pid());
+    Ok(proxy.certify(env, destination, reason, is_due))
 }
 
 /// Removes targets that nobody watches any more. Returns their monitors, and whether to go on.
@@ -407,7 +440,7 @@ fn proxy_sweep(env: Env) -> NifResult<bool> {
     let state = current()?;
     let proxy = &state.proxy;
     let mut table = proxy.table.lock();
-    let rows = table.sweep(ROWS);
+    table.sweep(ROWS);
     let vacant = table.has_vacant();
     drop(table);
     if vacant {
@@ -420,7 +453,9 @@ fn proxy_sweep(env: Env) -> NifResult<bool> {
         proxy.discarded.lock().push(connector);
     }
     consume(env, ROWS);
-    let is_empty = || !rows && proxy.discarded.lock().is_empty();
+    // Both are looked at anew: since the sweep, a connector may have been detached and even its
+    // outbox been emptied here, while its ringing found this janitor awake.
+    let is_empty = || !proxy.table.lock().has_departed() && proxy.discarded.lock().is_empty();
     Ok(!proxy.departures.rest(is_empty))
 }
 
@@ -429,7 +464,7 @@ fn proxy_sweep(env: Env) -> NifResult<bool> {
 #[rustler::nif]
 fn proxy_answer_certificates(env: Env, connector: ResourceArc<Connector>) -> bool {
     let succeeds = connector.batcher.answer(env);
-    connector.outbox.reclaim();
+    connector.outbox.reclaim(word::of_caller(env));
     succeeds
 }
 
@@ -445,7 +480,7 @@ fn proxy_enqueue(env: Env, connector: ResourceArc<Connector>, encoded: Binary) -
 
 /// Takes up to `limit` certificates and returns them with how many more may be asked for, which is
 /// 0 when none is left. `closed` when the connector is detached, `bulky` when the next certificate
-/// has to be taken by [`proxy_take_bulky`].
+/// has to be taken by [`proxy_take_bulky`]. Only its Batcher is given any.
 #[rustler::nif]
 fn proxy_take<'a>(
     env: Env<'a>,
@@ -474,38 +509,32 @@ fn take<'a>(
     limit: usize,
     bulky: usize,
 ) -> NifResult<Term<'a>> {
-    let mut taken: Vec<Term> = Vec::new();
-    let mut last: Option<(Reason, Term)> = None;
-    let mut built = 0;
-    let mut outcome = Ok(());
+    let mut reasons: Vec<Reason> = Vec::new();
+    let mut taken: Vec<(Option<Destination>, usize)> = Vec::new();
+    let mut size = 0;
     let wanted = limit.min(CERTIFICATES);
-    let stopped = connector.outbox.take(wanted, |certificate| {
+    let reader = word::of_caller(env);
+    let stopped = connector.outbox.take(reader, wanted, |certificate| {
         let reason = certificate.reason();
-        let term = match &last {
-            Some((same, term)) if same.is_same(reason) => *term,
-            _ if built + reason.as_etf().len() > bulky => return false,
-            _ => match reason.to_term(env) {
-                Ok(term) => {
-                    built += reason.as_etf().len();
-                    last = Some((reason.clone(), term));
-                    term
-                }
-                Err(error) => {
-                    outcome = Err(error);
-                    return false;
-                }
-            },
-        };
-        taken.push(match certificate {
-            Certificate::Known(destination, _) => {
-                (destination_to_term(env, *destination), term).encode(env)
+        if !reasons.last().is_some_and(|last| last.is_same(reason)) {
+            let length = reason.as_etf().len();
+            if size + length > bulky {
+                return false;
             }
-            Certificate::Encoded(_) => term,
-        });
+            size += length;
+            reasons.push(reason.clone());
+        }
+        let destination = match certificate {
+            Certificate::Known(destination, _) => Some(*destination),
+            Certificate::Encoded(_) => None,
+        };
+        taken.push((destination, reasons.len() - 1));
         true
     });
-    outcome?;
-    consume(env, taken.len() + built / 64);
+    // Not before: whoever succeeds the caller, were it killed meanwhile, needs the outbox at once.
+    let reasons = reasons.iter().map(|reason| reason.to_term(env));
+    let reasons = reasons.collect::<NifResult<Vec<Term>>>()?;
+    consume(env, taken.len() + size / 64);
     if stopped && taken.is_empty() {
         return Ok(atoms::bulky().encode(env));
     }
@@ -513,14 +542,20 @@ fn take<'a>(
         amount if stopped || amount == wanted => limit - amount,
         _ => 0,
     };
+    let to_term = |(destination, reason)| match destination {
+        Some(known) => (destination_to_term(env, known), reasons[reason]).encode(env),
+        None => reasons[reason],
+    };
+    let taken: Vec<Term> = taken.into_iter().map(to_term).collect();
     Ok((taken, left).encode(env))
 }
 
 /// Forgets the certificates that were taken: they were sent. Returns whether the Batcher may sleep.
 #[rustler::nif]
-fn proxy_sent(connector: ResourceArc<Connector>) -> NifResult<bool> {
+fn proxy_sent(env: Env, connector: ResourceArc<Connector>) -> NifResult<bool> {
     let state = current()?;
-    count(&state.proxy.swept, connector.outbox.sent());
+    let sent = connector.outbox.sent(word::of_caller(env));
+    count(&state.proxy.swept, sent);
     Ok(connector.batcher.rest(|| connector.is_quiet()))
 }
 

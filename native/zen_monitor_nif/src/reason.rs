@@ -1,38 +1,64 @@
 //! Exit reasons, kept outside any environment.
 
-use rustler::{Env, NifResult, Term};
+use rustler::{Env, Error, NifResult, Term};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A reason of more bytes takes too long to build for a normal scheduler.
+const BULKY: usize = 64 * 1024;
+
+/// How many bulky reasons there are.
+static BULKY_REASONS: AtomicUsize = AtomicUsize::new(0);
 
 /// An exit reason in the external term format, shared by all that wait for its delivery.
 #[derive(Clone)]
-pub struct Reason(Arc<[u8]>);
+pub struct Reason(Arc<Encoded>);
+
+struct Encoded(Box<[u8]>);
 
 impl Reason {
     /// Encodes a term.
     pub fn from_term(term: Term) -> Reason {
-        Reason(Arc::from(term.to_binary().as_slice()))
+        Reason::from_etf(term.to_binary().as_slice())
     }
 
     /// Takes bytes that are known to be a complete external term, version byte included.
     pub fn from_etf(etf: &[u8]) -> Reason {
-        Reason(Arc::from(etf))
+        if etf.len() > BULKY {
+            // Relaxed, here and below: a stale number costs time, nothing else.
+            BULKY_REASONS.fetch_add(1, Ordering::Relaxed);
+        }
+        Reason(Arc::new(Encoded(etf.into())))
+    }
+
+    /// Whether any reason is kept that should be built on a dirty scheduler.
+    pub fn is_any_bulky() -> bool {
+        BULKY_REASONS.load(Ordering::Relaxed) > 0
     }
 
     /// The bytes, version byte included.
     pub fn as_etf(&self) -> &[u8] {
-        &self.0
+        &self.0.0
     }
 
     /// Builds the term in `env`.
     pub fn to_term<'a>(&self, env: Env<'a>) -> NifResult<Term<'a>> {
         // SAFETY: the bytes came out of the VM's own encoder.
-        unsafe { env.binary_to_term_trusted(&self.0) }
+        unsafe { env.binary_to_term_trusted(self.as_etf()) }
             .map(|(term, _)| term)
-            .ok_or(rustler::Error::BadArg)
+            .ok_or(Error::BadArg)
     }
 
     /// Whether both are one allocation, and so the same term.
     pub fn is_same(&self, other: &Reason) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Drop for Encoded {
+    fn drop(&mut self) {
+        if self.0.len() > BULKY {
+            BULKY_REASONS.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }

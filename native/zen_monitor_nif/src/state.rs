@@ -8,6 +8,7 @@ use crate::atoms;
 use crate::local::Local;
 use crate::proxy::Proxy;
 use arc_swap::{ArcSwapOption, Guard};
+use parking_lot::Mutex;
 use rustler::{Atom, Error, NifResult};
 use std::ops::Deref;
 use std::sync::Arc;
@@ -46,16 +47,37 @@ pub fn current() -> NifResult<Current> {
     Ok(Current(state))
 }
 
-/// Makes a fresh state. Dirty: it may free a large former one.
-#[rustler::nif(schedule = "DirtyCpu")]
+/// Former states that wait to be freed.
+static FORMER: Mutex<Vec<Arc<State>>> = Mutex::new(Vec::new());
+
+/// Makes a fresh state. Not dirty, as [`stop`] is not: a dirty call goes on when its process has been
+/// killed, and might replace the state of the next life.
+#[rustler::nif]
 fn start() -> Atom {
-    STATE.store(Some(Arc::default()));
+    replace(Some(Arc::default()))
+}
+
+/// Discards the state.
+#[rustler::nif]
+fn stop() -> Atom {
+    replace(None)
+}
+
+fn replace(state: Option<Arc<State>>) -> Atom {
+    FORMER.lock().extend(STATE.swap(state));
     atoms::ok()
 }
 
-/// Discards the state. Dirty: freeing it takes as long as it is large.
+/// Frees former states. Dirty: that takes as long as they are large.
 #[rustler::nif(schedule = "DirtyCpu")]
-fn stop() -> Atom {
-    STATE.store(None);
+fn free() -> Atom {
+    let former = std::mem::take(&mut *FORMER.lock());
+    for mut state in former {
+        // A call that is under way still uses it, and must not be the one that frees it.
+        while let Err(shared) = Arc::try_unwrap(state) {
+            state = shared;
+            std::thread::yield_now();
+        }
+    }
     atoms::ok()
 }
