@@ -83,7 +83,8 @@ defmodule ZenMonitor.Local do
   def hibernation_threshold, do: Config.get(:hibernation_threshold)
 
   @doc """
-  Changes `hibernation_threshold/0`. Raises `ArgumentError` unless it is a non-negative integer.
+  Changes `hibernation_threshold/0`. Raises `ArgumentError` unless it is a non-negative integer
+  below 2³².
   """
   @spec hibernation_threshold(non_neg_integer) :: :ok
   def hibernation_threshold(value), do: Config.put(:hibernation_threshold, value)

@@ -13,11 +13,7 @@ defmodule ZenMonitor.Native do
     |> :erlang.load_nif(0)
   end
 
-  # local.rs
-  def monitor(_subscriber, _node, _target, _encoded), do: stub()
-  def demonitor(_encoded), do: stub()
-  def monitors(_subscriber, _node, _target), do: stub()
-  def nodes, do: stub()
+  # connector.rs
   def connector(_node), do: stub()
   def connector_answer(_node), do: stub()
   def connector_resubscribe(_node), do: stub()
@@ -29,18 +25,26 @@ defmodule ZenMonitor.Native do
   def connector_certify(_node, _certificates), do: stub()
   def connector_certify_bulky(_node, _certificates), do: stub()
   def connector_rest(_node), do: stub()
+  def compatibility(_node), do: stub()
+  def set_compatibility(_node, _compatibility, _enforce_until, _attempt), do: stub()
+
+  # dispatcher.rs
+  def dispatcher_answer, do: stub()
+  def dispatcher_deliver(_name, _limit), do: stub()
+  def dispatcher_deliver_bulky(_name, _limit), do: stub()
+  def dispatcher_rest, do: stub()
+
+  # local.rs
+  def monitor(_subscriber, _node, _target, _encoded), do: stub()
+  def demonitor(_encoded), do: stub()
+  def monitors(_subscriber, _node, _target), do: stub()
+  def nodes, do: stub()
   def backlog_answer, do: stub()
   def backlog_expand, do: stub()
   def backlog_rest, do: stub()
   def departures_answer, do: stub()
   def departures_sweep, do: stub()
   def departures_rest, do: stub()
-  def dispatcher_answer, do: stub()
-  def dispatcher_deliver(_name, _limit), do: stub()
-  def dispatcher_deliver_bulky(_name, _limit), do: stub()
-  def dispatcher_rest, do: stub()
-  def compatibility(_node), do: stub()
-  def set_compatibility(_node, _compatibility, _enforce_until, _attempt), do: stub()
   def local_counters, do: stub()
   def batch_length, do: stub()
 

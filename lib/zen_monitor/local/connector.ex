@@ -132,7 +132,8 @@ defmodule ZenMonitor.Local.Connector do
   def sweep_interval, do: Config.get(:connector_sweep_interval)
 
   @doc """
-  Changes `sweep_interval/0`. Raises `ArgumentError` unless it is a positive integer.
+  Changes `sweep_interval/0`. Raises `ArgumentError` unless it is a positive integer
+  below 2³².
   """
   @spec sweep_interval(pos_integer) :: :ok
   def sweep_interval(value), do: Config.put(:connector_sweep_interval, value)
@@ -144,7 +145,8 @@ defmodule ZenMonitor.Local.Connector do
   def chunk_size, do: Config.get(:connector_chunk_size)
 
   @doc """
-  Changes `chunk_size/0`. Raises `ArgumentError` unless it is a positive integer.
+  Changes `chunk_size/0`. Raises `ArgumentError` unless it is a positive integer
+  below 2³².
   """
   @spec chunk_size(pos_integer) :: :ok
   def chunk_size(value), do: Config.put(:connector_chunk_size, value)

@@ -16,7 +16,8 @@ defmodule ZenMonitor.Local.Dispatcher do
   def demand_interval, do: Config.get(:demand_interval)
 
   @doc """
-  Changes `demand_interval/0`. Raises `ArgumentError` unless it is a positive integer.
+  Changes `demand_interval/0`. Raises `ArgumentError` unless it is a positive integer
+  below 2³².
   """
   @spec demand_interval(pos_integer) :: :ok
   def demand_interval(value), do: Config.put(:demand_interval, value)
@@ -28,7 +29,8 @@ defmodule ZenMonitor.Local.Dispatcher do
   def demand_amount, do: Config.get(:demand_amount)
 
   @doc """
-  Changes `demand_amount/0`. Raises `ArgumentError` unless it is a positive integer.
+  Changes `demand_amount/0`. Raises `ArgumentError` unless it is a positive integer
+  below 2³².
   """
   @spec demand_amount(pos_integer) :: :ok
   def demand_amount(value), do: Config.put(:demand_amount, value)

@@ -1,13 +1,16 @@
 //! The NIF boundary of ZenMonitor: it converts terms and delegates to `zen_monitor_core`.
 
 mod atoms;
+mod connector;
 mod direct;
+mod dispatcher;
 mod doorbell;
 mod etf;
 mod local;
 mod proxy;
 mod reason;
 mod state;
+mod target;
 mod truncation;
 mod word;
 

@@ -1,0 +1,257 @@
+//! What the Connectors do with the monitor table: outboxes, certificates, compatibility.
+
+use crate::etf::Batch;
+use crate::local::SLICE;
+use crate::reason::Reason;
+use crate::state::current;
+use crate::target::{add_remote, certified_id, object};
+use crate::{atoms, word};
+use rustler::schedule::consume_timeslice;
+use rustler::{Atom, Encoder, Env, Error, LocalPid, NifResult, Term};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use zen_monitor_core::targets::{Cursor, Instruction};
+
+/// How long one call may certify.
+const CERTIFYING: Duration = Duration::from_micros(300);
+
+/// The Connector of a node, dead or alive; `nil` if it never had one.
+#[rustler::nif]
+fn connector<'a>(env: Env<'a>, node: Term<'a>) -> NifResult<Option<LocalPid>> {
+    let state = current()?;
+    let found = state.local.table.nodes.find(word::from_term(node));
+    Ok(found.and_then(|node| node.host.connector.owner(env)))
+}
+
+/// Makes the caller the Connector of a node. `true` when it succeeds another one, whose
+/// subscriptions are void.
+#[rustler::nif]
+fn connector_answer(env: Env, node: Term) -> NifResult<bool> {
+    let node = current()?.local.node(node)?;
+    *node.host.cursor.lock() = Cursor::default();
+    Ok(node.host.connector.answer(env))
+}
+
+/// Queues a slice of a node's subscriptions once more. `true` when all were seen.
+#[rustler::nif]
+fn connector_resubscribe(node: Term) -> NifResult<bool> {
+    let state = current()?;
+    let node = state.local.node(node)?;
+    let mut cursor = node.host.cursor.lock();
+    Ok(state.local.table.resubscribe(&node, &mut cursor, SLICE))
+}
+
+/// The next instructions for a node, at most `limit` and at most a slice. `name` is what named
+/// targets of the node are addressed with.
+#[rustler::nif]
+fn connector_take<'a>(
+    env: Env<'a>,
+    node: Term<'a>,
+    name: Term<'a>,
+    limit: usize,
+) -> NifResult<Vec<Term<'a>>> {
+    let state = current()?;
+    let local = &state.local;
+    let node = local.node(node)?;
+    let instructions = local.table.take(&node, limit.min(SLICE));
+    local
+        .swept
+        .fetch_add(instructions.len() as u64, Ordering::Relaxed);
+    let mut batch = Batch::default();
+    for instruction in &instructions {
+        let (Instruction::Subscribe(key) | Instruction::Unsubscribe(key)) = instruction;
+        add_remote(&mut batch, &node.host, *key);
+    }
+    let mut pids = batch.build(env).ok_or(Error::BadArg)?.into_iter();
+    let (subscribe, unsubscribe) = (atoms::subscribe(), atoms::unsubscribe());
+    instructions
+        .iter()
+        .map(|instruction| {
+            let (verb, key) = match instruction {
+                Instruction::Subscribe(key) => (subscribe, key),
+                Instruction::Unsubscribe(key) => (unsubscribe, key),
+            };
+            let target = object(env, *key, name, &mut pids)?;
+            Ok((verb, target).encode(env))
+        })
+        .collect()
+}
+
+/// Closes the chunk that was taken: it was sent.
+#[rustler::nif]
+fn connector_confirm(node: Term) -> NifResult<Atom> {
+    let state = current()?;
+    state.local.table.confirm(&*state.local.node(node)?);
+    Ok(atoms::ok())
+}
+
+/// Takes a slice of the chunk back: it was not sent. `true` when nothing is left of it.
+#[rustler::nif]
+fn connector_withdraw(node: Term) -> NifResult<bool> {
+    let state = current()?;
+    let node = state.local.node(node)?;
+    Ok(state.local.table.withdraw(&node, SLICE))
+}
+
+/// Makes a slice of what waits for a node due, since it cannot be told. Answers how much that was,
+/// and `true` when nothing is left.
+#[rustler::nif]
+fn connector_fail(env: Env, node: Term) -> NifResult<(usize, bool)> {
+    let state = current()?;
+    let local = &state.local;
+    let failed = local.table.fail(&*local.node(node)?, SLICE);
+    local.expand_or_defer(env, SLICE);
+    Ok(failed)
+}
+
+/// Makes everything that a node was told to watch due, since the connection to it is gone.
+#[rustler::nif]
+fn connector_expire(env: Env, node: Term) -> NifResult<Atom> {
+    let state = current()?;
+    let local = &state.local;
+    local.table.expire(&local.node(node)?);
+    local.backlog.ring(env);
+    Ok(atoms::ok())
+}
+
+/// Makes the targets of the first `certificates` due, and returns the rest of the list: `{:ok,
+/// rest}`, or `{:bulky, rest}` when [`connector_certify_bulky`] must go on with it. What is not a
+/// certificate of a process on the node is passed over.
+#[rustler::nif]
+fn connector_certify<'a>(
+    env: Env<'a>,
+    node: Term<'a>,
+    certificates: Term<'a>,
+) -> NifResult<(Atom, Term<'a>)> {
+    let (rest, bulky) = certify(env, node, certificates, false)?;
+    Ok((if bulky { atoms::bulky() } else { atoms::ok() }, rest))
+}
+
+/// The same for reasons that may be of any size. Returns the rest of the list.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn connector_certify_bulky<'a>(
+    env: Env<'a>,
+    node: Term<'a>,
+    certificates: Term<'a>,
+) -> NifResult<Term<'a>> {
+    Ok(certify(env, node, certificates, true)?.0)
+}
+
+/// Certifies until a slice is done, time is up, or a reason is bulky where `bulky` says that none
+/// may be, or the other way round. Returns the rest, and whether it begins with a bulky reason.
+fn certify<'a>(
+    env: Env<'a>,
+    node: Term<'a>,
+    certificates: Term<'a>,
+    bulky: bool,
+) -> NifResult<(Term<'a>, bool)> {
+    let state = current()?;
+    let local = &state.local;
+    let node = local.node(node)?;
+    let began = Instant::now();
+    let mut last: Option<(Term, Reason)> = None;
+    let mut rest = certificates;
+    let mut stopped = false;
+    for certified in 0..SLICE {
+        if !bulky && certified % 16 == 15 && began.elapsed() > CERTIFYING {
+            break;
+        }
+        let Ok((certificate, tail)) = rest.list_get_cell() else {
+            rest = Term::list_new_empty(env);
+            break;
+        };
+        if let Ok((destination, reason)) = certificate.decode::<(Term, Term)>()
+            && let Some(id) = certified_id(destination, &node.host)
+        {
+            if is_untruncated(reason) != bulky {
+                stopped = !bulky;
+                break;
+            }
+            let reason = match &last {
+                Some((term, known)) if *term == reason => known.clone(),
+                _ => {
+                    let encoded = Reason::from_term(reason);
+                    last = Some((reason, encoded.clone()));
+                    encoded
+                }
+            };
+            local.table.certify(&node, id, reason);
+        }
+        rest = tail;
+    }
+    local.expand_or_defer(env, SLICE);
+    let percent = began.elapsed().as_micros() / 10;
+    consume_timeslice(env, percent.clamp(1, 100) as i32);
+    Ok((rest, stopped))
+}
+
+/// Whether a reason is of the one kind that no node truncates.
+fn is_untruncated(reason: Term) -> bool {
+    reason
+        .decode::<(Term, Term)>()
+        .is_ok_and(|(tag, detail)| atoms::shutdown() == tag && !detail.is_atom())
+}
+
+/// Puts the Connector to rest; `false` when something has come into the outbox.
+#[rustler::nif]
+fn connector_rest(node: Term) -> NifResult<bool> {
+    let node = current()?.local.node(node)?;
+    Ok(node.host.connector.rest(|| node.is_outbox_empty()))
+}
+
+/// `Remote::compatibility`: a tag in two bits, the attempt in the next six, and the millisecond
+/// until which it is enforced, signed, in the rest.
+const MISS: u64 = 0;
+const COMPATIBLE: u64 = 1;
+const UNAVAILABLE: u64 = 2;
+const INCOMPATIBLE: u64 = 3;
+const MOST_ATTEMPTS: u32 = 63;
+
+/// What is known of a node: `:miss`, `:compatible`, `:unavailable`, or
+/// `{:incompatible, enforce_until, attempt}`.
+#[rustler::nif]
+fn compatibility<'a>(env: Env<'a>, node: Term<'a>) -> NifResult<Term<'a>> {
+    let state = current()?;
+    // Acquire: with the release below, who reads it sees what was done before it was set.
+    let word = state
+        .local
+        .table
+        .nodes
+        .view(word::from_term(node), |node| {
+            node.host.compatibility.load(Ordering::Acquire)
+        })
+        .unwrap_or(MISS);
+    Ok(match word & 0b11 {
+        COMPATIBLE => atoms::compatible().encode(env),
+        UNAVAILABLE => atoms::unavailable().encode(env),
+        INCOMPATIBLE => {
+            let (until, attempt) = (word as i64 >> 8, word >> 2 & 0b11_1111);
+            (atoms::incompatible(), until, attempt).encode(env)
+        }
+        _ => atoms::miss().encode(env),
+    })
+}
+
+/// Notes what is known of a node. `enforce_until` (monotonic ms) and `attempt` count for
+/// `:incompatible` only.
+#[rustler::nif]
+fn set_compatibility(
+    node: Term,
+    compatibility: Atom,
+    enforce_until: i64,
+    attempt: u32,
+) -> NifResult<Atom> {
+    let state = current()?;
+    let word = if compatibility == atoms::compatible() {
+        COMPATIBLE
+    } else if compatibility == atoms::unavailable() {
+        UNAVAILABLE
+    } else if compatibility == atoms::incompatible() {
+        (enforce_until as u64) << 8 | u64::from(attempt.min(MOST_ATTEMPTS)) << 2 | INCOMPATIBLE
+    } else {
+        return Err(Error::BadArg);
+    };
+    let node = state.local.node(node)?;
+    node.host.compatibility.store(word, Ordering::Release);
+    Ok(atoms::ok())
+}

@@ -1,0 +1,194 @@
+//! The delivery of `:DOWN` messages.
+//!
+//! Each is claimed, sent and released within one call, so whatever kills the Dispatcher neither
+//! loses nor doubles one.
+
+use crate::etf::{Batch, Identity};
+use crate::local::{Local, Node};
+use crate::reason::Reason;
+use crate::state::current;
+use crate::target::{add_remote, is_named, is_remote_pid, object};
+use crate::{atoms, word};
+use rustler::schedule::consume_timeslice;
+use rustler::{Encoder, Env, Error, NifResult, Term};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use zen_monitor_core::subscribers::Taken;
+use zen_monitor_core::targets::Key;
+
+/// `:DOWN`s that are built together.
+const BATCH: usize = 64;
+/// Bytes of reasons that are built together, at about 10 ns each.
+const BATCH_BYTES: usize = 16 * 1024;
+/// How long one call may deliver.
+const DELIVERY: Duration = Duration::from_micros(500);
+
+/// Makes the caller `ZenMonitor.Local.Dispatcher`, which delivers.
+#[rustler::nif]
+fn dispatcher_answer(env: Env) -> NifResult<bool> {
+    Ok(current()?.local.ring.answer(env))
+}
+
+/// Sends up to `limit` `:DOWN`s, and fewer when they take long. `name` is this node's name.
+/// Answers how many were sent, and whether more wait; `:bulky` when [`dispatcher_deliver_bulky`]
+/// must do it, because a reason waits that takes long to build.
+#[rustler::nif]
+fn dispatcher_deliver<'a>(env: Env<'a>, name: Term<'a>, limit: usize) -> NifResult<Term<'a>> {
+    if Reason::is_any_bulky() {
+        return Ok(atoms::bulky().to_term(env));
+    }
+    Ok(deliver(env, name, limit)?.encode(env))
+}
+
+/// The same on a dirty scheduler, where sending costs more and nobody waits.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn dispatcher_deliver_bulky<'a>(
+    env: Env<'a>,
+    name: Term<'a>,
+    limit: usize,
+) -> NifResult<(usize, bool)> {
+    deliver(env, name, limit)
+}
+
+fn deliver<'a>(env: Env<'a>, name: Term<'a>, limit: usize) -> NifResult<(usize, bool)> {
+    let state = current()?;
+    let began = Instant::now();
+    let mut delivery = Delivery::new(env, &state.local, name)?;
+    while delivery.sent < limit && began.elapsed() < DELIVERY {
+        if !delivery.run(BATCH.min(limit - delivery.sent))? {
+            break;
+        }
+    }
+    let percent = began.elapsed().as_micros() / 10;
+    consume_timeslice(env, percent.clamp(1, 100) as i32);
+    Ok((delivery.sent, !state.local.table.is_idle()))
+}
+
+/// Puts the Dispatcher to rest; `false` when a subscriber has a queue.
+#[rustler::nif]
+fn dispatcher_rest() -> NifResult<bool> {
+    let state = current()?;
+    let local = &state.local;
+    Ok(local.ring.rest(|| local.table.is_idle()))
+}
+
+/// One run of the Dispatcher.
+struct Delivery<'a, 'b> {
+    env: Env<'a>,
+    local: &'b Local,
+    name: Term<'a>,
+    identity: Identity,
+    batch: Batch,
+    taken: Vec<(Taken, Key, Option<Reason>)>,
+    /// The last reason and its `{:zen_monitor, reason}`: neighbours often share one.
+    cause: Option<(Option<Reason>, Term<'a>)>,
+    sent: usize,
+}
+
+impl<'a, 'b> Delivery<'a, 'b> {
+    fn new(env: Env<'a>, local: &'b Local, name: Term<'a>) -> NifResult<Self> {
+        Ok(Delivery {
+            env,
+            local,
+            name,
+            identity: Identity::of_caller(env).ok_or(Error::BadArg)?,
+            batch: Batch::default(),
+            taken: Vec::with_capacity(BATCH),
+            cause: None,
+            sent: 0,
+        })
+    }
+
+    /// Takes up to `limit` monitors in turn and sends their `:DOWN`s. `false` when none was due.
+    fn run(&mut self, limit: usize) -> NifResult<bool> {
+        let mut turns = 0;
+        let mut bytes = 0;
+        while turns < limit && bytes < BATCH_BYTES {
+            let turn = self.local.table.next();
+            if turn.idle {
+                break;
+            }
+            turns += 1;
+            if let Some(taken) = turn.taken {
+                let (key, reason) = self.local.table.describe(&taken);
+                bytes += reason.as_ref().map_or(0, |reason| reason.as_etf().len());
+                self.taken.push((taken, key, reason));
+            }
+        }
+        let mut node = None;
+        for (taken, key, _) in &self.taken {
+            self.batch.reference(&self.identity, taken.reference);
+            if is_remote_pid(*key) {
+                let node = cached(&mut node, *key, self.local);
+                add_remote(&mut self.batch, &node.host, *key);
+            }
+        }
+        let mut built = self.batch.build(self.env).ok_or(Error::BadArg)?.into_iter();
+        let sent_before = self.sent;
+        for index in 0..self.taken.len() {
+            let (taken, key, reason) = self.taken[index].clone();
+            let reference = built.next().ok_or(Error::BadArg)?;
+            let name = if is_named(key) {
+                let host = &cached(&mut node, key, self.local).host;
+                match word::to_term(self.env, host.name) {
+                    local if local == atoms::local().to_term(self.env) => self.name,
+                    remote => remote,
+                }
+            } else {
+                self.name
+            };
+            let object = object(self.env, key, name, &mut built)?;
+            let down = (
+                atoms::down(),
+                reference,
+                atoms::process(),
+                object,
+                self.cause(reason),
+            )
+                .encode(self.env);
+            if self.local.table.begin_send(&taken) {
+                if let Some(pid) = word::to_pid(self.env, taken.pid) {
+                    // A dead subscriber has no use for it.
+                    let _ = self.env.send(&pid, down);
+                }
+                self.local.table.end_send(&taken);
+                self.sent += 1;
+            }
+        }
+        self.taken.clear();
+        self.local
+            .table
+            .count_run(turns as u64, (self.sent - sent_before) as u64);
+        Ok(turns > 0)
+    }
+
+    fn cause(&mut self, reason: Option<Reason>) -> Term<'a> {
+        if let Some((known, term)) = &self.cause {
+            let same = match (known, &reason) {
+                (Some(known), Some(reason)) => known.is_same(reason),
+                (None, None) => true,
+                _ => false,
+            };
+            if same {
+                return *term;
+            }
+        }
+        let term = match &reason {
+            // A message without its reason is better than none.
+            Some(reason) => reason
+                .to_term(self.env)
+                .unwrap_or_else(|_| atoms::truncated().to_term(self.env)),
+            None => atoms::nodedown().to_term(self.env),
+        };
+        let term = (atoms::zen_monitor(), term).encode(self.env);
+        self.cause = Some((reason, term));
+        term
+    }
+}
+
+fn cached<'n>(last: &'n mut Option<Arc<Node>>, key: Key, local: &Local) -> &'n Node {
+    if last.as_ref().is_none_or(|node| node.id() != key.node) {
+        *last = Some(local.table.nodes.get(key.node));
+    }
+    last.as_ref().expect("set above")
+}

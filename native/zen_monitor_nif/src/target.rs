@@ -1,0 +1,105 @@
+//! What is monitored, as the tables know it.
+//!
+//! The id of a target is three words. Those of a remote pid are its numbers; a name or a pid of this
+//! node is an immediate term, and the last word is a mark that no node has as its creation.
+
+use crate::etf::{Batch, Pid, Reader};
+use crate::local::Remote;
+use crate::{atoms, word};
+use rustler::{Encoder, Env, Error, LocalPid, NifResult, Term};
+use zen_monitor_core::targets::Key;
+
+/// The last word of a name.
+const NAMED: u32 = u32::MAX;
+/// The last word of a pid of this node.
+const LOCAL: u32 = u32::MAX - 1;
+
+fn words(word: u64, last: u32) -> [u32; 3] {
+    [word as u32, (word >> 32) as u32, last]
+}
+
+fn pair_word(id: [u32; 3]) -> u64 {
+    u64::from(id[1]) << 32 | u64::from(id[0])
+}
+
+/// The node that a target is kept under: that of its name, but this node's own processes are under
+/// `ZenMonitor.Local`. A pid from a former life of this node is not among those.
+pub fn node_of<'a>(env: Env<'a>, name: Term<'a>, id: [u32; 3]) -> Term<'a> {
+    if id[2] == LOCAL {
+        atoms::local().to_term(env)
+    } else {
+        name
+    }
+}
+
+/// The id of a target: a name, a pid of this node, or the pid that `encoded` reads.
+pub fn target_id<'a>(target: Term, encoded: impl FnOnce() -> Option<Pid<'a>>) -> Option<[u32; 3]> {
+    if target.is_atom() {
+        return Some(words(word::from_term(target), NAMED));
+    }
+    if target.decode::<LocalPid>().is_ok() {
+        return Some(words(word::from_term(target), LOCAL));
+    }
+    remote_id(encoded()?)
+}
+
+fn remote_id(pid: Pid) -> Option<[u32; 3]> {
+    (pid.creation < LOCAL).then_some([pid.id, pid.serial, pid.creation])
+}
+
+/// Whether a target is monitored by name.
+pub fn is_named(key: Key) -> bool {
+    key.id[2] == NAMED
+}
+
+/// Whether the term of a target has to be built from numbers.
+pub fn is_remote_pid(key: Key) -> bool {
+    key.id[2] < LOCAL
+}
+
+/// Adds the pid of a target to a batch, if it has to be built.
+pub fn add_remote(batch: &mut Batch, host: &Remote, key: Key) {
+    if is_remote_pid(key) {
+        let [id, serial, creation] = key.id;
+        batch.pid(Pid {
+            node: &host.encoded,
+            id,
+            serial,
+            creation,
+        });
+    }
+}
+
+/// The term of a target, as `Process.monitor/1` would name it. The pid of another node is the next
+/// of `pids`.
+pub fn object<'a>(
+    env: Env<'a>,
+    key: Key,
+    name: Term<'a>,
+    pids: &mut impl Iterator<Item = Term<'a>>,
+) -> NifResult<Term<'a>> {
+    match key.id[2] {
+        NAMED => Ok((word::to_term(env, pair_word(key.id)), name).encode(env)),
+        LOCAL => Ok(word::to_term(env, pair_word(key.id))),
+        _ => pids.next().ok_or(Error::BadArg),
+    }
+}
+
+/// The id of a certified destination, if it can be one of the node's.
+pub fn certified_id(destination: Term, host: &Remote) -> Option<[u32; 3]> {
+    if let Ok((name, _node)) = destination.decode::<(Term, Term)>() {
+        return name.is_atom().then(|| words(word::from_term(name), NAMED));
+    }
+    if destination.is_atom() || destination.decode::<LocalPid>().is_ok() {
+        return target_id(destination, || None);
+    }
+    if !destination.is_pid() {
+        return None;
+    }
+    let encoded = destination.to_binary();
+    let pid = Reader::new(encoded.as_slice())?.pid()?;
+    if pid.node != &*host.encoded {
+        return None;
+    }
+    remote_id(pid)
+}
