@@ -15,7 +15,7 @@ defmodule ZenMonitor.Local.Connectors do
 
   alias ZenMonitor.{Local.Connector, Native}
 
-  # How soon to try again, in ms, when the Connectors' supervisor is just being restarted.
+  # How soon to try again, in ms, when a Connector has died or its supervisor is being restarted.
   @retry 10
 
   def start_link(_opts), do: GenServer.start_link(__MODULE__, [], name: __MODULE__)
@@ -47,8 +47,13 @@ defmodule ZenMonitor.Local.Connectors do
   @impl GenServer
   def handle_info({{:DOWN, key}, _monitor, :process, pid, _reason}, connectors) do
     case connectors do
-      %{^key => ^pid} -> {:noreply, ensure(key, Map.delete(connectors, key))}
-      %{} -> {:noreply, connectors}
+      %{^key => ^pid} ->
+        # Not at once, so that one that cannot live does not keep a scheduler busy.
+        Process.send_after(self(), :start_all, @retry)
+        {:noreply, Map.delete(connectors, key)}
+
+      %{} ->
+        {:noreply, connectors}
     end
   end
 
