@@ -36,11 +36,6 @@ impl<X> Node<X> {
         self.outbox.is_empty()
     }
 
-    /// How many targets wait to be sent to it.
-    pub fn outbox_len(&self) -> usize {
-        self.outbox.len()
-    }
-
     /// The session that new subscriptions belong to.
     #[inline]
     pub(crate) fn session(&self) -> u32 {
