@@ -321,7 +321,7 @@ defmodule ZenMonitor.TruncatorTest do
   end
 
   test "the reason of a crashed server keeps its outline" do
-    frame = {Server, :handle_call, 3, [file: 'lib/server.ex', line: 42]}
+    frame = {Server, :handle_call, 3, [file: ~c"lib/server.ex", line: 42]}
     stack = List.duplicate(frame, 12)
     state = Map.new(1..10_000, &{&1, &1})
     call = {GenServer, :call, [self(), :get, 5_000]}
@@ -447,7 +447,7 @@ defmodule ZenMonitor.TruncatorTest do
       3 -> List.to_tuple(elements(levels))
       4 -> List.to_tuple(elements(levels))
       5 -> Map.new(Enum.zip(Enum.take_random(~w(a b c d e f)a, 6), elements(levels)))
-      6 -> Map.new(Enum.zip([:__struct__, :b, {:c}, "d", 5.0, 'f'], elements(levels)))
+      6 -> Map.new(Enum.zip([:__struct__, :b, {:c}, "d", 5.0, ~c"f"], elements(levels)))
       7 -> Map.put(Map.new(Enum.zip(~w(a b c d e f)a, elements(levels))), :__struct__, :s)
       8 -> Enum.reduce(elements(levels), leaf(), &[&1 | &2])
     end

@@ -29,7 +29,7 @@ defmodule ZenMonitor.Cluster do
 
     options =
       if Keyword.get(opts, :distributed, true) do
-        Map.merge(options, %{name: :peer.random_name(), host: '127.0.0.1', longnames: true})
+        Map.merge(options, %{name: :peer.random_name(), host: ~c"127.0.0.1", longnames: true})
       else
         options
       end
@@ -77,11 +77,18 @@ defmodule ZenMonitor.Cluster do
   end
 
   defp args(opts) do
-    paths = for path <- :code.get_path(), path != '.', arg <- ['-pa', path], do: arg
-    hidden = if Keyword.get(opts, :hidden, false), do: ['-hidden'], else: []
-    cookie = ['-setcookie', Atom.to_charlist(Node.get_cookie())]
+    paths = for path <- :code.get_path(), path != ~c".", arg <- [~c"-pa", path], do: arg
+    hidden = if Keyword.get(opts, :hidden, false), do: [~c"-hidden"], else: []
+    cookie = [~c"-setcookie", Atom.to_charlist(Node.get_cookie())]
     # A cut link stays a matter between its two ends, and cut until the test mends it.
-    alone = ['-kernel', 'prevent_overlapping_partitions', 'false', '-connect_all', 'false']
+    alone = [
+      ~c"-kernel",
+      ~c"prevent_overlapping_partitions",
+      ~c"false",
+      ~c"-connect_all",
+      ~c"false"
+    ]
+
     hidden ++ cookie ++ alone ++ paths
   end
 end
