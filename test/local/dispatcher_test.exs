@@ -116,7 +116,12 @@ defmodule ZenMonitor.Local.DispatcherTest do
       :sys.resume(Dispatcher)
 
       for _ <- 1..10 do
-        turn = for _ <- 1..4, do: assert_receive({:got, subscriber}, 10_000) && subscriber
+        turn =
+          for _ <- 1..4 do
+            assert_receive {:got, subscriber}, 10_000
+            subscriber
+          end
+
         assert Enum.sort(turn) == Enum.sort(subscribers)
       end
     end
