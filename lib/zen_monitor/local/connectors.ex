@@ -31,62 +31,67 @@ defmodule ZenMonitor.Local.Connectors do
     running(key) || GenServer.call(__MODULE__, {:get, key}, :infinity)
   end
 
-  # The state is the Connectors by node.
+  # `connectors` is by node, `retry` the timer of the one `:start_all` that may be under way.
   @impl GenServer
-  def init(_opts), do: {:ok, %{}, {:continue, :start_all}}
+  def init(_opts), do: {:ok, %{connectors: %{}, retry: nil}, {:continue, :start_all}}
 
   @impl GenServer
-  def handle_continue(:start_all, connectors), do: {:noreply, start_all(connectors)}
+  def handle_continue(:start_all, state), do: {:noreply, start_all(state)}
 
   @impl GenServer
-  def handle_call({:get, key}, from, connectors), do: get(key, from, connectors)
+  def handle_call({:get, key}, from, state), do: get(key, from, state)
 
   @impl GenServer
-  def handle_cast({:start, key}, connectors), do: {:noreply, ensure(key, connectors)}
+  def handle_cast({:start, key}, state), do: {:noreply, ensure(key, state)}
 
   @impl GenServer
-  def handle_info({{:DOWN, key}, _monitor, :process, pid, _reason}, connectors) do
-    case connectors do
-      %{^key => ^pid} ->
-        # Not at once, so that one that cannot live does not keep a scheduler busy.
-        Process.send_after(self(), :start_all, @retry)
-        {:noreply, Map.delete(connectors, key)}
+  def handle_info({{:DOWN, key}, _monitor, :process, pid, _reason}, state) do
+    case state.connectors do
+      # Not at once, so that one that cannot live does not keep a scheduler busy.
+      %{^key => ^pid} = connectors ->
+        {:noreply, retry(%{state | connectors: Map.delete(connectors, key)})}
 
       %{} ->
-        {:noreply, connectors}
+        {:noreply, state}
     end
   end
 
-  def handle_info({:get, key, from}, connectors), do: get(key, from, connectors)
-  def handle_info(:start_all, connectors), do: {:noreply, start_all(connectors)}
-  def handle_info(_other, connectors), do: {:noreply, connectors}
+  def handle_info({:get, key, from}, state), do: get(key, from, state)
+  def handle_info(:start_all, state), do: {:noreply, start_all(%{state | retry: nil})}
+  def handle_info(_other, state), do: {:noreply, state}
 
-  defp get(key, from, connectors) do
-    connectors = ensure(key, connectors)
+  defp get(key, from, state) do
+    state = ensure(key, state)
 
-    case connectors do
+    case state.connectors do
       %{^key => pid} -> GenServer.reply(from, pid)
       %{} -> Process.send_after(self(), {:get, key, from}, @retry)
     end
 
-    {:noreply, connectors}
+    {:noreply, state}
   end
 
-  defp start_all(connectors), do: Enum.reduce(Native.nodes(), connectors, &ensure/2)
+  defp start_all(state), do: Enum.reduce(Native.nodes(), state, &ensure/2)
 
-  defp ensure(key, connectors) when is_map_key(connectors, key), do: connectors
+  defp ensure(key, %{connectors: connectors} = state) when is_map_key(connectors, key), do: state
 
   # One that survived a predecessor of this process is adopted. If its exit is already under way,
   # its monitor tells.
-  defp ensure(key, connectors) do
+  defp ensure(key, state) do
     if pid = running(key) || start_child(key) do
       :erlang.monitor(:process, pid, tag: {:DOWN, key})
-      Map.put(connectors, key, pid)
+      put_in(state.connectors[key], pid)
     else
-      Process.send_after(self(), :start_all, @retry)
-      connectors
+      retry(state)
     end
   end
+
+  # One for all: each of a thousand nodes would ask for a thousand starts, again and again.
+  defp retry(%{retry: nil} = state) do
+    %{state | retry: Process.send_after(self(), :start_all, @retry)}
+  end
+
+  defp retry(state), do: state
 
   defp running(key) do
     pid = Native.connector(key)
