@@ -14,13 +14,10 @@ use crate::nodes::{Node, Nodes};
 use crate::references::References;
 use crate::slot::{Reference, Slot};
 use crate::subscribers::{Counts, Subscribers, Taken};
-use crate::targets::{Cursor, Expired, Instruction, Key, Targets};
+use crate::targets::{Cursor, Expired, HELD, Instruction, Key, Targets};
 use crossbeam_queue::SegQueue;
 use crossbeam_utils::Backoff;
 use std::sync::Arc;
-
-/// How many monitors are moved while one lock is held.
-const HELD: usize = 64;
 
 /// All monitors of one Erlang node. `R` is an exit reason, `X` what the host keeps per node.
 ///

@@ -23,8 +23,8 @@ use parking_lot::{Mutex, MutexGuard};
 use rustc_hash::FxBuildHasher;
 
 const SHARDS: usize = 1024;
-/// How many targets are looked at while one lock is held.
-const HELD: usize = 64;
+/// How many entries are handled while one lock is held.
+pub const HELD: usize = 64;
 
 /// What is monitored: a node's id, and what tells the target apart on that node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -111,7 +111,10 @@ impl<'a, 'b> Delivery<'a, 'b> {
             turns += 1;
             if let Some(taken) = turn.taken {
                 let (key, reason) = self.local.table.describe(&taken);
-                bytes += reason.as_ref().map_or(0, |reason| reason.as_etf().len());
+                // One that neighbours share is built once.
+                if !matches!(self.taken.last(), Some((_, _, last)) if is_same(last, &reason)) {
+                    bytes += reason.as_ref().map_or(0, |reason| reason.as_etf().len());
+                }
                 self.taken.push((taken, key, reason));
             }
         }
@@ -163,15 +166,10 @@ impl<'a, 'b> Delivery<'a, 'b> {
     }
 
     fn cause(&mut self, reason: Option<Reason>) -> Term<'a> {
-        if let Some((known, term)) = &self.cause {
-            let same = match (known, &reason) {
-                (Some(known), Some(reason)) => known.is_same(reason),
-                (None, None) => true,
-                _ => false,
-            };
-            if same {
-                return *term;
-            }
+        if let Some((known, term)) = &self.cause
+            && is_same(known, &reason)
+        {
+            return *term;
         }
         let term = match &reason {
             // A message without its reason is better than none.
@@ -183,6 +181,14 @@ impl<'a, 'b> Delivery<'a, 'b> {
         let term = (atoms::zen_monitor(), term).encode(self.env);
         self.cause = Some((reason, term));
         term
+    }
+}
+
+fn is_same(one: &Option<Reason>, other: &Option<Reason>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => one.is_same(other),
+        (None, None) => true,
+        _ => false,
     }
 }
 

@@ -10,6 +10,7 @@
 //!   it either makes sure that its caller still is the owner, or touches what has none.
 
 use crate::doorbell::Doorbell;
+use crate::etf::{Batch, Identity, Reader};
 use crate::reason::Reason;
 use crate::state::current;
 use crate::truncation::truncate;
@@ -213,33 +214,17 @@ fn destination_to_term(env: Env<'_>, destination: Destination) -> Term<'_> {
     }
 }
 
-/// The numbers of a reference of this node in the external term format: a version byte, a tag, how
-/// many numbers there are, the node, its creation, and the numbers.
-fn monitor_of(etf: &Binary) -> Option<MonitorRef> {
-    let (131, 90, [0, 3]) = (*etf.first()?, *etf.get(1)?, etf.get(2..4)?) else {
-        return None;
-    };
-    let mut numbers = etf.last_chunk::<12>()?.chunks_exact(4);
-    let mut next = || Some(u32::from_be_bytes(numbers.next()?.try_into().ok()?));
-    Some([next()?, next()?, next()?])
-}
-
-/// References with these numbers. Another reference of this node shows how they begin, whatever
-/// the node is called by now.
+/// References of this node with these numbers, whatever it is called by now.
 fn monitors_to_terms<'a>(env: Env<'a>, monitors: &[MonitorRef]) -> NifResult<Vec<Term<'a>>> {
     if monitors.is_empty() {
         return Ok(Vec::new());
     }
-    let mut etf = Term::from(env.make_ref()).to_binary();
-    let numbers = etf.len() - 12;
-    let to_term = |monitor: &MonitorRef| {
-        for (place, number) in etf[numbers..].chunks_exact_mut(4).zip(monitor) {
-            place.copy_from_slice(&number.to_be_bytes());
-        }
-        let decoded = env.binary_to_term(&etf);
-        decoded.map(|(term, _)| term).ok_or(Error::BadArg)
-    };
-    monitors.iter().map(to_term).collect()
+    let identity = Identity::of_caller(env).ok_or(Error::BadArg)?;
+    let mut batch = Batch::default();
+    for monitor in monitors {
+        batch.reference(&identity, *monitor);
+    }
+    batch.build(env).ok_or(Error::BadArg)
 }
 
 fn count(counter: &AtomicU64, amount: usize) {
@@ -376,7 +361,7 @@ fn proxy_process<'a>(
 #[rustler::nif]
 fn proxy_monitored(env: Env, placed: Vec<(u32, Binary)>) -> NifResult<Atom> {
     let state = current()?;
-    let decode = |(target, etf): &(u32, Binary)| Some((*target, monitor_of(etf)?));
+    let decode = |(target, etf): &(u32, Binary)| Some((*target, Reader::new(etf)?.reference()?));
     let placed: Option<Vec<(u32, MonitorRef)>> = placed.iter().map(decode).collect();
     let placed = placed.ok_or(Error::BadArg)?;
     let mut table = state.proxy.table.lock();
