@@ -184,8 +184,7 @@ defmodule ZenMonitorTest do
       {first, monitor} =
         spawn_monitor(fn ->
           {name, node} = destination
-          encoded = :erlang.term_to_binary(make_ref())
-          {:start, ^node} = Native.monitor(self(), node, name, encoded)
+          {:start, ^node} = Native.monitor(self(), node, name, make_ref())
           Process.exit(self(), :kill)
         end)
 

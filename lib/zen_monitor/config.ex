@@ -23,7 +23,8 @@ defmodule ZenMonitor.Config do
     demand_amount: {1_000, @positive},
     hibernation_threshold: {1_000, @non_negative},
     max_binary_size: {1_024, "an integer of at least 3 and at most #{@max}"},
-    truncation_depth: {3, @non_negative}
+    truncation_depth: {3, @non_negative},
+    read_heap: {true, "a boolean"}
   }
 
   @type key ::
@@ -38,6 +39,7 @@ defmodule ZenMonitor.Config do
           | :hibernation_threshold
           | :max_binary_size
           | :truncation_depth
+          | :read_heap
 
   for {key, {default, _}} <- @options do
     def get(unquote(key)), do: Application.get_env(@app, unquote(key), unquote(default))
@@ -66,6 +68,7 @@ defmodule ZenMonitor.Config do
   end
 
   defp valid?(:gen_module, value), do: is_atom(value) and value not in [nil, true, false]
+  defp valid?(:read_heap, value), do: is_boolean(value)
   defp valid?(:max_binary_size, value), do: value in 3..@max
   defp valid?(:hibernation_threshold, value), do: value in 0..@max
   defp valid?(:truncation_depth, value), do: value in 0..@max

@@ -28,13 +28,13 @@ defmodule ZenMonitor.Local do
   def demonitor(ref, options \\ [])
 
   def demonitor(ref, []) when is_reference(ref) do
-    remove(ref)
+    Native.demonitor(ref)
     true
   end
 
   def demonitor(ref, [:flush]) when is_reference(ref) do
     # The mailbox need not be searched for the message of a monitor that was still there.
-    remove(ref) or flush(ref)
+    Native.demonitor(ref) or flush(ref)
     true
   end
 
@@ -45,7 +45,7 @@ defmodule ZenMonitor.Local do
               inspect(options)
     end
 
-    removed = remove(ref)
+    removed = Native.demonitor(ref)
     if :flush in options and not removed, do: flush(ref)
     removed or :info not in options
   end
@@ -109,13 +109,6 @@ defmodule ZenMonitor.Local do
     unless Native.backlog_expand() and Native.backlog_rest(), do: send(self(), :wake)
     {:noreply, state}
   end
-
-  # A reference of another node is not ours to know, whatever its numbers.
-  defp remove(ref) when node(ref) == node() do
-    Native.demonitor(:erlang.term_to_binary(ref))
-  end
-
-  defp remove(_ref), do: false
 
   # Not `Enum.all?/2`, which fails in its own words for what is no proper list.
   defp options?([option | rest]) when option in [:flush, :info], do: options?(rest)

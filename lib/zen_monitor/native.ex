@@ -3,6 +3,8 @@ defmodule ZenMonitor.Native do
   # The stubs of the NIF library, and nothing else. What each function does is documented where it
   # is implemented, in `native/zen_monitor_nif/src`.
 
+  alias ZenMonitor.Config
+
   @on_load :load
 
   @doc false
@@ -10,7 +12,7 @@ defmodule ZenMonitor.Native do
     :zen_monitor
     |> :code.priv_dir()
     |> :filename.join(~c"native/zen_monitor_nif")
-    |> :erlang.load_nif(0)
+    |> :erlang.load_nif(Config.get(:read_heap))
   end
 
   # connector.rs
@@ -34,9 +36,12 @@ defmodule ZenMonitor.Native do
   def dispatcher_deliver_bulky(_name, _limit), do: stub()
   def dispatcher_rest, do: stub()
 
+  # heap.rs
+  def reads_heap, do: stub()
+
   # local.rs
-  def monitor(_subscriber, _node, _target, _encoded), do: stub()
-  def demonitor(_encoded), do: stub()
+  def monitor(_subscriber, _node, _target, _ref), do: stub()
+  def demonitor(_ref), do: stub()
   def monitors(_subscriber, _node, _target), do: stub()
   def nodes, do: stub()
   def backlog_answer, do: stub()

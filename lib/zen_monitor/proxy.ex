@@ -200,9 +200,7 @@ defmodule ZenMonitor.Proxy do
 
     if made != [] do
       Native.proxy_monitored(
-        for {target, destination} <- made do
-          {target, :erlang.term_to_binary(monitor(destination))}
-        end
+        for {target, destination} <- made, do: {target, monitor(destination)}
       )
     end
 

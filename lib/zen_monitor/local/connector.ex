@@ -24,6 +24,8 @@ defmodule ZenMonitor.Local.Connector do
   @type cached_compatibility ::
           :miss | :compatible | :unavailable | :incompatible | {:expired, attempt :: pos_integer}
 
+  # Instructions in one message.
+  @message_size 5_000
   @ping_timeout 5_000
   @base_penalty 1_000
   @maximum_penalty 60_000
@@ -60,7 +62,7 @@ defmodule ZenMonitor.Local.Connector do
   end
 
   def monitor(pid, ref, subscriber) when is_pid(pid) do
-    place(subscriber, node(pid), pid, {ref, pid})
+    place(subscriber, node(pid), pid, ref)
   end
 
   def monitor({name, node}, ref, subscriber) when is_atom(name) and is_atom(node) do
@@ -160,8 +162,8 @@ defmodule ZenMonitor.Local.Connector do
     raise ArgumentError, "expected the name of a node, got: #{inspect(other)}"
   end
 
-  defp place(subscriber, key, target, identity) do
-    case Native.monitor(subscriber, key, target, :erlang.term_to_binary(identity)) do
+  defp place(subscriber, key, target, ref) do
+    case Native.monitor(subscriber, key, target, ref) do
       :ok -> :ok
       {:start, key} -> Connectors.start(key)
     end
@@ -243,7 +245,7 @@ defmodule ZenMonitor.Local.Connector do
   defp sweep(state) do
     {swept, state} =
       case ensure_compatibility(state) do
-        {:compatible, state} -> send_chunk(state)
+        {:compatible, state} -> send_chunk(state, chunk_size(), 0)
         {:incompatible, state} -> fail(state, 0)
       end
 
@@ -255,25 +257,33 @@ defmodule ZenMonitor.Local.Connector do
   # nothing more to do would keep them.
   defp rest(state), do: {:noreply, state, :hibernate}
 
-  defp send_chunk(%{key: key} = state) do
-    chunk = take(key, node_name(key), chunk_size())
+  # A large chunk goes as several messages: what is built and encoded at once then stays in the
+  # processor's cache, and other messages to the node get in between.
+  defp send_chunk(state, 0, sent), do: {sent, state}
+
+  defp send_chunk(%{key: key} = state, left, sent) do
+    instructions = take(key, node_name(key), min(left, @message_size))
 
     receive do
       {:nodedown, ^key, _info} ->
         withdraw(key)
-        {0, disconnect(state)}
+        {sent, disconnect(state)}
     after
       0 ->
-        cast(key, chunk)
+        cast(key, instructions)
         Native.connector_confirm(key)
-        {length(chunk), state}
+
+        case length(instructions) do
+          0 -> {sent, state}
+          taken -> send_chunk(state, left - taken, sent + taken)
+        end
     end
   end
 
   defp cast(_key, []), do: :ok
 
-  defp cast(key, chunk) do
-    ZenMonitor.gen_module().cast({Proxy, node_name(key)}, {:process, self(), chunk})
+  defp cast(key, instructions) do
+    ZenMonitor.gen_module().cast({Proxy, node_name(key)}, {:process, self(), instructions})
   end
 
   # A slice at a time, so that no single call holds the scheduler.

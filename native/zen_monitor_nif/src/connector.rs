@@ -57,12 +57,13 @@ fn connector_take<'a>(
     local
         .swept
         .fetch_add(instructions.len() as u64, Ordering::Relaxed);
-    let mut batch = Batch::default();
+    let sample = node.host.origin.sample();
+    let mut batch = Batch::new(env);
     for instruction in &instructions {
         let (Instruction::Subscribe(key) | Instruction::Unsubscribe(key)) = instruction;
-        add_remote(&mut batch, &node.host, *key);
+        add_remote(&mut batch, &node.host, sample.as_deref(), *key);
     }
-    let mut pids = batch.build(env).ok_or(Error::BadArg)?.into_iter();
+    let mut pids = batch.build().ok_or(Error::BadArg)?.into_iter();
     let (subscribe, unsubscribe) = (atoms::subscribe(), atoms::unsubscribe());
     instructions
         .iter()

@@ -3,8 +3,9 @@
 //! Each is claimed, sent and released within one call, so whatever kills the Dispatcher neither
 //! loses nor doubles one.
 
-use crate::etf::{Batch, Identity};
+use crate::etf::Batch;
 use crate::local::{Local, Node};
+use crate::origin::Sample;
 use crate::reason::Reason;
 use crate::state::current;
 use crate::target::{add_remote, is_named, is_remote_pid, object};
@@ -53,7 +54,7 @@ fn dispatcher_deliver_bulky<'a>(
 fn deliver<'a>(env: Env<'a>, name: Term<'a>, limit: usize) -> NifResult<(usize, bool)> {
     let state = current()?;
     let began = Instant::now();
-    let mut delivery = Delivery::new(env, &state.local, name)?;
+    let mut delivery = Delivery::new(env, &state.local, name);
     while delivery.sent < limit && began.elapsed() < DELIVERY {
         if !delivery.run(BATCH.min(limit - delivery.sent))? {
             break;
@@ -77,8 +78,7 @@ struct Delivery<'a, 'b> {
     env: Env<'a>,
     local: &'b Local,
     name: Term<'a>,
-    identity: Identity,
-    batch: Batch,
+    batch: Batch<'a>,
     taken: Vec<(Taken, Key, Option<Reason>)>,
     /// The last reason and its `{:zen_monitor, reason}`: neighbours often share one.
     cause: Option<(Option<Reason>, Term<'a>)>,
@@ -86,17 +86,16 @@ struct Delivery<'a, 'b> {
 }
 
 impl<'a, 'b> Delivery<'a, 'b> {
-    fn new(env: Env<'a>, local: &'b Local, name: Term<'a>) -> NifResult<Self> {
-        Ok(Delivery {
+    fn new(env: Env<'a>, local: &'b Local, name: Term<'a>) -> Self {
+        Delivery {
             env,
             local,
             name,
-            identity: Identity::of_caller(env).ok_or(Error::BadArg)?,
-            batch: Batch::default(),
+            batch: Batch::new(env),
             taken: Vec::with_capacity(BATCH),
             cause: None,
             sent: 0,
-        })
+        }
     }
 
     /// Takes up to `limit` monitors in turn and sends their `:DOWN`s. `false` when none was due.
@@ -118,22 +117,22 @@ impl<'a, 'b> Delivery<'a, 'b> {
                 self.taken.push((taken, key, reason));
             }
         }
-        let mut node = None;
+        let mut last = None;
         for (taken, key, _) in &self.taken {
-            self.batch.reference(&self.identity, taken.reference);
+            self.batch.reference(taken.reference);
             if is_remote_pid(*key) {
-                let node = cached(&mut node, *key, self.local);
-                add_remote(&mut self.batch, &node.host, *key);
+                let (node, sample) = cached(&mut last, *key, self.local);
+                add_remote(&mut self.batch, &node.host, sample.as_deref(), *key);
             }
         }
-        let mut built = self.batch.build(self.env).ok_or(Error::BadArg)?.into_iter();
+        let mut built = self.batch.build().ok_or(Error::BadArg)?.into_iter();
         let sent_before = self.sent;
         for index in 0..self.taken.len() {
             let (taken, key, reason) = self.taken[index].clone();
             let reference = built.next().ok_or(Error::BadArg)?;
             let name = if is_named(key) {
-                let host = &cached(&mut node, key, self.local).host;
-                match word::to_term(self.env, host.name) {
+                let (node, _) = cached(&mut last, key, self.local);
+                match word::to_term(self.env, node.host.name) {
                     local if local == atoms::local().to_term(self.env) => self.name,
                     remote => remote,
                 }
@@ -192,9 +191,14 @@ fn is_same(one: &Option<Reason>, other: &Option<Reason>) -> bool {
     }
 }
 
-fn cached<'n>(last: &'n mut Option<Arc<Node>>, key: Key, local: &Local) -> &'n Node {
-    if last.as_ref().is_none_or(|node| node.id() != key.node) {
-        *last = Some(local.table.nodes.get(key.node));
+/// A node, and a sample of its pids.
+type Cached = (Arc<Node>, Option<Arc<Sample>>);
+
+fn cached<'n>(last: &'n mut Option<Cached>, key: Key, local: &Local) -> &'n Cached {
+    if last.as_ref().is_none_or(|(node, _)| node.id() != key.node) {
+        let node = local.table.nodes.get(key.node);
+        let sample = node.host.origin.sample();
+        *last = Some((node, sample));
     }
     last.as_ref().expect("set above")
 }

@@ -6,7 +6,9 @@ mod direct;
 mod dispatcher;
 mod doorbell;
 mod etf;
+mod heap;
 mod local;
+mod origin;
 mod proxy;
 mod reason;
 mod state;
@@ -14,4 +16,12 @@ mod target;
 mod truncation;
 mod word;
 
-rustler::init!("Elixir.ZenMonitor.Native");
+rustler::init!("Elixir.ZenMonitor.Native", load = load);
+
+/// `reads_heap` is the setting of that name.
+fn load(env: rustler::Env, reads_heap: rustler::Term) -> bool {
+    if rustler::types::atom::is_truthy(reads_heap) {
+        heap::probe(env);
+    }
+    true
+}

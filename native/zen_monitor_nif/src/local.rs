@@ -4,15 +4,14 @@
 //! for ever, because its real name changes when distribution is started or stopped.
 
 use crate::doorbell::Doorbell;
-use crate::etf::{Batch, Identity, Reader};
+use crate::etf::{Batch, reference};
+use crate::origin::Origin;
 use crate::reason::Reason;
 use crate::state::current;
-use crate::target::{node_of, target_id};
+use crate::target::{known_id, node_of, target_id};
 use crate::{atoms, direct, word};
 use parking_lot::Mutex;
-use rustler::{
-    Binary, Encoder, Env, Error, LocalPid, Monitor, NifResult, Resource, ResourceArc, Term,
-};
+use rustler::{Encoder, Env, Error, LocalPid, Monitor, NifResult, Resource, ResourceArc, Term};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use zen_monitor_core::monitor_table::MonitorTable;
@@ -49,6 +48,8 @@ pub struct Remote {
     pub name: u64,
     /// Its name as pids of the node are encoded with.
     pub encoded: Box<[u8]>,
+    /// Which life of the node its pids are of.
+    pub origin: Origin,
     /// Wakes the Connector when the outbox has something.
     pub connector: Doorbell,
     /// What the cache says of it, packed; 0 is a miss.
@@ -117,6 +118,7 @@ impl Remote {
         Remote {
             name: word::from_term(name),
             encoded: name.to_binary().as_slice()[1..].into(),
+            origin: Origin::default(),
             connector: Doorbell::default(),
             compatibility: AtomicU64::default(),
             cursor: Mutex::default(),
@@ -133,26 +135,20 @@ fn depart(env: Env, local: &Local, pid: u64) {
 direct::nif!("monitor", 4, monitor);
 direct::nif!("demonitor", 1, demonitor);
 
-/// Places a monitor for `subscriber`. `target` is a pid or a registered name; `encoded` is the
-/// reference, or `{reference, target}` for a pid. Answers `{:start, node}` when that node has no
-/// Connector yet; everybody who monitors something on it before it has one is told so.
+/// Places a monitor for `subscriber` under a fresh reference. `target` is a registered name, a pid of
+/// `node` or a pid of this node. Answers `{:start, node}` when that node has no Connector yet;
+/// everybody who monitors something on it before it has one is told so.
 fn monitor<'a>(
     env: Env<'a>,
-    [subscriber, node, target, encoded]: [Term<'a>; 4],
+    [subscriber, node, target, monitor]: [Term<'a>; 4],
 ) -> NifResult<Term<'a>> {
     let state = current()?;
-    if !node.is_atom() {
-        return Err(Error::BadArg);
-    }
-    let subscriber: LocalPid = subscriber.decode()?;
-    let encoded: Binary = encoded.decode()?;
-    let mut reader = Reader::new(encoded.as_slice()).ok_or(Error::BadArg)?;
-    let reference = reader.reference_or_first().ok_or(Error::BadArg)?;
-    let id = target_id(target, || reader.pid()).ok_or(Error::BadArg)?;
-    let node = node_of(env, node, id);
-    let pid = word::from_term(subscriber.encode(env));
     let local = &state.local;
-    let place = |node: &Node| {
+    let subscriber: LocalPid = subscriber.decode()?;
+    let pid = word::from_term(subscriber.encode(env));
+    let reference = reference(env, monitor).ok_or(Error::BadArg)?;
+    let node = node_of(env, node, target);
+    let place = |node: &Node, id| {
         let placed = local.table.monitor(node, pid, reference, id);
         if placed.newcomer {
             let watch = &local.watches[(pid >> 4 & (WATCHES - 1)) as usize];
@@ -167,9 +163,17 @@ fn monitor<'a>(
         }
         node.host.connector.is_answered()
     };
-    let answered = match local.table.nodes.view(word::from_term(node), place) {
+    let known = local.table.nodes.view(word::from_term(node), |node| {
+        Some(place(node, known_id(target, &node.host)?))
+    });
+    let answered = match known.flatten() {
         Some(answered) => answered,
-        None => place(&*local.node(node)?),
+        None if target.is_atom() || target.is_pid() => {
+            let node = local.node(node)?;
+            let id = target_id(target, &node.host).ok_or(Error::BadArg)?;
+            place(&node, id)
+        }
+        None => return Err(Error::BadArg),
     };
     if answered {
         return Ok(atoms::ok().to_term(env));
@@ -178,19 +182,16 @@ fn monitor<'a>(
 }
 
 /// Removes a monitor of the calling process; tells whether it had one.
-fn demonitor<'a>(env: Env<'a>, [encoded]: [Term<'a>; 1]) -> NifResult<Term<'a>> {
+fn demonitor<'a>(env: Env<'a>, [monitor]: [Term<'a>; 1]) -> NifResult<Term<'a>> {
     let state = current()?;
-    let encoded: Binary = encoded.decode()?;
     let local = &state.local;
-    let removed = Reader::new(encoded.as_slice())
-        .and_then(|mut reader| reader.reference())
-        .is_some_and(|reference| {
-            let pid = word::of_caller(env);
-            local.table.demonitor(pid, reference, |node| {
-                local.instructed.fetch_add(1, Ordering::Relaxed);
-                node.host.connector.ring(env);
-            })
-        });
+    let removed = reference(env, monitor).is_some_and(|reference| {
+        let pid = word::of_caller(env);
+        local.table.demonitor(pid, reference, |node| {
+            local.instructed.fetch_add(1, Ordering::Relaxed);
+            node.host.connector.ring(env);
+        })
+    });
     Ok(removed.encode(env))
 }
 
@@ -203,17 +204,15 @@ fn monitors<'a>(
     target: Term<'a>,
 ) -> NifResult<Vec<Term<'a>>> {
     let state = current()?;
-    let encoded = target.to_binary();
-    let id = target_id(target, || Reader::new(encoded.as_slice())?.pid()).ok_or(Error::BadArg)?;
     let pid = word::from_term(subscriber.encode(env));
-    let node = state.local.node(node_of(env, node, id))?;
+    let node = state.local.node(node_of(env, node, target))?;
+    let id = target_id(target, &node.host).ok_or(Error::BadArg)?;
     let found = state.local.table.monitors(&node, pid, id);
-    let identity = Identity::of_caller(env).ok_or(Error::BadArg)?;
-    let mut batch = Batch::default();
+    let mut batch = Batch::new(env);
     for reference in found {
-        batch.reference(&identity, reference);
+        batch.reference(reference);
     }
-    batch.build(env).ok_or(Error::BadArg)
+    batch.build().ok_or(Error::BadArg)
 }
 
 /// The names of all nodes that something was ever monitored on.

@@ -10,7 +10,7 @@
 //!   it either makes sure that its caller still is the owner, or touches what has none.
 
 use crate::doorbell::Doorbell;
-use crate::etf::{Batch, Identity, Reader};
+use crate::etf::{Batch, reference};
 use crate::reason::Reason;
 use crate::state::current;
 use crate::truncation::truncate;
@@ -219,12 +219,11 @@ fn monitors_to_terms<'a>(env: Env<'a>, monitors: &[MonitorRef]) -> NifResult<Vec
     if monitors.is_empty() {
         return Ok(Vec::new());
     }
-    let identity = Identity::of_caller(env).ok_or(Error::BadArg)?;
-    let mut batch = Batch::default();
+    let mut batch = Batch::new(env);
     for monitor in monitors {
-        batch.reference(&identity, *monitor);
+        batch.reference(*monitor);
     }
-    batch.build(env).ok_or(Error::BadArg)
+    batch.build().ok_or(Error::BadArg)
 }
 
 fn count(counter: &AtomicU64, amount: usize) {
@@ -357,12 +356,12 @@ fn proxy_process<'a>(
     Ok((rest, made, released, malformed))
 }
 
-/// Notes the monitors of targets: `{target, monitor}`, the reference in the external term format.
+/// Notes the monitors of targets: `{target, monitor}`.
 #[rustler::nif]
-fn proxy_monitored(env: Env, placed: Vec<(u32, Binary)>) -> NifResult<Atom> {
+fn proxy_monitored<'a>(env: Env<'a>, placed: Vec<(u32, Term<'a>)>) -> NifResult<Atom> {
     let state = current()?;
-    let decode = |(target, etf): &(u32, Binary)| Some((*target, Reader::new(etf)?.reference()?));
-    let placed: Option<Vec<(u32, MonitorRef)>> = placed.iter().map(decode).collect();
+    let read = |&(target, monitor): &(u32, Term<'a>)| Some((target, reference(env, monitor)?));
+    let placed: Option<Vec<(u32, MonitorRef)>> = placed.iter().map(read).collect();
     let placed = placed.ok_or(Error::BadArg)?;
     let mut table = state.proxy.table.lock();
     for &(target, monitor) in &placed {
