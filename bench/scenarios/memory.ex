@@ -1,0 +1,78 @@
+defmodule Bench.Scenarios.Memory do
+  @moduledoc false
+  # What a monitor takes: as resident memory of the whole VM, together with the reference that the
+  # caller keeps; and in the native tables alone, which are filled up to sizes for which there are
+  # no processes to be had on one machine.
+
+  @behaviour Bench.Scenario
+
+  alias Bench.{Caller, NativeTables, Options, Pair, Peer, Report, Resources, Rounds, Targets}
+
+  @native [1_000_000, 5_000_000, 20_000_000]
+  @share 100_000
+
+  @impl true
+  def run(options) do
+    size = Options.scale(options, 500_000)
+    prepare = fn pair -> Pair.remote(pair, Targets, :add, [size]) && size end
+    result = Rounds.compare(options, [rounds: 1], prepare, &round/2)
+
+    rows = [
+      Report.row("resident, with the reference", "bytes", result.resident, {:ratio, 0.5}),
+      Report.row(
+        "resident, with the reference",
+        "bytes",
+        %{zen_monitor: result.resident.zen_monitor},
+        {:at_most, 160}
+      ),
+      Report.long_schedules(result)
+    ]
+
+    %Report{title: "memory of each of #{size} monitors", rows: rows ++ native(options)}
+  end
+
+  # A fresh VM has nothing to give back, and nothing to reuse.
+  defp round(pair, size) do
+    callers = Pair.local(pair, Caller, :start, [pair.contender, pair.remote.node, 1, 0, size])
+    empty = resident(pair, callers)
+    Pair.local(pair, Caller, :monitor, [callers])
+    full = resident(pair, callers)
+    Pair.local(pair, Caller, :demonitor, [callers])
+    Pair.local(pair, Caller, :stop, [callers])
+    %{resident: (full - empty) / size}
+  end
+
+  defp resident(pair, callers) do
+    Pair.settle(pair)
+    Pair.local(pair, Caller, :collect, [callers])
+    Pair.settle(pair)
+    Resources.resident(pair.local.os_pid)
+  end
+
+  defp native(options) do
+    peer = Peer.start("bench_tables", Peer.own_code())
+    :ok = Peer.call(peer, NativeTables, :start, [])
+    empty = {Peer.call(peer, :erlang, :memory, [:system]), Resources.resident(peer.os_pid)}
+    sizes = for size <- @native, do: Options.scale(options, size)
+    {rows, _} = Enum.flat_map_reduce(sizes, 0, &{fill(peer, empty, &2, &1), &1})
+    Peer.stop(peer)
+    rows
+  end
+
+  defp fill(peer, {allocated, resident}, from, to) do
+    for first <- from..(to - 1)//@share do
+      Peer.call(peer, NativeTables, :subscriber, [first, min(@share, to - first)])
+    end
+
+    ^to = Peer.call(peer, NativeTables, :standing, [])
+
+    [
+      row("allocated", to, Peer.call(peer, :erlang, :memory, [:system]) - allocated),
+      row("resident", to, Resources.resident(peer.os_pid) - resident)
+    ]
+  end
+
+  defp row(kind, size, bytes) do
+    Report.row("#{kind}, native tables of #{size}", "bytes", bytes / size, [], nil)
+  end
+end
