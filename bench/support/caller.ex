@@ -19,7 +19,7 @@ defmodule Bench.Caller do
 
   @doc "Has a caller watch other targets: those from the nth on."
   @spec fetch(t, non_neg_integer, pos_integer) :: :ok
-  def fetch(caller, from, amount), do: [caller] |> run(:fetch_targets, [from, amount]) |> hd()
+  def fetch(caller, from, amount), do: [caller] |> run(&fetch_targets(&1, from, amount)) |> hd()
 
   @doc "Ends the callers, and with them their monitors."
   @spec stop([t]) :: :ok
@@ -27,33 +27,42 @@ defmodule Bench.Caller do
 
   @doc "All monitor their targets at the same time. Returns the µs until the last has done so."
   @spec monitor([t]) :: non_neg_integer
-  def monitor(callers), do: callers |> run(:place, []) |> Enum.max()
+  def monitor(callers), do: callers |> run(&place/1) |> Enum.max()
 
   @doc "All remove their monitors at the same time. Returns the µs until the last has done so."
   @spec demonitor([t]) :: non_neg_integer
-  def demonitor(callers), do: callers |> run(:remove, []) |> Enum.max()
+  def demonitor(callers), do: callers |> run(&remove/1) |> Enum.max()
 
   @doc "Ends the targets and returns the µs until the last `:DOWN` has arrived."
   @spec mass_exit([t]) :: non_neg_integer
-  def mass_exit([caller]), do: [caller] |> run(:await, [&kill/1]) |> hd()
+  def mass_exit([caller]), do: [caller] |> run(&await_all(&1, fn node -> kill(node) end)) |> hd()
 
   @doc "Cuts the connection and returns the µs until the last `:DOWN` has arrived."
   @spec node_death([t]) :: non_neg_integer
-  def node_death([caller]), do: [caller] |> run(:await, [&cut/1]) |> hd()
+  def node_death([caller]), do: [caller] |> run(&await_all(&1, fn node -> cut(node) end)) |> hd()
 
   @doc "Collects the garbage of the callers."
   @spec collect([t]) :: :ok
   def collect(callers), do: Enum.each(callers, &:erlang.garbage_collect/1)
 
-  defp kill(node), do: :erpc.cast(node, Targets, :kill, [])
-  defp cut(node), do: true = Node.disconnect(node)
+  @doc "Has a node end all its targets, and returns at once."
+  @spec kill(node) :: :ok
+  def kill(node), do: :erpc.cast(node, Targets, :kill, [])
 
-  # All start at once, and the answers come in the order of the callers.
-  defp run(callers, function, args) do
+  @doc "Cuts the connection to a node."
+  @spec cut(node) :: true
+  def cut(node), do: true = Node.disconnect(node)
+
+  @doc """
+  Has callers run `function.(state)`, which returns `{result, state}`. All start at once, and the
+  results come in the order of the callers.
+  """
+  @spec run([t], (map -> {term, map})) :: [term]
+  def run(callers, function) do
     tags =
       for caller <- callers do
         tag = Process.monitor(caller)
-        send(caller, {:run, self(), tag, function, args})
+        send(caller, {:run, self(), tag, function})
         tag
       end
 
@@ -65,50 +74,52 @@ defmodule Bench.Caller do
     end
   end
 
+  @doc "Receives so many `:DOWN` messages, and fails if there are fewer, or more."
+  @spec downs(non_neg_integer) :: :ok
+  def downs(amount), do: amount |> await() |> refute_more()
+
   defp loop(state) do
     receive do
-      {:run, from, tag, function, args} ->
-        {result, state} = step(function, args, state)
+      {:run, from, tag, function} ->
+        {result, state} = function.(state)
         send(from, {tag, result})
         loop(state)
     end
   end
 
-  defp step(:fetch_targets, [from, amount], state) do
+  defp fetch_targets(state, from, amount) do
     pids = :erpc.call(state.remote, Targets, :slice, [from, amount])
     ^amount = length(pids)
     {:ok, %{state | pids: pids}}
   end
 
-  defp step(:place, [], state) do
+  defp place(state) do
     {time, refs} = :timer.tc(Contender, :monitor, [state.contender, state.pids])
     {time, %{state | refs: refs}}
   end
 
-  defp step(:remove, [], state) do
+  defp remove(state) do
     {time, :ok} = :timer.tc(Contender, :demonitor, [state.contender, state.refs])
     {time, %{state | refs: []}}
   end
 
-  defp step(:await, [cause], state) do
-    {time, :ok} = :timer.tc(fn -> cause.(state.remote) && downs(length(state.refs)) end)
-    refute_more()
+  defp await_all(state, cause) do
+    {time, last} = :timer.tc(fn -> cause.(state.remote) && await(length(state.refs)) end)
+    refute_more(last)
     {time, %{state | refs: []}}
   end
 
-  @doc "Receives so many `:DOWN` messages, and fails if there are fewer."
-  @spec downs(non_neg_integer) :: :ok
-  def downs(0), do: :ok
+  defp await(0), do: :ok
 
-  def downs(left) do
+  defp await(left) do
     receive do
-      {:DOWN, _ref, :process, _object, _reason} -> downs(left - 1)
+      {:DOWN, _ref, :process, _object, _reason} -> await(left - 1)
     after
       60_000 -> raise "#{left} :DOWN messages are missing"
     end
   end
 
-  defp refute_more do
+  defp refute_more(:ok) do
     receive do
       {:DOWN, _ref, :process, _object, _reason} -> raise "a :DOWN message too many"
     after

@@ -43,6 +43,19 @@ defmodule Bench.Contender do
     Dispatcher.demand_interval(1)
   end
 
+  @doc """
+  Lets all subscriptions through at once. Most scenarios with default settings do not look at them,
+  and would spend minutes on them.
+  """
+  @spec place_at_once(t) :: :ok
+  def place_at_once(:process), do: :ok
+  def place_at_once(_), do: Connector.chunk_size(1_000_000)
+
+  @doc "Lets all news of deaths through at once, so that it waits where it is delivered."
+  @spec report_at_once(t) :: :ok
+  def report_at_once(:process), do: :ok
+  def report_at_once(_), do: Batcher.chunk_size(1_000_000)
+
   @doc "Connects to a node whose processes are to be monitored."
   @spec connect(t, node) :: :ok
   def connect(contender, node) do

@@ -1,10 +1,11 @@
 defmodule Bench.LongSchedules do
   @moduledoc false
-  # Notes each time that a function of ZenMonitor was on a scheduler for 5 ms or more without a break,
-  # as `:erlang.system_monitor/2` reports it.
+  # Notes each time that a process was on a scheduler for 5 ms or more without a break, as
+  # `:erlang.system_monitor/2` reports it, and whether a function of ZenMonitor was named.
   #
   # A garbage collection happens in whichever function asks for memory. What the VM reports as one
-  # is taken off.
+  # is taken off. What cannot be taken off is the time for which the operating system had the
+  # scheduler wait for a core: so whoever compares looks at the other contenders, too.
 
   # Milliseconds.
   @limit 5
@@ -24,12 +25,12 @@ defmodule Bench.LongSchedules do
     :ok
   end
 
-  @doc "What was noted so far, in words."
-  @spec seen() :: [String.t()]
+  @doc "What was noted so far: the longest first, with their length in ms."
+  @spec seen() :: [{pos_integer, ours? :: boolean, String.t()}]
   def seen do
     tag = make_ref()
     send(__MODULE__, {:seen, self(), tag})
-    receive do: ({^tag, seen} -> seen)
+    receive do: ({^tag, seen} -> Enum.sort(seen, :desc))
   end
 
   defp loop(seen, collected) do
@@ -39,8 +40,7 @@ defmodule Bench.LongSchedules do
 
       {:monitor, subject, :long_schedule, info} ->
         held = info[:timeout] - collection(collected, subject, info[:timeout])
-        ours? = Enum.any?([info[:in], info[:out]], &ours?/1)
-        loop(if(ours? and held >= @limit, do: [inspect(info) | seen], else: seen), collected)
+        loop(if(held >= @limit, do: [describe(held, info) | seen], else: seen), collected)
 
       {:seen, from, tag} ->
         send(from, {tag, seen})
@@ -56,11 +56,19 @@ defmodule Bench.LongSchedules do
     end
   end
 
+  defp describe(held, info) do
+    places = [info[:in], info[:out]]
+    {held, Enum.any?(places, &ours?/1), Enum.map_join(places, " to ", &place/1)}
+  end
+
   defp ours?({module, _function, _arity}) do
     match?("Elixir.ZenMonitor" <> _, Atom.to_string(module))
   end
 
   defp ours?(_undefined), do: false
+
+  defp place({module, function, arity}), do: Exception.format_mfa(module, function, arity)
+  defp place(_undefined), do: "?"
 
   defp now, do: System.monotonic_time(:millisecond)
 end

@@ -51,10 +51,10 @@ defmodule Bench.Pair do
   def remote(pair, module, function, args), do: Peer.call(pair.remote, module, function, args)
 
   @doc """
-  Stops both, after a look at what they leave behind: no monitor may stand any more. Returns which
-  functions of this package held a scheduler for too long.
+  Stops both, after a look at what they leave behind: no monitor may stand any more. Returns what
+  held a scheduler for long.
   """
-  @spec stop(t) :: [String.t()]
+  @spec stop(t) :: [tuple]
   def stop(pair) do
     standing = fn -> local(pair, Contender, :standing, [pair.contender]) in [nil, 0] end
     Contender.until(standing)

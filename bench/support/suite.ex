@@ -8,7 +8,14 @@ defmodule Bench.Suite do
     {"monitor", Scenarios.Monitor},
     {"demonitor", Scenarios.Demonitor},
     {"memory", Scenarios.Memory},
-    {"mass_exit", Scenarios.MassExit}
+    {"growth", Scenarios.Growth},
+    {"node_death", Scenarios.NodeDeath},
+    {"mass_exit", Scenarios.MassExit},
+    {"fan_out", Scenarios.FanOut},
+    {"latency", Scenarios.Latency},
+    {"fairness", Scenarios.Fairness},
+    {"storm", Scenarios.Storm},
+    {"idle", Scenarios.Idle}
   ]
 
   @doc "Runs what the command line asks for."
