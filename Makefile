@@ -18,7 +18,7 @@ need = command -v $(1) > /dev/null || { $(SUDO) apt-get update && $(SUDO) apt-ge
 demo: mix
 	mix run examples/demo.exs
 
-test: rust elixir dialyzer
+test: rust elixir dialyzer bench-small
 
 # The NIF crate links against the VM that loads it, so `mix test` is what tests it. The models have a
 # target directory of their own, because their flags would rebuild everything each time.

@@ -97,6 +97,7 @@ defmodule Bench.Scenarios.Fairness do
   defp first(state, owner) do
     Caller.kill(state.remote)
     receive do: ({:DOWN, _, _, _, _} -> send(owner, :began))
-    {Caller.downs(length(state.refs) - 1), %{state | refs: []}}
+    Caller.await(length(state.refs) - 1)
+    {Caller.refute_more(), %{state | refs: []}}
   end
 end

@@ -6,7 +6,18 @@ defmodule Bench.Scenarios.Memory do
 
   @behaviour Bench.Scenario
 
-  alias Bench.{Caller, NativeTables, Options, Pair, Peer, Report, Resources, Rounds, Targets}
+  alias Bench.{
+    Caller,
+    EtsTables,
+    NativeTables,
+    Options,
+    Pair,
+    Peer,
+    Report,
+    Resources,
+    Rounds,
+    Targets
+  }
 
   @native [1_000_000, 5_000_000, 20_000_000]
   @share 100_000
@@ -52,27 +63,41 @@ defmodule Bench.Scenarios.Memory do
   defp native(options) do
     peer = Peer.start("bench_tables", Peer.own_code())
     :ok = Peer.call(peer, NativeTables, :start, [])
-    empty = {Peer.call(peer, :erlang, :memory, [:system]), Resources.resident(peer.os_pid)}
+    empty = usage(peer)
     sizes = for size <- @native, do: Options.scale(options, size)
-    {rows, _} = Enum.flat_map_reduce(sizes, 0, &{fill(peer, empty, &2, &1), &1})
+    ets = Peer.call(peer, __MODULE__, :ets, [hd(sizes)]) / hd(sizes)
+    {rows, _} = Enum.flat_map_reduce(sizes, 0, &{fill(peer, empty, ets, &2, &1), &1})
     Peer.stop(peer)
     rows
   end
 
-  defp fill(peer, {allocated, resident}, from, to) do
+  defp fill(peer, {allocated, resident}, ets, from, to) do
     for first <- from..(to - 1)//@share do
       Peer.call(peer, NativeTables, :subscriber, [first, min(@share, to - first)])
     end
 
     ^to = Peer.call(peer, NativeTables, :standing, [])
+    {allocated_now, resident_now} = usage(peer)
 
-    [
-      row("allocated", to, Peer.call(peer, :erlang, :memory, [:system]) - allocated),
-      row("resident", to, Resources.resident(peer.os_pid) - resident)
-    ]
+    row = fn kind, bytes ->
+      Report.row("#{kind}, tables of #{to}", "bytes", bytes / to, [{"ETS", ets}], nil)
+    end
+
+    [row.("allocated", allocated_now - allocated), row.("resident", resident_now - resident)]
   end
 
-  defp row(kind, size, bytes) do
-    Report.row("#{kind}, native tables of #{size}", "bytes", bytes / size, [], nil)
+  defp usage(peer) do
+    {Peer.call(peer, :erlang, :memory, [:system]), Resources.resident(peer.os_pid)}
+  end
+
+  @doc "The bytes of ETS tables for so many monitors. Runs in a VM of its own."
+  @spec ets(pos_integer) :: pos_integer
+  def ets(size) do
+    tables = EtsTables.start()
+    before = :erlang.memory(:ets)
+    for i <- 0..(size - 1), do: EtsTables.monitor(tables, NativeTables.pid(i), self())
+    bytes = :erlang.memory(:ets) - before
+    EtsTables.stop(tables)
+    bytes
   end
 end

@@ -56,7 +56,7 @@ defmodule Bench.Scenarios.Storm do
         began = now()
         Caller.kill(state.remote)
         times = for _ <- state.refs, do: receive(do: ({:DOWN, _, _, _, _} -> now()))
-        Caller.downs(0)
+        Caller.refute_more()
         {figures(times, began), %{state | refs: []}}
       end)
 

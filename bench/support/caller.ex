@@ -74,9 +74,27 @@ defmodule Bench.Caller do
     end
   end
 
-  @doc "Receives so many `:DOWN` messages, and fails if there are fewer, or more."
-  @spec downs(non_neg_integer) :: :ok
-  def downs(amount), do: amount |> await() |> refute_more()
+  @doc "Receives so many `:DOWN` messages, and fails if there are fewer."
+  @spec await(non_neg_integer) :: :ok
+  def await(0), do: :ok
+
+  def await(left) do
+    receive do
+      {:DOWN, _ref, :process, _object, _reason} -> await(left - 1)
+    after
+      60_000 -> raise "#{left} :DOWN messages are missing"
+    end
+  end
+
+  @doc "Waits a moment, and fails if there is another `:DOWN` message."
+  @spec refute_more() :: :ok
+  def refute_more do
+    receive do
+      {:DOWN, _ref, :process, _object, _reason} -> raise "a :DOWN message too many"
+    after
+      100 -> :ok
+    end
+  end
 
   defp loop(state) do
     receive do
@@ -104,26 +122,8 @@ defmodule Bench.Caller do
   end
 
   defp await_all(state, cause) do
-    {time, last} = :timer.tc(fn -> cause.(state.remote) && await(length(state.refs)) end)
-    refute_more(last)
+    {time, :ok} = :timer.tc(fn -> cause.(state.remote) && await(length(state.refs)) end)
+    refute_more()
     {time, %{state | refs: []}}
-  end
-
-  defp await(0), do: :ok
-
-  defp await(left) do
-    receive do
-      {:DOWN, _ref, :process, _object, _reason} -> await(left - 1)
-    after
-      60_000 -> raise "#{left} :DOWN messages are missing"
-    end
-  end
-
-  defp refute_more(:ok) do
-    receive do
-      {:DOWN, _ref, :process, _object, _reason} -> raise "a :DOWN message too many"
-    after
-      100 -> :ok
-    end
   end
 end

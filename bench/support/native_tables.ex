@@ -65,6 +65,26 @@ defmodule Bench.NativeTables do
     end
   end
 
+  @doc "Makes the monitors of the targets due, as the Connector does with certificates."
+  @spec certify([{pid, term}]) :: :ok
+  def certify([]), do: :ok
+
+  def certify(certificates) do
+    {:ok, rest} = Native.connector_certify(@node, certificates)
+    certify(rest)
+  end
+
+  @doc "Sends all that is due, as the Dispatcher does, and returns how much that was."
+  @spec deliver() :: non_neg_integer
+  def deliver do
+    unless Native.backlog_expand(), do: raise("more is due than is expanded at once")
+
+    case Native.dispatcher_deliver(node(), 1_000_000) do
+      {sent, true} -> sent + deliver()
+      {sent, false} -> sent
+    end
+  end
+
   @doc "How many monitors stand."
   @spec standing() :: non_neg_integer
   def standing, do: Metrics.get("zen_monitor.local.ets.references.size")

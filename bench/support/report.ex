@@ -3,7 +3,7 @@ defmodule Bench.Report do
   # What a scenario has found, and its three forms: a table for people, JSON, and a section of the
   # README.
 
-  alias Bench.{Chart, Contender, Json}
+  alias Bench.{Chart, Contender, Json, Table}
 
   @enforce_keys [:title, :rows]
   defstruct [:title, :rows, charts: []]
@@ -63,19 +63,7 @@ defmodule Bench.Report do
         cells ++ [number(ratio(row)), target(row), met(row)]
       end
 
-    widths =
-      for column <- Enum.zip_with([header | lines], & &1) do
-        column |> Enum.map(&String.length/1) |> Enum.max()
-      end
-
-    rule = for width <- widths, do: String.duplicate("-", width)
-
-    for line <- [header, rule | lines],
-        do: [
-          "| ",
-          Enum.zip_with(line, widths, &String.pad_trailing/2) |> Enum.intersperse(" | "),
-          " |\n"
-        ]
+    Table.render([header | lines])
   end
 
   @doc "Writes the report and its charts into a directory."
