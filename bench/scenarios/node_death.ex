@@ -1,0 +1,86 @@
+defmodule Bench.Scenarios.NodeDeath do
+  @moduledoc false
+  # The connection to a node with many monitored processes is cut. No budget holds the messages back.
+  # Meanwhile, a process that has nothing to do with it waits for timers of 1 ms.
+
+  @behaviour Bench.Scenario
+
+  alias Bench.{Caller, Chart, Contender, Options, Pair, Report, Rounds, Stall, Targets}
+
+  @steps [0.25, 0.5, 1.0]
+
+  @impl true
+  def run(options) do
+    size = Options.scale(options, 200_000)
+    # Of five, unless it is a small run.
+    rounds = if options.rounds > 1, do: max(options.rounds, 5), else: 1
+    result = Rounds.compare(options, [rounds: rounds], &prepare(&1, size), &round(&1, &2, size))
+
+    %Report{
+      title: "the node of #{size} monitored processes goes down",
+      rows: [
+        Report.row("time per :DOWN", "µs", result[{:wall, 1.0}], {:ratio, 1.0}),
+        Report.row("local CPU per :DOWN", "µs", result.cpu),
+        Report.row(
+          "longest stall of an unrelated process",
+          "ms",
+          result[{:stall, 1.0}],
+          {:at_most, 2}
+        ),
+        Report.row("the same while nothing happens", "ms", result.stall_idle),
+        Report.long_schedules(result)
+      ],
+      charts: [
+        {"node_death", chart(result, size, :wall, "time per :DOWN, µs")},
+        {"node_death_stall",
+         chart(result, size, :stall, "longest stall of an unrelated process, ms")}
+      ]
+    }
+  end
+
+  defp chart(result, size, figure, title) do
+    series =
+      for contender <- Map.keys(result[{figure, 1.0}]) do
+        points = for step <- @steps, do: [step * size, result[{figure, step}][contender]]
+        %{name: Contender.name(contender), points: points}
+      end
+
+    %Chart{title: "A node goes down: #{title}", x: "monitored processes", y: "", series: series}
+  end
+
+  defp prepare(pair, size) do
+    Pair.remote(pair, Targets, :add, [size])
+    Pair.local(pair, Stall, :start, [])
+  end
+
+  defp round(pair, stall, size) do
+    steps = for step <- @steps, do: {step, death(pair, stall, round(step * size))}
+    {1.0, whole} = List.last(steps)
+
+    figures =
+      for {step, death} <- steps, figure <- [:wall, :stall], do: {{figure, step}, death[figure]}
+
+    Map.merge(Map.new(figures), Map.take(whole, [:cpu, :stall_idle]))
+  end
+
+  defp death(pair, stall, size) do
+    callers = Pair.local(pair, Caller, :start, [pair.contender, pair.remote.node, 1, 0, size])
+    Pair.local(pair, Caller, :monitor, [callers])
+    Pair.settle(pair)
+    Pair.local(pair, Stall, :longest, [stall])
+    Process.sleep(200)
+    idle = Pair.local(pair, Stall, :longest, [stall])
+
+    cost =
+      Pair.measure(pair, fn ->
+        _ = Pair.local(pair, Stall, :longest, [stall])
+        wall = Pair.local(pair, Caller, :node_death, [callers])
+        {wall, Pair.local(pair, Stall, :longest, [stall])}
+      end)
+
+    Pair.local(pair, Caller, :stop, [callers])
+    Pair.connect(pair)
+    {wall, longest} = cost.result
+    %{wall: wall / size, cpu: cost.local / size, stall: longest / 1_000, stall_idle: idle / 1_000}
+  end
+end

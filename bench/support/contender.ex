@@ -1,0 +1,91 @@
+defmodule Bench.Contender do
+  @moduledoc false
+  # What is compared: ZenMonitor, `Process.monitor/1`, and version 2 of ZenMonitor if there is one,
+  # through the API that it shares with this one.
+  #
+  # Unless said otherwise, these functions run in the VM of the contender.
+
+  alias Bench.{Options, Peer}
+  alias ZenMonitor.Local.{Connector, Dispatcher}
+  alias ZenMonitor.Proxy.Batcher
+
+  @type t :: :zen_monitor | :process | :v2
+
+  @doc "What it is called in tables."
+  @spec name(t) :: String.t()
+  def name(:zen_monitor), do: "ZenMonitor"
+  def name(:process), do: "Process.monitor/1"
+  def name(:v2), do: "ZenMonitor 2"
+
+  @doc "The code path of its VMs. Runs in the VM that controls the others."
+  @spec code(t, Options.t()) :: [Path.t()]
+  def code(:v2, options), do: Peer.other_code(options.v2)
+  def code(_, _options), do: Peer.own_code()
+
+  @doc "Starts what it needs."
+  @spec start(t, :default | :unthrottled) :: :ok
+  def start(:process, _settings), do: :ok
+
+  def start(_, settings) do
+    {:ok, _} = Application.ensure_all_started(:zen_monitor)
+    if settings == :unthrottled, do: unthrottle()
+    :ok
+  end
+
+  # What the budgets hold back is not a cost of the work.
+  defp unthrottle do
+    for module <- [Connector, Batcher] do
+      module.chunk_size(1_000_000)
+      module.sweep_interval(10)
+    end
+
+    Dispatcher.demand_amount(10_000_000)
+    Dispatcher.demand_interval(1)
+  end
+
+  @doc """
+  Lets all subscriptions through at once. Most scenarios with default settings do not look at them,
+  and would spend minutes on them.
+  """
+  @spec place_at_once(t) :: :ok
+  def place_at_once(:process), do: :ok
+  def place_at_once(_), do: Connector.chunk_size(1_000_000)
+
+  @doc "Lets all news of deaths through at once, so that it waits where it is delivered."
+  @spec report_at_once(t) :: :ok
+  def report_at_once(:process), do: :ok
+  def report_at_once(_), do: Batcher.chunk_size(1_000_000)
+
+  @doc "Connects to a node whose processes are to be monitored."
+  @spec connect(t, node) :: :ok
+  def connect(contender, node) do
+    until(fn -> Node.connect(node) == true end)
+    if contender != :process, do: until(fn -> ZenMonitor.connect(node) == :compatible end)
+    :ok
+  end
+
+  @doc "Monitors each process."
+  @spec monitor(t, [pid]) :: [reference]
+  def monitor(:process, pids), do: for(pid <- pids, do: Process.monitor(pid))
+  def monitor(_, pids), do: for(pid <- pids, do: ZenMonitor.monitor(pid))
+
+  @doc "Removes each monitor."
+  @spec demonitor(t, [reference]) :: :ok
+  def demonitor(:process, refs), do: Enum.each(refs, &Process.demonitor(&1, [:flush]))
+  def demonitor(_, refs), do: Enum.each(refs, &ZenMonitor.demonitor(&1, [:flush]))
+
+  @doc "How many monitors stand, if it can tell."
+  @spec standing(t) :: non_neg_integer | nil
+  def standing(:zen_monitor), do: ZenMonitor.Metrics.get("zen_monitor.local.ets.references.size")
+  def standing(_), do: nil
+
+  @doc "Waits until a condition holds."
+  @spec until((() -> boolean)) :: :ok
+  def until(condition, attempts \\ 3_000) do
+    cond do
+      condition.() -> :ok
+      attempts == 0 -> raise "the condition did not come to hold"
+      true -> Process.sleep(10) && until(condition, attempts - 1)
+    end
+  end
+end
