@@ -34,7 +34,7 @@ defmodule Bench.Scenarios.Growth do
 
     %Report{
       title: "#{sizes.batch} monitors are placed and removed beside those that stand",
-      rows: Enum.concat(rows) ++ [Report.long_schedules(result)],
+      rows: Enum.concat(rows) ++ Report.rows(result, []),
       charts: [{"growth", chart(result, standing)}]
     }
   end

@@ -28,16 +28,11 @@ defmodule Bench.Scenarios.Memory do
     prepare = fn pair -> Pair.remote(pair, Targets, :add, [size]) && size end
     result = Rounds.compare(options, [rounds: 1], prepare, &round/2)
 
-    rows = [
-      Report.row("resident, with the reference", "bytes", result.resident, {:ratio, 0.5}),
-      Report.row(
-        "resident, with the reference",
-        "bytes",
-        %{zen_monitor: result.resident.zen_monitor},
-        {:at_most, 160}
-      ),
-      Report.long_schedules(result)
-    ]
+    rows =
+      Report.rows(result, [
+        {"resident, with the reference", "bytes", :resident, {:ratio, 0.5}},
+        {"resident, with the reference", "bytes", :resident, {:at_most, 160}}
+      ])
 
     %Report{title: "memory of each of #{size} monitors", rows: rows ++ native(options)}
   end

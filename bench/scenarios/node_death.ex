@@ -18,18 +18,13 @@ defmodule Bench.Scenarios.NodeDeath do
 
     %Report{
       title: "the node of #{size} monitored processes goes down",
-      rows: [
-        Report.row("time per :DOWN", "µs", result[{:wall, 1.0}], {:ratio, 1.0}),
-        Report.row("local CPU per :DOWN", "µs", result.cpu),
-        Report.row(
-          "longest stall of an unrelated process",
-          "ms",
-          result[{:stall, 1.0}],
-          {:at_most, 2}
-        ),
-        Report.row("the same while nothing happens", "ms", result.stall_idle),
-        Report.long_schedules(result)
-      ],
+      rows:
+        Report.rows(result, [
+          {"time per :DOWN", "µs", {:wall, 1.0}, {:ratio, 1.0}},
+          {"local CPU per :DOWN", "µs", :cpu, nil},
+          {"longest stall of an unrelated process", "ms", {:stall, 1.0}, {:at_most, 2}},
+          {"the same while nothing happens", "ms", :stall_idle, nil}
+        ]),
       charts: [
         {"node_death", chart(result, size, :wall, "time per :DOWN, µs")},
         {"node_death_stall",

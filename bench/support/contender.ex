@@ -51,10 +51,14 @@ defmodule Bench.Contender do
   def place_at_once(:process), do: :ok
   def place_at_once(_), do: Connector.chunk_size(1_000_000)
 
-  @doc "Lets all news of deaths through at once, so that it waits where it is delivered."
-  @spec report_at_once(t) :: :ok
-  def report_at_once(:process), do: :ok
-  def report_at_once(_), do: Batcher.chunk_size(1_000_000)
+  @doc "Lets so much news of deaths through in so many ms."
+  @spec report(t, pos_integer, pos_integer) :: :ok
+  def report(:process, _amount, _interval), do: :ok
+
+  def report(_, amount, interval) do
+    Batcher.chunk_size(amount)
+    Batcher.sweep_interval(interval)
+  end
 
   @doc "Connects to a node whose processes are to be monitored."
   @spec connect(t, node) :: :ok
