@@ -22,25 +22,33 @@ defmodule Bench.Contender do
   def code(:v2, options), do: Peer.other_code(options.v2)
   def code(_, _options), do: Peer.own_code()
 
+  @typedoc """
+  `:unthrottled` raises all budgets: what they hold back is not a cost of the work. `:quick` keeps the
+  sizes of the default, and only shortens the intervals.
+  """
+  @type settings :: :default | :unthrottled | :quick
+
   @doc "Starts what it needs."
-  @spec start(t, :default | :unthrottled) :: :ok
+  @spec start(t, settings) :: :ok
   def start(:process, _settings), do: :ok
 
   def start(_, settings) do
     {:ok, _} = Application.ensure_all_started(:zen_monitor)
-    if settings == :unthrottled, do: unthrottle()
+    if settings != :default, do: shorten_intervals()
+    if settings == :unthrottled, do: raise_amounts()
     :ok
   end
 
-  # What the budgets hold back is not a cost of the work.
-  defp unthrottle do
-    for module <- [Connector, Batcher] do
-      module.chunk_size(1_000_000)
-      module.sweep_interval(10)
-    end
-
-    Dispatcher.demand_amount(10_000_000)
+  defp shorten_intervals do
+    Connector.sweep_interval(10)
+    Batcher.sweep_interval(10)
     Dispatcher.demand_interval(1)
+  end
+
+  defp raise_amounts do
+    Connector.chunk_size(1_000_000)
+    Batcher.chunk_size(1_000_000)
+    Dispatcher.demand_amount(10_000_000)
   end
 
   @doc """

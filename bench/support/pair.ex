@@ -23,7 +23,7 @@ defmodule Bench.Pair do
   @patience 6_000
 
   @doc "Starts two nodes and connects them."
-  @spec start(Contender.t(), Options.t(), :default | :unthrottled) :: t
+  @spec start(Contender.t(), Options.t(), Contender.settings()) :: t
   def start(contender, options, settings) do
     [local, remote] =
       for name <- ["local", "remote"] do
