@@ -86,10 +86,15 @@ defmodule Bench.Contender do
   def demonitor(:process, refs), do: Enum.each(refs, &Process.demonitor(&1, [:flush]))
   def demonitor(_, refs), do: Enum.each(refs, &ZenMonitor.demonitor(&1, [:flush]))
 
-  @doc "How many monitors stand, if it can tell."
-  @spec standing(t) :: non_neg_integer | nil
-  def standing(:zen_monitor), do: ZenMonitor.Metrics.get("zen_monitor.local.ets.references.size")
-  def standing(_), do: nil
+  @doc "Whether its tables are empty: no monitor of this node stands, and no subscription of another."
+  @spec empty?(t) :: boolean
+  def empty?(:zen_monitor) do
+    sizes = ["zen_monitor.local.ets.references.size", "zen_monitor.proxy.ets.subscribers.size"]
+    Enum.all?(sizes, &(ZenMonitor.Metrics.get(&1) == 0))
+  end
+
+  # What is in them cannot be asked for.
+  def empty?(_), do: true
 
   @doc "Waits until a condition holds."
   @spec until((() -> boolean)) :: :ok
