@@ -43,13 +43,10 @@ defmodule Bench.Scenarios.NodeDeath do
     %Chart{title: "A node goes down: #{title}", x: "monitored processes", y: "", series: series}
   end
 
-  defp prepare(pair, size) do
-    Pair.remote(pair, Targets, :add, [size])
-    Pair.local(pair, Stall, :start, [])
-  end
+  defp prepare(pair, size), do: Pair.remote(pair, Targets, :add, [size])
 
-  defp round(pair, stall, size) do
-    steps = for step <- @steps, do: {step, death(pair, stall, round(step * size))}
+  defp round(pair, _prepared, size) do
+    steps = for step <- @steps, do: {step, death(pair, round(step * size))}
     {1.0, whole} = List.last(steps)
 
     figures =
@@ -58,24 +55,23 @@ defmodule Bench.Scenarios.NodeDeath do
     Map.merge(Map.new(figures), Map.take(whole, [:cpu, :stall_idle]))
   end
 
-  defp death(pair, stall, size) do
+  defp death(pair, size) do
     callers = Pair.local(pair, Caller, :start, [pair.contender, pair.remote.node, 1, 0, size])
     Pair.local(pair, Caller, :monitor, [callers])
     Pair.settle(pair)
-    Pair.local(pair, Stall, :longest, [stall])
-    Process.sleep(200)
-    idle = Pair.local(pair, Stall, :longest, [stall])
-
-    cost =
-      Pair.measure(pair, fn ->
-        _ = Pair.local(pair, Stall, :longest, [stall])
-        wall = Pair.local(pair, Caller, :node_death, [callers])
-        {wall, Pair.local(pair, Stall, :longest, [stall])}
-      end)
-
+    {_, idle} = stall(pair, fn -> Process.sleep(200) end)
+    cut = fn -> Pair.local(pair, Caller, :node_death, [callers]) end
+    cost = Pair.measure(pair, fn -> stall(pair, cut) end)
     Pair.local(pair, Caller, :stop, [callers])
     Pair.connect(pair)
     {wall, longest} = cost.result
     %{wall: wall / size, cpu: cost.local / size, stall: longest / 1_000, stall_idle: idle / 1_000}
+  end
+
+  # Only for as long as it is needed: a node with such a timer never comes to rest.
+  defp stall(pair, function) do
+    stall = Pair.local(pair, Stall, :start, [])
+    result = function.()
+    {result, Pair.local(pair, Stall, :stop, [stall])}
   end
 end

@@ -20,7 +20,7 @@ defmodule Bench.Pair do
   # How long both must have been quiet, three times in a row, to count as settled, and after how many such
   # times they never will be.
   @window 50
-  @patience 6_000
+  @patience 2_400
 
   @doc "Starts two nodes and connects them."
   @spec start(Contender.t(), Options.t(), Contender.settings()) :: t
