@@ -13,12 +13,12 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # $(call need,COMMAND,PACKAGES) installs PACKAGES unless COMMAND is there.
 need = command -v $(1) > /dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install --yes $(2); }
 
-.PHONY: demo test rust elixir dialyzer mix clean
+.PHONY: demo test rust elixir dialyzer bench bench-small mix clean
 
 demo: mix
 	mix run examples/demo.exs
 
-test: rust elixir dialyzer
+test: rust elixir dialyzer bench-small
 
 # The NIF crate links against the VM that loads it, so `mix test` is what tests it. The models have a
 # target directory of their own, because their flags would rebuild everything each time.
@@ -48,6 +48,21 @@ dialyzer: mix
 	  mv $$plt.new $$plt; \
 	fi; \
 	dialyzer --plt $$plt -Wunknown -Werror_handling -r _build/dev/lib/zen_monitor/ebin
+
+# `make bench SCENARIOS="monitor memory" SIZE=100000 ROUNDS=1` measures less. What it found goes into
+# bench/README.md and, with the curves, into bench/results.
+SCENARIOS :=
+SIZE := 500000
+ROUNDS := 3
+bench = MIX_ENV=bench mix do deps.get, compile --warnings-as-errors && \
+	MIX_ENV=bench mix run --no-start bench/run.exs
+
+bench: mix
+	$(bench) --size $(SIZE) --rounds $(ROUNDS) --readme bench/README.md --json bench/results $(SCENARIOS)
+
+# No time that it shows means anything. It fails when a message is lost or a monitor is left.
+bench-small: mix
+	$(bench) --size 2500 --rounds 1 --time 0.01 --json _build/bench/results
 
 mix:
 	@$(call need,mix,elixir erlang-dev erlang-nox)
