@@ -5,8 +5,8 @@ use crate::local::SLICE;
 use crate::reason::Reason;
 use crate::state::current;
 use crate::target::{add_remote, certified_id, object};
+use crate::timeslice::consume_since;
 use crate::{atoms, word};
-use rustler::schedule::consume_timeslice;
 use rustler::{Atom, Encoder, Env, Error, LocalPid, NifResult, Term};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -53,6 +53,7 @@ fn connector_take<'a>(
     let state = current()?;
     let local = &state.local;
     let node = local.node(node)?;
+    let began = Instant::now();
     let instructions = local.table.take(&node, limit.min(SLICE));
     local
         .swept
@@ -65,7 +66,7 @@ fn connector_take<'a>(
     }
     let mut pids = batch.build().ok_or(Error::BadArg)?.into_iter();
     let (subscribe, unsubscribe) = (atoms::subscribe(), atoms::unsubscribe());
-    instructions
+    let terms = instructions
         .iter()
         .map(|instruction| {
             let (verb, key) = match instruction {
@@ -75,7 +76,9 @@ fn connector_take<'a>(
             let target = object(env, *key, name, &mut pids)?;
             Ok((verb, target).encode(env))
         })
-        .collect()
+        .collect();
+    consume_since(env, began);
+    terms
 }
 
 /// Closes the chunk that was taken: it was sent.
@@ -181,8 +184,7 @@ fn certify<'a>(
         rest = tail;
     }
     local.expand_or_defer(env, SLICE);
-    let percent = began.elapsed().as_micros() / 10;
-    consume_timeslice(env, percent.clamp(1, 100) as i32);
+    consume_since(env, began);
     Ok((rest, stopped))
 }
 
