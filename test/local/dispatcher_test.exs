@@ -199,8 +199,9 @@ defmodule ZenMonitor.Local.DispatcherTest do
   end
 
   describe "an idle system" do
-    test "delivers at once, and what follows waits its turn", %{peer: peer} do
+    test "delivers at once, and what exceeds the budget waits its turn", %{peer: peer} do
       Dispatcher.demand_interval(1_000)
+      Dispatcher.demand_amount(1)
       pids = on(peer, :targets, [2])
       refs = watch_all(pids)
       Process.sleep(1_100)
@@ -216,8 +217,9 @@ defmodule ZenMonitor.Local.DispatcherTest do
       assert 2 * first < second
     end
 
-    test "subscribes at once, and what follows waits its turn", %{peer: peer} do
+    test "subscribes at once, and what exceeds the budget waits its turn", %{peer: peer} do
       Connector.sweep_interval(1_000)
+      Connector.chunk_size(1)
       Connector.connect(peer.node)
       Process.sleep(1_100)
 

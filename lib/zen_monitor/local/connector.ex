@@ -126,7 +126,7 @@ defmodule ZenMonitor.Local.Connector do
   end
 
   @doc """
-  The shortest time between two chunks of instructions to one node, in milliseconds.
+  The interval in which at most one `chunk_size/0` of instructions goes to a node, in milliseconds.
   """
   @spec sweep_interval() :: pos_integer
   def sweep_interval, do: Config.get(:connector_sweep_interval)
@@ -139,7 +139,7 @@ defmodule ZenMonitor.Local.Connector do
   def sweep_interval(value), do: Config.put(:connector_sweep_interval, value)
 
   @doc """
-  How many instructions a chunk has at most.
+  How many instructions go to a node at most in any window of one `sweep_interval/0`.
   """
   @spec chunk_size() :: pos_integer
   def chunk_size, do: Config.get(:connector_chunk_size)
@@ -183,13 +183,9 @@ defmodule ZenMonitor.Local.Connector do
   @impl GenServer
   def init(key) do
     :net_kernel.monitor_nodes(true, node_type: :all)
-    state = %{key: key, pace: Pace.new(), proxy: nil}
-
-    if Native.connector_answer(key) do
-      {:ok, %{state | pace: Pace.successor()}, {:continue, :succeed}}
-    else
-      {:ok, state, {:continue, :request}}
-    end
+    succeeds = Native.connector_answer(key)
+    state = %{key: key, pace: Pace.new(:connector, succeeds), proxy: nil}
+    {:ok, state, {:continue, if(succeeds, do: :succeed, else: :request)}}
   end
 
   @impl GenServer
@@ -209,8 +205,7 @@ defmodule ZenMonitor.Local.Connector do
   end
 
   @impl GenServer
-  def handle_info(:wake, state), do: request(state)
-  def handle_info(:sweep, state), do: sweep(state)
+  def handle_info(message, state) when message in [:wake, :sweep], do: request(state)
 
   def handle_info({:dead, _node, certificates}, state) do
     certify(state.key, certificates)
@@ -234,20 +229,19 @@ defmodule ZenMonitor.Local.Connector do
   def handle_info(_other, state), do: {:noreply, state}
 
   defp request(state) do
-    case Pace.request(state.pace, sweep_interval()) do
-      {:now, pace} -> sweep(%{state | pace: pace})
-      {:later, pace} -> {:noreply, %{state | pace: pace}}
+    case Pace.request(state.pace) do
+      {0, pace} -> {:noreply, %{state | pace: pace}}
+      {allowance, pace} -> sweep(allowance, %{state | pace: pace})
     end
   end
 
-  defp sweep(state) do
-    {swept, state} =
+  defp sweep(allowance, state) do
+    state =
       case ensure_compatibility(state) do
-        {:compatible, state} -> send_chunk(state)
-        {:incompatible, state} -> fail(state, 0)
+        {:compatible, state} -> send_chunk(allowance, state)
+        {:incompatible, state} -> fail(state)
       end
 
-    state = %{state | pace: Pace.swept(state.pace, swept)}
     if Native.connector_rest(state.key), do: rest(state), else: request(state)
   end
 
@@ -255,18 +249,18 @@ defmodule ZenMonitor.Local.Connector do
   # nothing more to do would keep them.
   defp rest(state), do: {:noreply, state, :hibernate}
 
-  defp send_chunk(%{key: key} = state) do
-    chunk = take(key, node_name(key), chunk_size())
+  defp send_chunk(allowance, %{key: key} = state) do
+    chunk = take(key, node_name(key), allowance)
 
     receive do
       {:nodedown, ^key, _info} ->
         withdraw(key)
-        {0, disconnect(state)}
+        disconnect(state)
     after
       0 ->
         cast(key, chunk)
         Native.connector_confirm(key)
-        {length(chunk), state}
+        %{state | pace: Pace.enter(state.pace, length(chunk))}
     end
   end
 
@@ -297,12 +291,8 @@ defmodule ZenMonitor.Local.Connector do
 
   defp certify(_key, _malformed), do: :ok
 
-  defp fail(state, failed) do
-    case Native.connector_fail(state.key) do
-      {more, true} -> {failed + more, state}
-      {more, false} -> fail(state, failed + more)
-    end
-  end
+  # Nothing is sent for it, so the allowance does not matter.
+  defp fail(state), do: if(Native.connector_fail(state.key), do: state, else: fail(state))
 
   defp withdraw(key), do: Native.connector_withdraw(key) || withdraw(key)
 

@@ -199,19 +199,18 @@ impl<R: Clone, X> MonitorTable<R, X> {
     }
 
     /// Makes up to `limit` targets in a node's outbox due as [`MonitorTable::expire`] does, since
-    /// the node cannot be subscribed to. Tells how many that were, and whether the outbox was
-    /// emptied.
-    pub fn fail(&self, node: &Node<X>, limit: usize) -> (usize, bool) {
-        for failed in 0..limit {
+    /// the node cannot be subscribed to. `true` when the outbox was emptied.
+    pub fn fail(&self, node: &Node<X>, limit: usize) -> bool {
+        for _ in 0..limit {
             let Some(target) = node.outbox.pop() else {
-                return (failed, true);
+                return true;
             };
             if let Some(monitors) = self.targets.fail(target) {
                 self.dispatch.add_waiting(u64::from(monitors));
                 self.dispatch.backlog.push(Due::Target(target));
             }
         }
-        (limit, false)
+        false
     }
 
     /// Makes a target due with the reason of its death certificate.
@@ -632,7 +631,7 @@ mod tests {
                 model.subscribed = subscribed.into_iter().filter(|t| t.0 != node).collect();
             }
             Op::Fail(node) => {
-                while !on_node(table, node, |node| table.fail(node, 3)).1 {}
+                while !on_node(table, node, |node| table.fail(node, 3)) {}
                 let subscribed = model.subscribed.clone();
                 model.fall_due(None, |found| found.0 == node && !subscribed.contains(found));
                 // A target that nobody monitors any more is dropped with the rest.

@@ -93,15 +93,14 @@ fn connector_withdraw(node: Term) -> NifResult<bool> {
     Ok(state.local.table.withdraw(&node, SLICE))
 }
 
-/// Makes a slice of what waits for a node due, since it cannot be told. Answers how much that was,
-/// and `true` when nothing is left.
+/// Makes a slice of what waits for a node due, since it cannot be told. `true` when nothing is left.
 #[rustler::nif]
-fn connector_fail(env: Env, node: Term) -> NifResult<(usize, bool)> {
+fn connector_fail(env: Env, node: Term) -> NifResult<bool> {
     let state = current()?;
     let local = &state.local;
-    let failed = local.table.fail(&*local.node(node)?, SLICE);
+    let emptied = local.table.fail(&*local.node(node)?, SLICE);
     local.expand_or_defer(env, SLICE);
-    Ok(failed)
+    Ok(emptied)
 }
 
 /// Makes everything that a node was told to watch due, since the connection to it is gone.
