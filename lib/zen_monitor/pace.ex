@@ -1,6 +1,7 @@
 defmodule ZenMonitor.Pace do
   @moduledoc false
-  # When a stage may sweep its queue, and how much it may send then.
+  # When a stage may sweep its queue, and how much it may send then; and when it has been of no use
+  # for so long that it may stop.
   #
   # On the leading edge, which is the default, a sweep runs as soon as the window of the last interval
   # has room (see ZenMonitor.Window), and a gap of 2 ms after the last one: an idle stage sweeps at
@@ -21,16 +22,18 @@ defmodule ZenMonitor.Pace do
   @full 0xFFFF_FFFF
 
   @enforce_keys [:stage, :window, :began, :swept]
-  defstruct [:stage, :window, :began, :swept, :armed]
+  defstruct [:stage, :window, :began, :swept, :armed, :idle]
 
   # `began` is when the last sweep began, or a little earlier if it was late. `swept` is when the last that sent anything
-  # ended; ticks are counted from there. `armed` is when the `:sweep` that is under way comes.
+  # ended; ticks are counted from there. `armed` is when the `:sweep` that is under way comes. `idle` is the timer
+  # of `idle_timeout`.
   @type t :: %__MODULE__{
           stage: Config.stage(),
           window: Window.t(),
           began: integer | nil,
           swept: integer,
-          armed: integer | nil
+          armed: integer | nil,
+          idle: reference | nil
         }
 
   @typedoc """
@@ -78,6 +81,18 @@ defmodule ZenMonitor.Pace do
   @spec enter(t, amount :: non_neg_integer) :: t
   def enter(pace, amount), do: enter(pace, limits(pace.stage), now(), amount)
 
+  @doc """
+  Notes that a stage has come to rest. If it stays `unused` for `idle_timeout`, it will be sent
+  `{:timeout, idle, :idle}`; not sooner than an interval after its last sweep, so that who takes its
+  place need not know of that.
+  """
+  @spec rest(t, unused :: boolean) :: t
+  def rest(pace, unused) do
+    if pace.idle, do: :erlang.cancel_timer(pace.idle)
+    timeout = if unused, do: Config.get(:idle_timeout), else: :infinity
+    %{pace | idle: start_idle_timer(timeout, pace.stage)}
+  end
+
   @doc false
   # What `request/1` decides, at a time and under limits of the caller's choice.
   @spec plan(t, limits, now :: integer) ::
@@ -123,6 +138,13 @@ defmodule ZenMonitor.Pace do
     ms = ceil_div(until - now, native(1))
     Process.send_after(self(), :sweep, ms)
     %{pace | armed: until}
+  end
+
+  defp start_idle_timer(:infinity, _stage), do: nil
+
+  defp start_idle_timer(timeout, stage) do
+    interval = System.convert_time_unit(limits(stage).interval, :native, :millisecond)
+    :erlang.start_timer(max(timeout, interval), self(), :idle)
   end
 
   defp limits(:connector),

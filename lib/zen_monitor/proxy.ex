@@ -58,6 +58,11 @@ defmodule ZenMonitor.Proxy do
   end
 
   @doc false
+  # Detaches a connector that has no subscriptions. Its next instructions attach it again.
+  @spec retire(connector :: pid) :: :ok
+  def retire(connector), do: GenServer.cast(__MODULE__, {:retire, connector})
+
+  @doc false
   # For when the Batchers' supervisor is back.
   def start_batchers, do: GenServer.cast(__MODULE__, :start_batchers)
 
@@ -94,6 +99,14 @@ defmodule ZenMonitor.Proxy do
   def handle_cast({:subscribe, pid, destinations}, connectors) when is_pid(pid) do
     handle_cast({:process, pid, subscriptions(destinations)}, connectors)
   end
+
+  def handle_cast({:retire, pid}, connectors) when is_map_key(connectors, pid) do
+    if Native.proxy_is_unused(connectors[pid].native),
+      do: {:noreply, detach(pid, connectors)},
+      else: {:noreply, connectors}
+  end
+
+  def handle_cast({:retire, _pid}, connectors), do: {:noreply, connectors}
 
   def handle_cast(:start_batchers, connectors) do
     missing = for {pid, %Connector{batcher: nil}} <- connectors, do: pid

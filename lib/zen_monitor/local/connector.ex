@@ -2,6 +2,9 @@ defmodule ZenMonitor.Local.Connector do
   @moduledoc """
   The link to one remote node: one process per node, started when something on it is first monitored.
 
+  When nothing on the node has been monitored for `ZenMonitor.idle_timeout/0`, it stops until something
+  is. The cache forgets then that the node is compatible.
+
   It sends the node's Proxy what this node wants watched, at most `chunk_size/0` instructions per
   `sweep_interval/0`, and receives the death certificates. It keeps the cache of which nodes are
   compatible, and notices when the node or its Proxy goes down.
@@ -121,7 +124,7 @@ defmodule ZenMonitor.Local.Connector do
   def connect(node) do
     case cached_compatibility(node) do
       known when known in [:compatible, :incompatible] -> known
-      _ -> node |> get_for_node() |> GenServer.call(:connect, :infinity)
+      _ -> ask(node)
     end
   end
 
@@ -158,6 +161,17 @@ defmodule ZenMonitor.Local.Connector do
 
   defp key(other) do
     raise ArgumentError, "expected the name of a node, got: #{inspect(other)}"
+  end
+
+  defp ask(node) do
+    connector = get_for_node(node)
+
+    try do
+      GenServer.call(connector, :connect, :infinity)
+    catch
+      # It has just retired.
+      :exit, {reason, _call} when reason in [:normal, :noproc] -> connect(node)
+    end
   end
 
   defp place(subscriber, key, target, identity) do
@@ -201,7 +215,7 @@ defmodule ZenMonitor.Local.Connector do
   @impl GenServer
   def handle_call(:connect, _from, state) do
     {compatibility, state} = ensure_compatibility(state)
-    {:reply, compatibility, state}
+    {:reply, compatibility, state, :hibernate}
   end
 
   @impl GenServer
@@ -210,6 +224,10 @@ defmodule ZenMonitor.Local.Connector do
   def handle_info({:dead, _node, certificates}, state) do
     certify(state.key, certificates)
     rest(state)
+  end
+
+  def handle_info({:timeout, idle, :idle}, %{pace: %Pace{idle: idle}} = state) do
+    if Native.connector_retire(state.key), do: {:stop, :normal, state}, else: request(state)
   end
 
   def handle_info({:nodedown, node, _info}, %{key: node} = state) do
@@ -226,7 +244,7 @@ defmodule ZenMonitor.Local.Connector do
     %{state | proxy: nil} |> expire() |> penalize(1) |> request()
   end
 
-  def handle_info(_other, state), do: {:noreply, state}
+  def handle_info(_other, state), do: {:noreply, state, :hibernate}
 
   defp request(state) do
     case Pace.request(state.pace) do
@@ -247,7 +265,10 @@ defmodule ZenMonitor.Local.Connector do
 
   # A chunk or a batch of certificates leaves megabytes of garbage behind, and a Connector that has
   # nothing more to do would keep them.
-  defp rest(state), do: {:noreply, state, :hibernate}
+  defp rest(state) do
+    pace = Pace.rest(state.pace, Native.connector_is_unused(state.key))
+    {:noreply, %{state | pace: pace}, :hibernate}
+  end
 
   defp send_chunk(allowance, %{key: key} = state) do
     chunk = take(key, node_name(key), allowance)

@@ -13,8 +13,8 @@ defmodule ZenMonitor.Proxy.Batcher do
   #
   # - What was taken stays in the outbox until it is sent. A successor sends it (again) first.
   # - A Batcher that is at rest sets no timer to sweep, and will be woken. One that is not has set one.
-  # - It stops when its connector is detached. If the connector comes back, that is another record
-  #   in the subscription table with another Batcher.
+  # - It stops when its connector is detached, which it asks for when it has been idle for long. If the
+  #   connector comes back, that is another record in the subscription table with another Batcher.
 
   # The Proxy starts it, and starts it again when it dies.
   use GenServer, restart: :temporary, shutdown: :brutal_kill
@@ -109,6 +109,13 @@ defmodule ZenMonitor.Proxy.Batcher do
 
   @impl true
   def handle_info(message, state) when message in [:wake, :sweep], do: request(state)
+
+  # It is the Proxy that subscribes, so the Proxy alone knows that nothing comes in between.
+  def handle_info({:timeout, idle, :idle}, %{pace: %Pace{idle: idle}} = state) do
+    Proxy.retire(state.connector)
+    {:noreply, %{state | pace: Pace.rest(state.pace, false)}, :hibernate}
+  end
+
   def handle_info(_message, state), do: {:noreply, state}
 
   defp request(state) do
@@ -155,6 +162,11 @@ defmodule ZenMonitor.Proxy.Batcher do
   end
 
   defp rest(state) do
-    if Native.proxy_sent(state.native), do: {:noreply, state}, else: request(state)
+    if Native.proxy_sent(state.native) do
+      pace = Pace.rest(state.pace, Native.proxy_is_unused(state.native))
+      {:noreply, %{state | pace: pace}, :hibernate}
+    else
+      request(state)
+    end
   end
 end
