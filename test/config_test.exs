@@ -16,6 +16,8 @@ defmodule ZenMonitor.ConfigTest do
     {Batcher, :lookup_timeout, :batcher_lookup_timeout, 30_000},
     {Dispatcher, :demand_interval, :demand_interval, 100},
     {Dispatcher, :demand_amount, :demand_amount, 1_000},
+    {Dispatcher, :pacing, :pacing, false},
+    {ZenMonitor, :idle_timeout, :idle_timeout, 300_000},
     {ZenMonitor.Local, :hibernation_threshold, :hibernation_threshold, 1_000}
   ]
 
@@ -37,9 +39,10 @@ defmodule ZenMonitor.ConfigTest do
       end
 
       test "refuses what cannot work" do
-        zero = if unquote(name) == :hibernation_threshold, do: [], else: [0]
+        good = [hibernation_threshold: 0, idle_timeout: :infinity]
+        bad = [0, -1, 1.5, 100.0, "100", nil, true, :infinity, [100], @max + 1]
 
-        for bad <- [-1, 1.5, 100.0, "100", nil, :infinity, [100], @max + 1] ++ zero do
+        for bad <- bad -- Keyword.get_values(good, unquote(name)) do
           error =
             assert_raise ArgumentError, fn -> apply(unquote(module), unquote(name), [bad]) end
 

@@ -1,6 +1,6 @@
 defmodule ZenMonitor.PaceTest do
   # Drives the pace of a stage by a simulated clock, whose unit is the microsecond.
-  use ExUnit.Case, async: true
+  use ExUnit.Case
 
   alias ZenMonitor.Pace
 
@@ -123,6 +123,18 @@ defmodule ZenMonitor.PaceTest do
     assert {1_000, _} = Pace.request(pace)
     refute_received :sweep
   end
+
+  test "each kind of stage may sweep in its own way" do
+    on_exit(fn -> Application.delete_env(:zen_monitor, :sweep) end)
+    ask = fn -> for stage <- [:connector, :batcher, :dispatcher], do: ask(stage) end
+    assert ask.() == [5_000, 5_000, 1_000]
+    Application.put_env(:zen_monitor, :sweep, :periodic)
+    assert ask.() == [0, 0, 0]
+    Application.put_env(:zen_monitor, :sweep, batcher: :periodic, connector: :leading_edge)
+    assert ask.() == [5_000, 0, 1_000]
+  end
+
+  defp ask(stage), do: stage |> Pace.new(false) |> Pace.request() |> elem(0)
 
   defp limits(sweep, interval, amount) do
     gap = min(2 * @ms, div(interval, 50))
