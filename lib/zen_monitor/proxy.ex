@@ -27,6 +27,9 @@ defmodule ZenMonitor.Proxy do
 
   require Logger
 
+  # In ms. Instructions leave garbage behind, and each `:DOWN` of a mass exit is a message.
+  @hibernate_after 1_000
+
   defmodule Connector do
     @moduledoc false
     # `native` is its record in the subscription table, `monitor` is nil when its connection is gone,
@@ -47,7 +50,7 @@ defmodule ZenMonitor.Proxy do
 
   @doc false
   def start_link(_opts) do
-    GenServer.start_link(__MODULE__, [], name: __MODULE__)
+    GenServer.start_link(__MODULE__, [], name: __MODULE__, hibernate_after: @hibernate_after)
   end
 
   @doc false
