@@ -151,6 +151,57 @@ defmodule ZenMonitor.IdleTest do
       ZenMonitor.demonitor(ref)
     end
 
+    test "that finds something to do when it is about to retire goes on", %{peer: peer} do
+      assert Connector.connect(peer.node) == :compatible
+      connector = monitored_connector(peer.node)
+      %{pace: %{idle: idle}} = :sys.get_state(connector)
+      assert is_reference(idle)
+      :sys.suspend(connector)
+      send(connector, {:timeout, idle, :idle})
+      pid = on(peer, :target)
+      ref = ZenMonitor.monitor(pid)
+      :sys.resume(connector)
+      wait_until_watched(pid)
+      assert Native.connector(peer.node) == connector
+      send(pid, {:exit, :told})
+      assert downs([ref]) == %{ref => :told}
+      refute_received {:DOWN, _, :process, ^connector, _}
+    end
+
+    test "that has retired and not yet stopped is replaced for what comes in between", context do
+      %{peer: peer} = context
+      connector = retire(peer)
+      pid = on(peer, :target)
+      ref = ZenMonitor.monitor(pid)
+      # It was asked for another, and knows of the one that is about to stop.
+      assert :sys.get_state(Connectors).connectors[peer.node] == connector
+      GenServer.stop(connector)
+      wait_until_watched(pid)
+      send(pid, {:exit, :told})
+      assert downs([ref]) == %{ref => :told}
+    end
+
+    test "that has retired and not yet stopped is not the one of its node", %{peer: peer} do
+      connector = retire(peer)
+      another = Task.async(fn -> Connector.get_for_node(peer.node) end)
+      assert Task.yield(another, 50) == nil
+      GenServer.stop(connector)
+      refute Task.await(another) == connector
+    end
+
+    # A Connector that has done all but stop.
+    defp retire(peer) do
+      assert Connector.connect(peer.node) == :compatible
+      connector = Connector.get_for_node(peer.node)
+
+      :sys.replace_state(connector, fn state ->
+        assert Native.connector_retire(peer.node)
+        state
+      end)
+
+      connector
+    end
+
     test "that retires all the time answers every connect/1", %{peer: peer} do
       hasten(1)
 
