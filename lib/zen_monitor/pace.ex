@@ -24,9 +24,9 @@ defmodule ZenMonitor.Pace do
   @enforce_keys [:stage, :window, :began, :swept]
   defstruct [:stage, :window, :began, :swept, :armed, :idle]
 
-  # `began` is when the last sweep began, or a little earlier if it was late. `swept` is when the last that sent anything
-  # ended; ticks are counted from there. `armed` is when the `:sweep` that is under way comes. `idle` is the timer
-  # of `idle_timeout`.
+  # `began` is when the last sweep began, or a little earlier if it was late. `swept` is when the last
+  # that sent anything ended; ticks are counted from there. `armed` is when the `:sweep` that is under
+  # way comes. `idle` is the timer of `idle_timeout`.
   @type t :: %__MODULE__{
           stage: Config.stage(),
           window: Window.t(),

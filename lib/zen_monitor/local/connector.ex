@@ -351,7 +351,7 @@ defmodule ZenMonitor.Local.Connector do
 
       pong?(proxy) ->
         Native.set_compatibility(key, :compatible, 0, 0)
-        {:compatible, %{state | proxy: Process.monitor(proxy)}}
+        {:compatible, %{state | proxy: state.proxy || Process.monitor(proxy)}}
 
       true ->
         {:incompatible, penalize(state, attempt)}

@@ -214,7 +214,7 @@ fn connector_retire(env: Env, node: Term) -> NifResult<bool> {
     let node = state.local.node(node)?;
     let is_unused = || state.local.table.is_unused(&node);
     let retired = node.host.connector.retire(env, is_unused);
-    if retired {
+    if retired && !node.host.connector.is_answered() {
         // Release as every change of it. A failure means that it holds something else.
         let _ = node.host.compatibility.compare_exchange(
             COMPATIBLE,
