@@ -13,7 +13,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # $(call need,COMMAND,PACKAGES) installs PACKAGES unless COMMAND is there.
 need = command -v $(1) > /dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install --yes $(2); }
 
-.PHONY: demo test rust elixir dialyzer bench bench-small mix clean
+.PHONY: demo test rust elixir dialyzer bench bench-small bench-core mix clean
 
 demo: mix
 	mix run examples/demo.exs
@@ -26,6 +26,7 @@ rust:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo test --package zen_monitor_core
+	cargo test --package zen_monitor_core --benches
 	RUSTFLAGS="--cfg loom" cargo test --package zen_monitor_core --release --lib \
 	  --target-dir target/loom models
 
@@ -63,6 +64,10 @@ bench: mix
 # No time that it shows means anything. It fails when a message is lost or a monitor is left.
 bench-small: mix
 	$(bench) --size 2500 --rounds 1 --time 0.01 --json _build/bench/results
+
+# What the native core costs by itself, in about twenty minutes.
+bench-core:
+	cargo bench --package zen_monitor_core
 
 mix:
 	@$(call need,mix,elixir erlang-dev erlang-nox)

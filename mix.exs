@@ -71,6 +71,8 @@ defmodule ZenMonitor.MixProject do
         "native/compiler.exs",
         "native/*/Cargo.toml",
         "native/*/src",
+        # Cargo refuses a manifest whose benches are not there.
+        "native/*/benches",
         "Cargo.toml",
         "Cargo.lock",
         ".cargo/config.toml",

@@ -19,6 +19,7 @@ defmodule Demo do
   alias ZenMonitor.Proxy.Batcher
 
   @count 100_000
+  @paced 10_000
 
   def run(code) do
     node = start_nodes(code)
@@ -26,6 +27,7 @@ defmodule Demo do
 
     alone(node)
     storm(node)
+    interlacing(node)
     node_death(node)
   end
 
@@ -62,6 +64,36 @@ defmodule Demo do
       "  Another process watched one that was killed in the midst of this: " <>
         "#{milliseconds(Task.await(other))} to its :DOWN.\n"
     )
+  end
+
+  # A process with other work to do: a message a millisecond.
+  defp interlacing(node) do
+    IO.puts(
+      "#{number(@paced)} are killed while their watcher gets a message of another kind each ms:"
+    )
+
+    for {slices, pacing} <- [{false, "without pacing"}, {20, "with pacing: 20"}] do
+      Dispatcher.pacing(slices)
+      pids = remote(node, :spawn_idle, [@paced])
+      for pid <- pids, do: ZenMonitor.monitor(pid)
+      let_through(Connector)
+      {:ok, ticks} = :timer.send_interval(1, :work)
+      remote(node, :kill, [pids])
+      IO.puts("  #{pacing}, the longest run of :DOWN messages is #{longest_run(@paced, 0, 0)}.")
+      :timer.cancel(ticks)
+    end
+
+    IO.puts("")
+    Dispatcher.pacing(false)
+  end
+
+  defp longest_run(0, run, longest), do: max(run, longest)
+
+  defp longest_run(left, run, longest) do
+    receive do
+      :work -> longest_run(left, 0, max(run, longest))
+      {:DOWN, _, :process, _, {:zen_monitor, _}} -> longest_run(left - 1, run + 1, longest)
+    end
   end
 
   defp node_death(node) do

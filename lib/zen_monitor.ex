@@ -98,6 +98,23 @@ defmodule ZenMonitor do
   def gen_module(module), do: Config.put(:gen_module, module)
 
   @doc """
+  How long, in milliseconds, a Connector of a node on which nothing is monitored stays, and a Batcher
+  of a node that monitors nothing here. `:infinity` means for ever.
+
+  The next monitor starts them again.
+  """
+  @spec idle_timeout() :: pos_integer | :infinity
+  def idle_timeout, do: Config.get(:idle_timeout)
+
+  @doc """
+  Changes `idle_timeout/0`, for every process that comes to rest from now on.
+
+  Raises `ArgumentError` unless it is `:infinity` or a positive integer below 2³².
+  """
+  @spec idle_timeout(pos_integer | :infinity) :: :ok
+  def idle_timeout(value), do: Config.put(:idle_timeout, value)
+
+  @doc """
   The monotonic time, in milliseconds.
   """
   @spec now() :: integer

@@ -190,8 +190,14 @@ defmodule ZenMonitor.NativeTest do
 
   defp valid(:truncate, 3), do: [:term, 3, 1_024]
 
-  defp valid(name, 1) when name in [:proxy_detach, :proxy_sent, :proxy_answer_certificates],
-    do: [Native.proxy_attach()]
+  defp valid(name, 1)
+       when name in [
+              :proxy_detach,
+              :proxy_sent,
+              :proxy_is_unused,
+              :proxy_answer_certificates
+            ],
+       do: [Native.proxy_attach()]
 
   defp valid(name, 2) when name in [:proxy_take, :proxy_take_bulky],
     do: [Native.proxy_attach(), 10]

@@ -13,13 +13,13 @@ defmodule Bench.Scenarios.Demonitor do
 
     %Report{
       title: "#{size} monitors of remote processes are removed",
-      rows: [
-        Report.row("CPU, 1 caller", "µs", result.cpu_1, {:ratio, 0.27}),
-        Report.row("time in the call, 1 caller", "µs", result.call_1),
-        Report.row("CPU, 8 callers", "µs", result.cpu_8, {:ratio, 0.27}),
-        Report.row("time in the call, 8 callers", "µs", result.call_8),
-        Report.long_schedules(result)
-      ]
+      rows:
+        Report.rows(result, [
+          {"CPU, 1 caller", "µs", :cpu_1, {:ratio, 0.27}},
+          {"time in the call, 1 caller", "µs", :call_1, nil},
+          {"CPU, 8 callers", "µs", :cpu_8, {:ratio, 0.27}},
+          {"time in the call, 8 callers", "µs", :call_8, nil}
+        ])
     }
   end
 

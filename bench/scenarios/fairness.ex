@@ -1,7 +1,8 @@
 defmodule Bench.Scenarios.Fairness do
   @moduledoc false
   # Whether those that wait for little have to wait for those that wait for much, with the default
-  # budget. All news is sent to the local node at once, so that it waits there.
+  # budget: first with all settings at their defaults, when the news also queues on its way; then
+  # with all news sent to the local node at once, so that it waits there.
 
   @behaviour Bench.Scenario
 
@@ -18,33 +19,26 @@ defmodule Bench.Scenarios.Fairness do
 
     %Report{
       title: "the budget is shared, default settings",
-      rows: [
-        Report.row(
-          "exit to a single :DOWN beside #{sizes.pending} of another",
-          "ms",
-          result.single,
-          {:at_most, 150}
-        ),
-        Report.row(
-          "from the first of #{sizes.subscribers} to be done with #{@each} to the last",
-          "ms",
-          result.spread,
-          {:at_most, 200}
-        ),
-        Report.row("until the last is done", "ms", result.last),
-        Report.long_schedules(result)
-      ]
+      rows:
+        Report.rows(result, [
+          {"exit to :DOWN beside #{sizes.pending} under way", "ms", :under_way, nil},
+          {"exit to :DOWN beside #{sizes.pending} that wait", "ms", :single, {:at_most, 150}},
+          {"first of #{sizes.subscribers} to get its #{@each}th to the last", "ms", :spread,
+           {:at_most, 200}},
+          {"until the last", "ms", :last, nil}
+        ])
     }
   end
 
-  defp prepare(pair, _sizes) do
-    Pair.local(pair, Contender, :place_at_once, [pair.contender])
-    Pair.remote(pair, Contender, :report_at_once, [pair.contender])
-  end
+  defp prepare(pair, _sizes), do: Pair.local(pair, Contender, :place_at_once, [pair.contender])
 
   defp round(pair, _prepared, sizes) do
+    Pair.remote(pair, Contender, :report, [pair.contender, 5_000, 100])
+    under_way = single(pair, sizes.pending)
+    Pair.remote(pair, Contender, :report, [pair.contender, 1_000_000, 1])
+    single = single(pair, sizes.pending)
     {first, last} = shared(pair, sizes.subscribers)
-    %{single: single(pair, sizes.pending), spread: (last - first) / 1_000, last: last / 1_000}
+    %{under_way: under_way, single: single, spread: (last - first) / 1_000, last: last / 1_000}
   end
 
   defp shared(pair, subscribers) do

@@ -34,8 +34,8 @@ defmodule Bench.Scenarios.Growth do
 
     %Report{
       title: "#{sizes.batch} monitors are placed and removed beside those that stand",
-      rows: Enum.concat(rows) ++ [Report.long_schedules(result)],
-      charts: [{"growth", chart(result, standing)}]
+      rows: Enum.concat(rows) ++ Report.rows(result, []),
+      charts: [{"growth", chart(result, standing, Options.contenders(options))}]
     }
   end
 
@@ -45,10 +45,10 @@ defmodule Bench.Scenarios.Growth do
     Report.row("CPU of a #{figure}", "µs", value, [{"empty table", empty}], {:ratio, 1.15})
   end
 
-  defp chart(result, standing) do
+  defp chart(result, standing, contenders) do
     series =
       for {action, verb} <- [{:monitor, "monitor"}, {:demonitor, "demonitor"}],
-          contender <- Map.keys(result[{:monitor, 0.0}]) do
+          contender <- contenders do
         points = for step <- @steps, do: [step * standing, result[{action, step}][contender]]
         %{name: "#{Contender.name(contender)}, #{verb}", points: points}
       end

@@ -15,29 +15,14 @@ defmodule Bench.Scenarios.Latency do
 
     %Report{
       title: "single messages, default settings, #{samples} times each",
-      rows: [
-        Report.row("exit to :DOWN, median", "ms", result.exit_median, {:at_most, 3}),
-        Report.row("exit to :DOWN, 95 %", "ms", result.exit_p95, {:at_most, 10}),
-        Report.row(
-          "monitor of a dead process to :DOWN, median",
-          "ms",
-          result.noproc_median,
-          {:at_most, 3}
-        ),
-        Report.row(
-          "monitor of a dead process to :DOWN, 95 %",
-          "ms",
-          result.noproc_p95,
-          {:at_most, 10}
-        ),
-        Report.row(
-          "nodedown of #{size} to the first :DOWN, median of 5",
-          "ms",
-          result.nodedown,
-          {:at_most, 5}
-        ),
-        Report.long_schedules(result)
-      ]
+      rows:
+        Report.rows(result, [
+          {"exit to :DOWN, median", "ms", :exit_median, {:at_most, 3}},
+          {"exit to :DOWN, 95 %", "ms", :exit_p95, {:at_most, 10}},
+          {"monitor of a dead process to :DOWN, median", "ms", :noproc_median, {:at_most, 3}},
+          {"monitor of a dead process to :DOWN, 95 %", "ms", :noproc_p95, {:at_most, 10}},
+          {"nodedown of #{size} to the first :DOWN, median of 5", "ms", :nodedown, {:at_most, 5}}
+        ])
     }
   end
 
@@ -77,30 +62,24 @@ defmodule Bench.Scenarios.Latency do
     times =
       for _ <- 1..samples do
         pid = :erpc.call(remote, Targets, :single, [])
-        [ref] = Contender.monitor(contender, [pid])
-        pause()
-
-        exit =
-          time(fn ->
-            send(pid, {:exit, :normal}) && receive(do: ({:DOWN, ^ref, _, _, _} -> :ok))
-          end)
-
+        Contender.monitor(contender, [pid])
+        exit = time_to_down(fn -> send(pid, {:exit, :normal}) end)
         dead = :erpc.call(remote, Targets, :dead, [])
-        pause()
-
-        noproc =
-          time(fn ->
-            Contender.monitor(contender, [dead]) && receive(do: ({:DOWN, _, _, _, _} -> :ok))
-          end)
-
+        noproc = time_to_down(fn -> Contender.monitor(contender, [dead]) end)
         {exit, noproc}
       end
 
     Enum.unzip(times)
   end
 
-  # Long enough for every interval to be over.
-  defp pause, do: Process.sleep(250)
+  defp time_to_down(cause) do
+    # Long enough for every interval to be over.
+    Process.sleep(250)
+    began = now()
+    cause.()
+    Caller.await(1)
+    (now() - began) / 1_000
+  end
 
   @doc "The ms from a `:nodedown` to the first `:DOWN`. Runs in the VM of the local node."
   @spec first_down([Caller.t()]) :: float
@@ -123,11 +102,6 @@ defmodule Bench.Scenarios.Latency do
     :ok = :net_kernel.monitor_nodes(true)
     send(owner, {:watching, self()})
     receive do: ({:nodedown, _node} -> send(owner, {:nodedown_at, now()}))
-  end
-
-  defp time(function) do
-    {time, _} = :timer.tc(function)
-    time / 1_000
   end
 
   defp now, do: System.monotonic_time(:microsecond)

@@ -13,13 +13,13 @@ defmodule Bench.Scenarios.Monitor do
 
     %Report{
       title: "#{size} remote processes are monitored",
-      rows: [
-        Report.row("CPU, 1 caller", "µs", result.cpu_1, {:ratio, 0.22}),
-        Report.row("time in the call, 1 caller", "µs", result.call_1, {:ratio, 0.15}),
-        Report.row("CPU, 8 callers", "µs", result.cpu_8, {:ratio, 0.22}),
-        Report.row("time in the call, 8 callers", "µs", result.call_8, {:ratio, 0.15}),
-        Report.long_schedules(result)
-      ]
+      rows:
+        Report.rows(result, [
+          {"CPU, 1 caller", "µs", :cpu_1, {:ratio, 0.22}},
+          {"time in the call, 1 caller", "µs", :call_1, {:ratio, 0.15}},
+          {"CPU, 8 callers", "µs", :cpu_8, {:ratio, 0.22}},
+          {"time in the call, 8 callers", "µs", :call_8, {:ratio, 0.15}}
+        ])
     }
   end
 

@@ -122,7 +122,14 @@ defmodule Bench.Caller do
   end
 
   defp await_all(state, cause) do
-    {time, :ok} = :timer.tc(fn -> cause.(state.remote) && await(length(state.refs)) end)
+    amount = length(state.refs)
+
+    {time, :ok} =
+      :timer.tc(fn ->
+        cause.(state.remote)
+        await(amount)
+      end)
+
     refute_more()
     {time, %{state | refs: []}}
   end

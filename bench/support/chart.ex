@@ -13,14 +13,14 @@ defmodule Bench.Chart do
           series: [%{name: String.t(), points: [[number]]}]
         }
 
-  @width 720
+  @width 900
   @height 400
   @left 70
-  @right 20
+  @right 230
   @top 44
   @bottom 50
   # They can be told apart by those who see fewer colours, too.
-  @colours ["#0072b2", "#d55e00", "#009e73", "#cc79a7"]
+  @colours ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]
 
   @doc "Draws it. Both axes begin at 0."
   @spec svg(t) :: iodata
@@ -32,8 +32,8 @@ defmodule Bench.Chart do
       ~s(<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 #{@width} #{@height}" ),
       ~s(font-family="sans-serif" font-size="12">\n),
       ~s(<rect width="100%" height="100%" fill="white"/>\n),
-      text(@width / 2, 20, "middle", chart.title, ~s( font-size="15")),
-      text(@width / 2, @height - 10, "middle", chart.x),
+      text((@width - @right + @left) / 2, 20, "middle", chart.title, ~s( font-size="15")),
+      text((@width - @right + @left) / 2, @height - 10, "middle", chart.x),
       text(@left, @top - 10, "middle", chart.y),
       grid(scale),
       for({series, i} <- Enum.with_index(chart.series), do: line(series, i, scale)),
@@ -69,7 +69,7 @@ defmodule Bench.Chart do
       for({x, y} <- places, do: "#{x},#{y} "),
       ~s("/>\n),
       for({x, y} <- places, do: ~s(<circle cx="#{x}" cy="#{y}" r="3" fill="#{colour}"/>\n)),
-      text(@left + 12, @top + 16 + 18 * i, "start", series.name, ~s( fill="#{colour}"))
+      text(@width - @right + 24, @top + 16 + 18 * i, "start", series.name, ~s( fill="#{colour}"))
     ]
   end
 

@@ -22,25 +22,33 @@ defmodule Bench.Contender do
   def code(:v2, options), do: Peer.other_code(options.v2)
   def code(_, _options), do: Peer.own_code()
 
+  @typedoc """
+  `:unthrottled` raises all budgets: what they hold back is not a cost of the work. `:quick` keeps the
+  sizes of the default, and only shortens the intervals.
+  """
+  @type settings :: :default | :unthrottled | :quick
+
   @doc "Starts what it needs."
-  @spec start(t, :default | :unthrottled) :: :ok
+  @spec start(t, settings) :: :ok
   def start(:process, _settings), do: :ok
 
   def start(_, settings) do
     {:ok, _} = Application.ensure_all_started(:zen_monitor)
-    if settings == :unthrottled, do: unthrottle()
+    if settings != :default, do: shorten_intervals()
+    if settings == :unthrottled, do: raise_amounts()
     :ok
   end
 
-  # What the budgets hold back is not a cost of the work.
-  defp unthrottle do
-    for module <- [Connector, Batcher] do
-      module.chunk_size(1_000_000)
-      module.sweep_interval(10)
-    end
-
-    Dispatcher.demand_amount(10_000_000)
+  defp shorten_intervals do
+    Connector.sweep_interval(10)
+    Batcher.sweep_interval(10)
     Dispatcher.demand_interval(1)
+  end
+
+  defp raise_amounts do
+    Connector.chunk_size(1_000_000)
+    Batcher.chunk_size(1_000_000)
+    Dispatcher.demand_amount(10_000_000)
   end
 
   @doc """
@@ -51,10 +59,14 @@ defmodule Bench.Contender do
   def place_at_once(:process), do: :ok
   def place_at_once(_), do: Connector.chunk_size(1_000_000)
 
-  @doc "Lets all news of deaths through at once, so that it waits where it is delivered."
-  @spec report_at_once(t) :: :ok
-  def report_at_once(:process), do: :ok
-  def report_at_once(_), do: Batcher.chunk_size(1_000_000)
+  @doc "Lets so much news of deaths through in so many ms."
+  @spec report(t, pos_integer, pos_integer) :: :ok
+  def report(:process, _amount, _interval), do: :ok
+
+  def report(_, amount, interval) do
+    Batcher.chunk_size(amount)
+    Batcher.sweep_interval(interval)
+  end
 
   @doc "Connects to a node whose processes are to be monitored."
   @spec connect(t, node) :: :ok
@@ -74,10 +86,15 @@ defmodule Bench.Contender do
   def demonitor(:process, refs), do: Enum.each(refs, &Process.demonitor(&1, [:flush]))
   def demonitor(_, refs), do: Enum.each(refs, &ZenMonitor.demonitor(&1, [:flush]))
 
-  @doc "How many monitors stand, if it can tell."
-  @spec standing(t) :: non_neg_integer | nil
-  def standing(:zen_monitor), do: ZenMonitor.Metrics.get("zen_monitor.local.ets.references.size")
-  def standing(_), do: nil
+  @doc "Whether its tables are empty: no monitor of this node stands, and no subscription of another."
+  @spec empty?(t) :: boolean
+  def empty?(:zen_monitor) do
+    sizes = ["zen_monitor.local.ets.references.size", "zen_monitor.proxy.ets.subscribers.size"]
+    Enum.all?(sizes, &(ZenMonitor.Metrics.get(&1) == 0))
+  end
+
+  # What is in them cannot be asked for.
+  def empty?(_), do: true
 
   @doc "Waits until a condition holds."
   @spec until((() -> boolean)) :: :ok

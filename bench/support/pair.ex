@@ -20,10 +20,10 @@ defmodule Bench.Pair do
   # How long both must have been quiet, three times in a row, to count as settled, and after how many such
   # times they never will be.
   @window 50
-  @patience 6_000
+  @patience 2_400
 
   @doc "Starts two nodes and connects them."
-  @spec start(Contender.t(), Options.t(), :default | :unthrottled) :: t
+  @spec start(Contender.t(), Options.t(), Contender.settings()) :: t
   def start(contender, options, settings) do
     [local, remote] =
       for name <- ["local", "remote"] do
@@ -51,14 +51,16 @@ defmodule Bench.Pair do
   def remote(pair, module, function, args), do: Peer.call(pair.remote, module, function, args)
 
   @doc """
-  Stops both, after a look at what they leave behind: no monitor may stand any more. Returns what
-  held a scheduler for long.
+  Stops both, once their tables are empty, and fails if they do not become so. Returns what held a
+  scheduler for long.
   """
   @spec stop(t) :: [tuple]
   def stop(pair) do
-    standing = fn -> local(pair, Contender, :standing, [pair.contender]) in [nil, 0] end
-    Contender.until(standing)
     peers = [pair.local, pair.remote]
+
+    for peer <- peers,
+        do: Contender.until(fn -> Peer.call(peer, Contender, :empty?, [pair.contender]) end)
+
     held = for peer <- peers, do: Peer.call(peer, LongSchedules, :seen, [])
     Enum.each(peers, &Peer.stop/1)
     Enum.concat(held)

@@ -3,7 +3,7 @@ defmodule Bench.Report do
   # What a scenario has found, and its three forms: a table for people, JSON, and a section of the
   # README.
 
-  alias Bench.{Chart, Contender, Json, Table}
+  alias Bench.{Chart, Contender, Json, Rounds, Table}
 
   @enforce_keys [:title, :rows]
   defstruct [:title, :rows, charts: []]
@@ -27,8 +27,8 @@ defmodule Bench.Report do
         }
 
   @doc "A row of one figure by contender."
-  @spec row(String.t(), String.t(), %{Contender.t() => number}, [target]) :: row
-  def row(figure, unit, values, target \\ nil) do
+  @spec row(String.t(), String.t(), %{Contender.t() => number}, target) :: row
+  def row(figure, unit, values, target) do
     {value, others} = Map.pop!(values, :zen_monitor)
 
     baselines =
@@ -43,10 +43,13 @@ defmodule Bench.Report do
     %{figure: figure, unit: unit, value: value, baselines: baselines, target: target}
   end
 
-  @doc "The row that every scenario between two nodes ends with."
-  @spec long_schedules(Bench.Rounds.result()) :: row
-  def long_schedules(result) do
-    row("5 ms or more on a scheduler", "times", result.long_schedules, {:at_most, 0})
+  @doc "The rows of some figures of a comparison, and one for what held a scheduler meanwhile."
+  @spec rows(Rounds.result(), [{String.t(), unit :: String.t(), figure :: term, target}]) :: [row]
+  def rows(result, figures) do
+    long = {"5 ms or more on a scheduler", "times", :long_schedules, {:at_most, 0}}
+
+    for {name, unit, figure, target} <- figures ++ [long],
+        do: row(name, unit, result[figure], target)
   end
 
   @doc "The report as a table for a terminal, which is a table of Markdown as well."

@@ -15,7 +15,7 @@ defmodule Bench.Rounds do
           result
   def compare(options, settings \\ [], prepare, round) do
     pairs =
-      for contender <- Keyword.get(settings, :contenders, Options.contenders(options)) do
+      for contender <- Options.contenders(options) do
         pair = Pair.start(contender, options, Keyword.get(settings, :settings, :unthrottled))
         {pair, prepare.(pair)}
       end
@@ -29,7 +29,7 @@ defmodule Bench.Rounds do
     samples |> medians() |> Map.put(:long_schedules, held)
   end
 
-  # Those of our own functions; for comparison, all that there were in the VMs of the others.
+  # Those of our own functions; for `Process.monitor/1`, all that there were in its VMs.
   defp long(pair) do
     seen = Pair.stop(pair)
     ours = for {held, true, place} <- seen, do: "#{held} ms from #{place}"

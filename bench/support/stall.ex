@@ -4,25 +4,25 @@ defmodule Bench.Stall do
 
   @doc "Starts it."
   @spec start() :: pid
-  def start, do: spawn(fn -> loop(System.monotonic_time(:microsecond), 0) end)
+  def start, do: spawn(fn -> loop(now(), 0) end)
 
-  @doc "By how many µs it was late at most since it was last asked."
-  @spec longest(pid) :: non_neg_integer
-  def longest(pid) do
+  @doc "Stops it, and returns by how many µs it was late at most."
+  @spec stop(pid) :: non_neg_integer
+  def stop(pid) do
     tag = make_ref()
-    send(pid, {:longest, self(), tag})
+    send(pid, {:stop, self(), tag})
     receive do: ({^tag, longest} -> longest)
   end
 
   defp loop(last, longest) do
     receive do
-      {:longest, from, tag} ->
-        send(from, {tag, longest})
-        loop(System.monotonic_time(:microsecond), 0)
+      {:stop, from, tag} -> send(from, {tag, max(longest, now() - last - 1_000)})
     after
       1 ->
-        now = System.monotonic_time(:microsecond)
+        now = now()
         loop(now, max(longest, now - last - 1_000))
     end
   end
+
+  defp now, do: System.monotonic_time(:microsecond)
 end

@@ -27,6 +27,10 @@ defmodule ZenMonitor.Native do
   def connector_certify(_node, _certificates), do: stub()
   def connector_certify_bulky(_node, _certificates), do: stub()
   def connector_rest(_node), do: stub()
+  def connector_is_unused(_node), do: stub()
+  def connector_retire(_node), do: stub()
+  def connector_is_wanted(_node), do: stub()
+  def connectors_wanted, do: stub()
   def compatibility(_node), do: stub()
   def set_compatibility(_node, _compatibility, _enforce_until, _attempt), do: stub()
 
@@ -43,7 +47,6 @@ defmodule ZenMonitor.Native do
   def monitor(_subscriber, _node, _target, _ref), do: stub()
   def demonitor(_ref), do: stub()
   def monitors(_subscriber, _node, _target), do: stub()
-  def nodes, do: stub()
   def backlog_answer, do: stub()
   def backlog_expand, do: stub()
   def backlog_rest, do: stub()
@@ -70,6 +73,7 @@ defmodule ZenMonitor.Native do
   def proxy_take(_connector, _limit), do: stub()
   def proxy_take_bulky(_connector, _limit), do: stub()
   def proxy_sent(_connector), do: stub()
+  def proxy_is_unused(_connector), do: stub()
   def proxy_counters, do: stub()
 
   # state.rs

@@ -164,7 +164,8 @@ impl Subscribers {
     }
 
     /// Takes the first monitor from the queue of a subscriber that was taken from the ring.
-    /// `None` when that one had been removed; the flag tells to put the subscriber back.
+    /// `None` when that one had been removed or the subscriber has departed; the flag tells to put
+    /// the subscriber back.
     #[inline]
     pub fn dequeue(&self, slots: &Arena<Slot>, subscriber_id: u32) -> (Option<Taken>, bool) {
         let shard = &mut *self.lock(subscriber_id);
@@ -178,11 +179,12 @@ impl Subscribers {
             subscriber.last = NIL;
             subscriber.in_ring = false;
         }
-        let pid = subscriber.pid;
+        let (pid, departed) = (subscriber.pid, subscriber.departed);
         slot.set_place(Place::Taken);
         let taken = if slot.is_owned() {
-            // Even if a removal has just won: then `begin_send` fails and the remover frees it.
-            Some(Taken {
+            // Even if a removal has just won: then `begin_send` fails and the remover frees it. That
+            // of a departed subscriber is freed by the sweep.
+            (!departed).then(|| Taken {
                 slot: id,
                 ticket: slot.claim.ticket(),
                 pid,

@@ -322,6 +322,13 @@ impl<R: Clone> Targets<R> {
         waiting
     }
 
+    /// Whether a session has a target. Who joins one later than that sees what the caller had done
+    /// before it asked: both hold the lock of the target's shard in turn.
+    pub fn has_session(&self, session: u32) -> bool {
+        let has_session = |shard: &Mutex<Shard<R>>| shard.lock().sessions.contains_key(&session);
+        self.shards.iter().any(has_session)
+    }
+
     /// Takes one target out of an expired session. One that had not been subscribed yet goes over
     /// to the session that `current` reads: the old connection owed it nothing.
     pub fn next_expired(&self, number: usize, session: u32, current: impl Fn() -> u32) -> Expired {

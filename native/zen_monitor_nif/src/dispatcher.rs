@@ -9,8 +9,8 @@ use crate::origin::Sample;
 use crate::reason::Reason;
 use crate::state::current;
 use crate::target::{add_remote, is_named, is_remote_pid, object};
+use crate::timeslice::consume_since;
 use crate::{atoms, word};
-use rustler::schedule::consume_timeslice;
 use rustler::{Encoder, Env, Error, NifResult, Term};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -60,8 +60,7 @@ fn deliver<'a>(env: Env<'a>, name: Term<'a>, limit: usize) -> NifResult<(usize, 
             break;
         }
     }
-    let percent = began.elapsed().as_micros() / 10;
-    consume_timeslice(env, percent.clamp(1, 100) as i32);
+    consume_since(env, began);
     Ok((delivery.sent, !state.local.table.is_idle()))
 }
 

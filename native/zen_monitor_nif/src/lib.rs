@@ -13,6 +13,7 @@ mod proxy;
 mod reason;
 mod state;
 mod target;
+mod timeslice;
 mod truncation;
 mod word;
 

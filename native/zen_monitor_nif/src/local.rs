@@ -215,17 +215,6 @@ fn monitors<'a>(
     batch.build().ok_or(Error::BadArg)
 }
 
-/// The names of all nodes that something was ever monitored on.
-#[rustler::nif]
-fn nodes(env: Env<'_>) -> NifResult<Vec<Term<'_>>> {
-    let state = current()?;
-    let nodes = state.local.table.nodes.all();
-    Ok(nodes
-        .iter()
-        .map(|node| word::to_term(env, node.host.name))
-        .collect())
-}
-
 /// Makes the caller `ZenMonitor.Local`, which expands the backlog.
 #[rustler::nif]
 fn backlog_answer(env: Env) -> NifResult<bool> {

@@ -200,6 +200,12 @@ impl<'a> Instruction<'a> {
     }
 }
 
+impl Instruction<'_> {
+    fn is_unsubscribe(&self) -> bool {
+        matches!(self, Instruction::Unsubscribe(_))
+    }
+}
+
 /// Whether a destination is a pid of this node, a bare name, or a name at one of the `home` nodes.
 #[inline]
 fn is_local(destination: Destination, home: [u64; 2]) -> bool {
@@ -339,10 +345,16 @@ fn proxy_process<'a>(
             Instruction::Nothing => {}
         }
     }
+    let unused =
+        slice.iter().any(Instruction::is_unsubscribe) && !table.is_subscribed(connector.id);
     let begin = |target| Some((target, table.begin_monitor(target)?));
     let made: Vec<(u32, Destination)> = made.into_iter().filter_map(begin).collect();
     drop(table);
 
+    if unused {
+        // It notes when it could retire.
+        connector.batcher.ring(env);
+    }
     count(&state.proxy.enqueued, refused.len());
     for subject in refused {
         let certificate = (subject, atoms::noproc()).encode(env);
@@ -541,6 +553,14 @@ fn proxy_sent(env: Env, connector: ResourceArc<Connector>) -> NifResult<bool> {
     let sent = connector.outbox.sent(word::of_caller(env));
     count(&state.proxy.swept, sent);
     Ok(connector.batcher.rest(|| connector.is_quiet()))
+}
+
+/// Whether a connector has no subscriptions, and no certificates wait for it.
+#[rustler::nif]
+fn proxy_is_unused(connector: ResourceArc<Connector>) -> NifResult<bool> {
+    let state = current()?;
+    let subscribed = state.proxy.table.lock().is_subscribed(connector.id);
+    Ok(!subscribed && connector.is_quiet())
 }
 
 /// `{subscriptions, certificates enqueued, certificates swept, malformed instructions}`: the first
