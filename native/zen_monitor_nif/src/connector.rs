@@ -1,12 +1,11 @@
 //! What the Connectors do with the monitor table: outboxes, certificates, compatibility.
 
 use crate::etf::Batch;
-use crate::local::{Local, Node, SLICE};
+use crate::local::{Local, Node, SLICE, consume};
 use crate::reason::Reason;
 use crate::state::current;
 use crate::target::{add_remote, certified_id, object};
 use crate::{atoms, word};
-use rustler::schedule::consume_timeslice;
 use rustler::{Atom, Encoder, Env, Error, LocalPid, NifResult, Term};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -96,10 +95,12 @@ fn connector_withdraw(node: Term) -> NifResult<bool> {
 /// Makes a slice of what waits for a node due, since it cannot be told. `true` when nothing is left.
 #[rustler::nif]
 fn connector_fail(env: Env, node: Term) -> NifResult<bool> {
+    let began = Instant::now();
     let state = current()?;
     let local = &state.local;
     let emptied = local.table.fail(&*local.node(node)?, SLICE);
     local.expand_or_defer(env, SLICE);
+    consume(env, began);
     Ok(emptied)
 }
 
@@ -179,8 +180,7 @@ fn certify<'a>(
         rest = tail;
     }
     local.expand_or_defer(env, SLICE);
-    let percent = began.elapsed().as_micros() / 10;
-    consume_timeslice(env, percent.clamp(1, 100) as i32);
+    consume(env, began);
     Ok((rest, stopped))
 }
 

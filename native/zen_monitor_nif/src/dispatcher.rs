@@ -4,12 +4,11 @@
 //! loses nor doubles one.
 
 use crate::etf::{Batch, Identity};
-use crate::local::{Local, Node};
+use crate::local::{Local, Node, consume};
 use crate::reason::Reason;
 use crate::state::current;
 use crate::target::{add_remote, is_named, is_remote_pid, object};
 use crate::{atoms, word};
-use rustler::schedule::consume_timeslice;
 use rustler::{Encoder, Env, Error, NifResult, Term};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -59,8 +58,7 @@ fn deliver<'a>(env: Env<'a>, name: Term<'a>, limit: usize) -> NifResult<(usize, 
             break;
         }
     }
-    let percent = began.elapsed().as_micros() / 10;
-    consume_timeslice(env, percent.clamp(1, 100) as i32);
+    consume(env, began);
     Ok((delivery.sent, !state.local.table.is_idle()))
 }
 

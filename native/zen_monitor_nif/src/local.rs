@@ -10,11 +10,13 @@ use crate::state::current;
 use crate::target::{node_of, target_id};
 use crate::{atoms, direct, word};
 use parking_lot::Mutex;
+use rustler::schedule::consume_timeslice;
 use rustler::{
     Binary, Encoder, Env, Error, LocalPid, Monitor, NifResult, Resource, ResourceArc, Term,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 use zen_monitor_core::monitor_table::MonitorTable;
 use zen_monitor_core::targets::Cursor;
 
@@ -124,6 +126,14 @@ impl Remote {
     }
 }
 
+/// Tells the scheduler how long a call took that began then. Without it a process that makes one such
+/// call after the other would keep those behind it waiting for a hundred milliseconds.
+pub fn consume(env: Env, began: Instant) {
+    // In percent of a millisecond.
+    let percent = began.elapsed().as_micros() / 10;
+    consume_timeslice(env, percent.clamp(1, 100) as i32);
+}
+
 fn depart(env: Env, local: &Local, pid: u64) {
     if local.table.depart(pid) {
         local.departures.ring(env);
@@ -225,7 +235,10 @@ fn backlog_answer(env: Env) -> NifResult<bool> {
 /// Expands a slice of the backlog. `true` when it was emptied.
 #[rustler::nif]
 fn backlog_expand(env: Env) -> NifResult<bool> {
-    Ok(current()?.local.expand(env, SLICE))
+    let began = Instant::now();
+    let done = current()?.local.expand(env, SLICE);
+    consume(env, began);
+    Ok(done)
 }
 
 /// Puts `ZenMonitor.Local` to rest; `false` when the backlog has something.
@@ -245,11 +258,12 @@ fn departures_answer(env: Env) -> NifResult<bool> {
 /// Removes a slice of the monitors of dead subscribers. `true` when none is left.
 #[rustler::nif]
 fn departures_sweep(env: Env) -> NifResult<bool> {
+    let began = Instant::now();
     let state = current()?;
-    Ok(state
-        .local
-        .table
-        .sweep_departed(SLICE, |node| node.host.connector.ring(env)))
+    let table = &state.local.table;
+    let done = table.sweep_departed(SLICE, |node| node.host.connector.ring(env));
+    consume(env, began);
+    Ok(done)
 }
 
 /// Puts `ZenMonitor.Local.Tables` to rest; `false` when a subscriber has died meanwhile.
