@@ -82,7 +82,7 @@ defmodule ZenMonitor.NodeDeathTest do
     pid =
       :erlang.binary_to_term(<<131, 88, 119, 16, "zen_gone@nowhere", number::32, 0::32, 1::32>>)
 
-    Native.monitor(self(), @gone, pid, :erlang.term_to_binary({make_ref(), pid}))
+    Native.monitor(self(), @gone, pid, make_ref())
   end
 
   defp wait_for(place) do

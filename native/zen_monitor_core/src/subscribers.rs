@@ -11,7 +11,7 @@
 
 use crate::arena::Arena;
 use crate::claim::Ticket;
-use crate::hash::{hash, shard};
+use crate::hash::hash;
 use crate::index::Index;
 use crate::list::{self, NIL};
 use crate::slab::Slab;
@@ -88,8 +88,7 @@ impl Subscribers {
     /// death must be watched from now on.
     #[inline]
     pub fn place(&self, slots: &Arena<Slot>, pid: u64, reference: Reference) -> (u32, bool) {
-        let hash = hash_of(pid);
-        let number = shard(hash, SHARDS);
+        let (number, hash) = locate(pid);
         let shard = &mut *self.shards[number].lock();
         let slot = shard.slots.take(slots, &self.depot);
         let (local, newcomer) = match shard.find(hash, pid) {
@@ -109,8 +108,7 @@ impl Subscribers {
     /// The id of a subscriber that has not departed.
     #[inline]
     pub fn find(&self, pid: u64) -> Option<u32> {
-        let hash = hash_of(pid);
-        let number = shard(hash, SHARDS);
+        let (number, hash) = locate(pid);
         let local = self.shards[number].lock().find(hash, pid)?;
         Some(global(number, local))
     }
@@ -201,8 +199,7 @@ impl Subscribers {
 
     /// Notes the death of a process. Returns its id when it leaves monitors to be swept.
     pub fn depart(&self, pid: u64) -> Option<u32> {
-        let hash = hash_of(pid);
-        let number = shard(hash, SHARDS);
+        let (number, hash) = locate(pid);
         let shard = &mut *self.shards[number].lock();
         let Shard {
             index, subscribers, ..
@@ -306,8 +303,20 @@ impl Shard {
 
 #[inline]
 fn hash_of(pid: u64) -> u64 {
+    locate(pid).1
+}
+
+/// The shard of a pid, and its hash in there.
+///
+/// Processes that were spawned one after the other often monitor at the same time, so they are dealt
+/// out to the shards in turn. What follows on each other in one shard lies side by side.
+#[inline]
+fn locate(pid: u64) -> (usize, u64) {
     // The low four bits of a local pid's word are its type; the number is above them.
-    hash(pid >> 36, (pid >> 4) as u32)
+    let number = pid >> 4;
+    let turn = number / SHARDS as u64;
+    let shard = (number % SHARDS as u64) as usize;
+    (shard, hash(turn >> 32, turn as u32))
 }
 
 #[inline]

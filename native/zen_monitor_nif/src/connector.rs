@@ -5,7 +5,7 @@ use crate::local::{Local, Node, SLICE};
 use crate::reason::Reason;
 use crate::state::current;
 use crate::target::{add_remote, certified_id, object};
-use crate::timeslice::consume_since;
+use crate::timeslice::Timeslice;
 use crate::{atoms, word};
 use rustler::{Atom, Encoder, Env, Error, LocalPid, NifResult, Term};
 use std::sync::atomic::Ordering;
@@ -34,8 +34,9 @@ fn connector_answer(env: Env, node: Term) -> NifResult<bool> {
 
 /// Queues a slice of a node's subscriptions once more. `true` when all were seen.
 #[rustler::nif]
-fn connector_resubscribe(node: Term) -> NifResult<bool> {
+fn connector_resubscribe(env: Env, node: Term) -> NifResult<bool> {
     let state = current()?;
+    let _timeslice = Timeslice::begin(env);
     let node = state.local.node(node)?;
     let mut cursor = node.host.cursor.lock();
     Ok(state.local.table.resubscribe(&node, &mut cursor, SLICE))
@@ -53,7 +54,7 @@ fn connector_take<'a>(
     let state = current()?;
     let local = &state.local;
     let node = local.node(node)?;
-    let began = Instant::now();
+    let _timeslice = Timeslice::begin(env);
     let instructions = local.table.take(&node, limit.min(SLICE));
     local
         .swept
@@ -66,7 +67,7 @@ fn connector_take<'a>(
     }
     let mut pids = batch.build().ok_or(Error::BadArg)?.into_iter();
     let (subscribe, unsubscribe) = (atoms::subscribe(), atoms::unsubscribe());
-    let terms = instructions
+    instructions
         .iter()
         .map(|instruction| {
             let (verb, key) = match instruction {
@@ -76,9 +77,7 @@ fn connector_take<'a>(
             let target = object(env, *key, name, &mut pids)?;
             Ok((verb, target).encode(env))
         })
-        .collect();
-    consume_since(env, began);
-    terms
+        .collect()
 }
 
 /// Closes the chunk that was taken: it was sent.
@@ -91,8 +90,9 @@ fn connector_confirm(node: Term) -> NifResult<Atom> {
 
 /// Takes a slice of the chunk back: it was not sent. `true` when nothing is left of it.
 #[rustler::nif]
-fn connector_withdraw(node: Term) -> NifResult<bool> {
+fn connector_withdraw(env: Env, node: Term) -> NifResult<bool> {
     let state = current()?;
+    let _timeslice = Timeslice::begin(env);
     let node = state.local.node(node)?;
     Ok(state.local.table.withdraw(&node, SLICE))
 }
@@ -101,6 +101,7 @@ fn connector_withdraw(node: Term) -> NifResult<bool> {
 #[rustler::nif]
 fn connector_fail(env: Env, node: Term) -> NifResult<bool> {
     let state = current()?;
+    let _timeslice = Timeslice::begin(env);
     let local = &state.local;
     let emptied = local.table.fail(&*local.node(node)?, SLICE);
     local.expand_or_defer(env, SLICE);
@@ -151,6 +152,7 @@ fn certify<'a>(
     let state = current()?;
     let local = &state.local;
     let node = local.node(node)?;
+    let _timeslice = Timeslice::begin(env);
     let began = Instant::now();
     let mut last: Option<(Term, Reason)> = None;
     let mut rest = certificates;
@@ -183,7 +185,6 @@ fn certify<'a>(
         rest = tail;
     }
     local.expand_or_defer(env, SLICE);
-    consume_since(env, began);
     Ok((rest, stopped))
 }
 

@@ -9,7 +9,7 @@ use crate::origin::Sample;
 use crate::reason::Reason;
 use crate::state::current;
 use crate::target::{add_remote, is_named, is_remote_pid, object};
-use crate::timeslice::consume_since;
+use crate::timeslice::Timeslice;
 use crate::{atoms, word};
 use rustler::{Encoder, Env, Error, NifResult, Term};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ const BATCH: usize = 64;
 /// Bytes of reasons that are built together, at about 10 ns each.
 const BATCH_BYTES: usize = 16 * 1024;
 /// How long one call may deliver.
-const DELIVERY: Duration = Duration::from_micros(500);
+const DELIVERY: Duration = Duration::from_micros(300);
 
 /// Makes the caller `ZenMonitor.Local.Dispatcher`, which delivers.
 #[rustler::nif]
@@ -53,6 +53,7 @@ fn dispatcher_deliver_bulky<'a>(
 
 fn deliver<'a>(env: Env<'a>, name: Term<'a>, limit: usize) -> NifResult<(usize, bool)> {
     let state = current()?;
+    let _timeslice = Timeslice::begin(env);
     let began = Instant::now();
     let mut delivery = Delivery::new(env, &state.local, name);
     while delivery.sent < limit && began.elapsed() < DELIVERY {
@@ -60,7 +61,6 @@ fn deliver<'a>(env: Env<'a>, name: Term<'a>, limit: usize) -> NifResult<(usize, 
             break;
         }
     }
-    consume_since(env, began);
     Ok((delivery.sent, !state.local.table.is_idle()))
 }
 

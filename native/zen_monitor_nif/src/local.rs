@@ -9,6 +9,7 @@ use crate::origin::Origin;
 use crate::reason::Reason;
 use crate::state::current;
 use crate::target::{known_id, node_of, target_id};
+use crate::timeslice::Timeslice;
 use crate::{atoms, direct, word};
 use parking_lot::Mutex;
 use rustler::{Encoder, Env, Error, LocalPid, Monitor, NifResult, Resource, ResourceArc, Term};
@@ -224,7 +225,9 @@ fn backlog_answer(env: Env) -> NifResult<bool> {
 /// Expands a slice of the backlog. `true` when it was emptied.
 #[rustler::nif]
 fn backlog_expand(env: Env) -> NifResult<bool> {
-    Ok(current()?.local.expand(env, SLICE))
+    let state = current()?;
+    let _timeslice = Timeslice::begin(env);
+    Ok(state.local.expand(env, SLICE))
 }
 
 /// Puts `ZenMonitor.Local` to rest; `false` when the backlog has something.
@@ -245,6 +248,7 @@ fn departures_answer(env: Env) -> NifResult<bool> {
 #[rustler::nif]
 fn departures_sweep(env: Env) -> NifResult<bool> {
     let state = current()?;
+    let _timeslice = Timeslice::begin(env);
     Ok(state
         .local
         .table

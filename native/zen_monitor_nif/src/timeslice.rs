@@ -1,11 +1,31 @@
-//! What a call on a normal scheduler took of its process's timeslice.
+//! What a call on a normal scheduler takes of its process's timeslice.
 
 use rustler::Env;
 use rustler::schedule::consume_timeslice;
 use std::time::Instant;
 
-/// Tells the scheduler what a call took that began at `began`. A timeslice is a millisecond.
-pub fn consume_since(env: Env, began: Instant) {
-    let percent = began.elapsed().as_micros() / 10;
-    consume_timeslice(env, percent.clamp(1, 100) as i32);
+/// Measures a call from here to the end of its scope, and tells the scheduler, so that a process
+/// which makes many such calls gives way to others every half millisecond.
+pub struct Timeslice<'a> {
+    env: Env<'a>,
+    began: Instant,
+}
+
+impl<'a> Timeslice<'a> {
+    /// Begins to measure.
+    pub fn begin(env: Env<'a>) -> Self {
+        Timeslice {
+            env,
+            began: Instant::now(),
+        }
+    }
+}
+
+impl Drop for Timeslice<'_> {
+    fn drop(&mut self) {
+        // A timeslice is taken for half of what a native call may take: in a storm, several processes
+        // that make such calls take turns on one scheduler.
+        let percent = self.began.elapsed().as_micros() / 5;
+        consume_timeslice(self.env, percent.clamp(1, 100) as i32);
+    }
 }
