@@ -13,12 +13,18 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # $(call need,COMMAND,PACKAGES) installs PACKAGES unless COMMAND is there.
 need = command -v $(1) > /dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install --yes $(2); }
 
-.PHONY: demo test rust elixir dialyzer mix clean
+.PHONY: demo test soak rust elixir dialyzer mix clean
 
 demo: mix
 	mix run examples/demo.exs
 
 test: rust elixir dialyzer
+
+# The long forms of the tests of faults and races: millions of operations, at most half an hour.
+# SEED=123 repeats the choices of a run.
+soak: mix
+	ZEN_MONITOR_STRESS=30 cargo test --package zen_monitor_core --release stress
+	timeout --kill-after=10 1800 mix test --only soak $(if $(SEED),--seed $(SEED))
 
 # The NIF crate links against the VM that loads it, so `mix test` is what tests it. The models have a
 # target directory of their own, because their flags would rebuild everything each time.

@@ -67,6 +67,9 @@ defmodule ZenMonitor.Native do
   def proxy_sent(_connector), do: stub()
   def proxy_counters, do: stub()
 
+  # sizes.rs
+  def sizes, do: stub()
+
   # state.rs
   def start, do: stub()
   def stop, do: stub()

@@ -21,7 +21,7 @@ defmodule ZenMonitor.Cluster do
   @doc """
   Starts a node that is not connected yet.
 
-  Options: `:application`, whether to start `:zen_monitor` on it (true); `:env`, its configuration;
+  Options: `:name`, that of a former peer (a new one); `:application`, whether to start `:zen_monitor` on it (true); `:env`, its configuration;
   `:hidden` (false); `:distributed`, whether to give it a name (true).
   """
   def start_peer(opts \\ []) do
@@ -29,7 +29,7 @@ defmodule ZenMonitor.Cluster do
 
     options =
       if Keyword.get(opts, :distributed, true) do
-        Map.merge(options, %{name: :peer.random_name(), host: ~c"127.0.0.1", longnames: true})
+        Map.merge(options, %{name: name(opts), host: ~c"127.0.0.1", longnames: true})
       else
         options
       end
@@ -64,6 +64,18 @@ defmodule ZenMonitor.Cluster do
     wait_until(fn -> here not in call(peer, :erlang, :nodes, [:connected]) end)
   end
 
+  @doc "Kills the VM with this OS pid."
+  def kill(os_pid), do: shell("kill -KILL #{os_pid}")
+
+  @doc "Stops the VM with this OS pid for so many milliseconds. It goes on even if this VM does not."
+  def freeze(os_pid, ms),
+    do: shell("kill -STOP #{os_pid}; sleep #{ms / 1_000}; kill -CONT #{os_pid}")
+
+  defp shell(command) do
+    {_, 0} = System.cmd("sh", ["-c", command])
+    :ok
+  end
+
   @doc "Stops a peer."
   def stop(peer), do: :peer.stop(peer.control)
 
@@ -73,6 +85,13 @@ defmodule ZenMonitor.Cluster do
       condition.() -> :ok
       attempts == 0 -> raise ExUnit.AssertionError, "the condition did not come to hold"
       true -> Process.sleep(10) && wait_until(condition, attempts - 1)
+    end
+  end
+
+  defp name(opts) do
+    case Keyword.fetch(opts, :name) do
+      {:ok, node} -> node |> Atom.to_charlist() |> Enum.take_while(&(&1 != ?@))
+      :error -> :peer.random_name()
     end
   end
 

@@ -62,6 +62,27 @@ pub struct Placed {
     pub outbox: bool,
 }
 
+/// How much each table and queue of a [`MonitorTable`] holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// Monitors that are found by their reference.
+    pub references: usize,
+    /// Records of subscribers.
+    pub subscribers: usize,
+    /// Targets, dead ones included.
+    pub targets: usize,
+    /// Reasons of dead targets.
+    pub reasons: usize,
+    /// Targets in the outboxes of nodes, those of open chunks included.
+    pub outboxes: usize,
+    /// What is due and not expanded.
+    pub backlog: usize,
+    /// Subscribers that have a queue.
+    pub ring: usize,
+    /// Departed subscribers that are not swept.
+    pub departed: usize,
+}
+
 /// One turn of the ring.
 #[derive(Clone, Copy, Debug)]
 pub struct Turn {
@@ -414,6 +435,22 @@ impl<R: Clone, X> MonitorTable<R, X> {
     /// The counters of the dispatch queue.
     pub fn dispatch_counts(&self) -> DispatchCounts {
         self.dispatch.counts()
+    }
+
+    /// How much each table and queue holds.
+    pub fn sizes(&self) -> Sizes {
+        let (targets, reasons) = self.targets.counts();
+        let nodes = self.nodes.all();
+        Sizes {
+            references: self.references.count(),
+            subscribers: self.subscribers.records(),
+            targets,
+            reasons,
+            outboxes: nodes.iter().map(|node| node.outbox_len()).sum(),
+            backlog: self.dispatch.backlog.len(),
+            ring: self.dispatch.ring.len(),
+            departed: self.departed.len(),
+        }
     }
 
     fn remove(&self, slot: u32, by_owner: bool, mut wake: impl FnMut(&Node<X>)) {

@@ -30,6 +30,11 @@ impl<X> Node<X> {
         self.id
     }
 
+    /// How many targets wait in its outbox, or were taken out of it and may not have been sent.
+    pub fn outbox_len(&self) -> usize {
+        self.outbox.len() + self.taken.lock().len()
+    }
+
     /// Whether nothing waits to be sent to it.
     #[inline]
     pub fn is_outbox_empty(&self) -> bool {

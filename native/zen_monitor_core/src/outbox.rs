@@ -119,6 +119,12 @@ impl<C> Outbox<C> {
         self.waiting.is_empty() && desk.returned.is_empty() && desk.in_flight.is_empty()
     }
 
+    /// How many certificates wait or are in flight.
+    pub fn len(&self) -> usize {
+        let desk = self.desk.lock();
+        self.waiting.len() + desk.returned.len() + desk.in_flight.len()
+    }
+
     /// Refuses all further certificates.
     pub fn close(&self) {
         // Release: whoever sees the outbox closed also sees what its closer did before.

@@ -46,6 +46,11 @@ impl References {
         Some(view(id, slots.get(id)))
     }
 
+    /// How many references it holds.
+    pub fn count(&self) -> usize {
+        self.shards.iter().map(|index| index.lock().len()).sum()
+    }
+
     /// Takes a slot out.
     #[inline]
     pub fn remove(&self, slots: &Arena<Slot>, id: u32) {

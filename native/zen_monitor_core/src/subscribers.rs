@@ -249,6 +249,12 @@ impl Subscribers {
         found
     }
 
+    /// How many records of subscribers there are, those of departed ones included.
+    pub fn records(&self) -> usize {
+        let records = |shard: &Mutex<Shard>| shard.lock().subscribers.count();
+        self.shards.iter().map(records).sum()
+    }
+
     /// Sums up the shards.
     pub fn counts(&self) -> Counts {
         let mut sum = Counts::default();

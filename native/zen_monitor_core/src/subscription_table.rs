@@ -150,6 +150,18 @@ impl<O> SubscriptionTable<O> {
         self.len == 0
     }
 
+    /// How many destinations have a monitor or need one.
+    pub fn targets(&self) -> usize {
+        self.targets.count()
+    }
+
+    /// The outboxes of the attached connectors.
+    pub fn outboxes(&self) -> impl Iterator<Item = &O> {
+        self.connectors
+            .iter()
+            .filter_map(|connector| connector.outbox.as_ref())
+    }
+
     /// Adds a connector with the outbox that `outbox` makes for its id.
     pub fn attach(&mut self, outbox: impl FnOnce(ConnectorId) -> O) -> ConnectorId {
         static SERIAL: AtomicU64 = AtomicU64::new(0);

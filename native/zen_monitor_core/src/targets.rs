@@ -141,6 +141,17 @@ impl<R: Clone> Targets<R> {
     /// How many shards an expired session is walked through.
     pub const SHARDS: usize = SHARDS;
 
+    /// How many targets there are, dead ones included, and how many reasons are kept for those.
+    pub fn counts(&self) -> (usize, usize) {
+        let mut counts = (0, 0);
+        for shard in &self.shards {
+            let shard = shard.lock();
+            counts.0 += shard.targets.count();
+            counts.1 += shard.reasons.len();
+        }
+        counts
+    }
+
     /// Arms a monitor and lists it under the target of `key`. Returns the target's id when it must be put into
     /// its node's outbox. `session` reads the node's current session; it is called under the lock,
     /// so that a session that has expired before is never joined.

@@ -9,6 +9,7 @@ mod etf;
 mod local;
 mod proxy;
 mod reason;
+mod sizes;
 mod state;
 mod target;
 mod truncation;

@@ -93,6 +93,13 @@ impl Connector {
 }
 
 impl Proxy {
+    /// Subscriptions, watched destinations, and the certificates that wait for attached connectors.
+    pub fn sizes(&self) -> (usize, usize, usize) {
+        let table = self.table.lock();
+        let certificates = table.outboxes().map(|connector| connector.outbox.len());
+        (table.len(), table.targets(), certificates.sum())
+    }
+
     /// The reason in the form that is kept. A mass exit has one reason: it is stored once.
     fn share(&self, reason: Term) -> Reason {
         let encoded = reason.to_binary();
