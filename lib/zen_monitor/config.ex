@@ -11,6 +11,7 @@ defmodule ZenMonitor.Config do
   @max 0xFFFF_FFFF
 
   @positive "a positive integer of at most #{@max}"
+  @limit "#{@positive} or :infinity"
   @non_negative "a non-negative integer of at most #{@max}"
   @options %{
     gen_module: {GenServer, "a module that exports call/3 and cast/2"},
@@ -23,7 +24,10 @@ defmodule ZenMonitor.Config do
     demand_amount: {1_000, @positive},
     hibernation_threshold: {1_000, @non_negative},
     max_binary_size: {1_024, "an integer of at least 3 and at most #{@max}"},
-    truncation_depth: {3, @non_negative}
+    truncation_depth: {3, @non_negative},
+    max_pending_instructions: {10_000_000, @limit},
+    max_pending_certificates: {10_000_000, @limit},
+    report_interval: {10_000, @positive}
   }
 
   @type key ::
@@ -38,9 +42,25 @@ defmodule ZenMonitor.Config do
           | :hibernation_threshold
           | :max_binary_size
           | :truncation_depth
+          | :max_pending_instructions
+          | :max_pending_certificates
+          | :report_interval
 
   for {key, {default, _}} <- @options do
     def get(unquote(key)), do: Application.get_env(@app, unquote(key), unquote(default))
+  end
+
+  @doc "The limit that means none."
+  @spec unlimited() :: pos_integer
+  def unlimited, do: @max
+
+  @doc "A limit as the native tables take it."
+  @spec limit(:max_pending_instructions | :max_pending_certificates) :: pos_integer
+  def limit(key) do
+    case get(key) do
+      :infinity -> unlimited()
+      limit -> limit
+    end
   end
 
   @spec put(key, term) :: :ok
@@ -69,5 +89,9 @@ defmodule ZenMonitor.Config do
   defp valid?(:max_binary_size, value), do: value in 3..@max
   defp valid?(:hibernation_threshold, value), do: value in 0..@max
   defp valid?(:truncation_depth, value), do: value in 0..@max
+
+  defp valid?(key, :infinity) when key in [:max_pending_instructions, :max_pending_certificates],
+    do: true
+
   defp valid?(_, value), do: value in 1..@max
 end

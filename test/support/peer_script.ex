@@ -56,6 +56,11 @@ defmodule ZenMonitor.PeerScript do
   @doc "Kills processes one after the other."
   def kill_in_turn(pids), do: for(pid <- pids, do: kill([pid]))
 
+  @doc "Sends each of the messages to each of the processes."
+  def send_all(processes, messages) do
+    for process <- processes, message <- messages, do: send(process, message)
+  end
+
   @doc "Kills what is registered, and returns when it is replaced."
   def kill_name(name) do
     pid = Process.whereis(name)

@@ -14,11 +14,20 @@ defmodule ZenMonitor.Local.Connector do
   then, and the chunk sent only if there was none: what is in it was monitored while the connection
   stood. When the `:nodedown` comes, all that was sent is due, and all that was not is sent over the
   next connection, or due too if there is none.
+
+  ## Slow nodes
+
+  A node that does not read what it is sent costs its own Connector a timer, and others nothing. The
+  ping is the business of a process of its own, with a timeout. A chunk that the connection does not
+  take is kept and offered again; if more than `max_pending_instructions` wait by then, the monitors
+  behind the excess fire with `:nodedown`.
   """
   # Local.Connectors starts it, and starts it again when it dies.
-  use GenServer, restart: :temporary
+  use ZenMonitor.Server, restart: :temporary
 
-  alias ZenMonitor.{Config, Local.Connectors, Native, Pace, Proxy}
+  alias ZenMonitor.{Config, Local.Connectors, Malformed, Native, Pace, Proxy}
+
+  require Logger
 
   @typedoc "What the cache says of a node."
   @type cached_compatibility ::
@@ -183,7 +192,10 @@ defmodule ZenMonitor.Local.Connector do
   @impl GenServer
   def init(key) do
     :net_kernel.monitor_nodes(true, node_type: :all)
-    state = %{key: key, pace: Pace.new(), proxy: nil}
+
+    # `proxy` is the monitor of the remote Proxy, `ping` the one that is under way, `callers` wait for
+    # its end, and `unsent` is a chunk that the connection was too busy to take.
+    state = %{key: key, pace: Pace.new(), proxy: nil, ping: nil, callers: [], unsent: nil}
 
     if Native.connector_answer(key) do
       {:ok, %{state | pace: Pace.successor()}, {:continue, :succeed}}
@@ -203,10 +215,14 @@ defmodule ZenMonitor.Local.Connector do
   def handle_continue(:request, state), do: request(state)
 
   @impl GenServer
-  def handle_call(:connect, _from, state) do
-    {compatibility, state} = ensure_compatibility(state)
-    {:reply, compatibility, state}
+  def handle_call(:connect, {pid, _tag} = from, state) when is_pid(pid) do
+    case ensure_compatibility(state) do
+      {:pending, state} -> {:noreply, %{state | callers: [from | state.callers]}}
+      {compatibility, state} -> {:reply, compatibility, state}
+    end
   end
+
+  def handle_call(message, from, state), do: super(message, from, state)
 
   @impl GenServer
   def handle_info(:wake, state), do: request(state)
@@ -231,7 +247,26 @@ defmodule ZenMonitor.Local.Connector do
     %{state | proxy: nil} |> expire() |> penalize(1) |> request()
   end
 
-  def handle_info(_other, state), do: {:noreply, state}
+  def handle_info({:pong, pid, pong?}, %{ping: {pid, _, _}} = state) do
+    state |> answered(pong?) |> request()
+  end
+
+  # Its call may wait for the connection longer than for the answer.
+  def handle_info({:ping_timeout, pid}, %{ping: {pid, _, _}} = state) do
+    Process.exit(pid, :kill)
+    state |> answered(false) |> request()
+  end
+
+  # Of a ping that was given up.
+  def handle_info({:pong, pid, _pong?}, state) when is_pid(pid), do: {:noreply, state}
+  def handle_info({:ping_timeout, pid}, state) when is_pid(pid), do: {:noreply, state}
+
+  # The comings and goings of other nodes.
+  def handle_info({change, _node, _info}, state) when change in [:nodeup, :nodedown] do
+    {:noreply, state}
+  end
+
+  def handle_info(message, state), do: super(message, state)
 
   defp request(state) do
     case Pace.request(state.pace, sweep_interval()) do
@@ -241,14 +276,20 @@ defmodule ZenMonitor.Local.Connector do
   end
 
   defp sweep(state) do
-    {swept, state} =
-      case ensure_compatibility(state) do
-        {:compatible, state} -> send_chunk(state)
-        {:incompatible, state} -> fail(state, 0)
-      end
+    case ensure_compatibility(state) do
+      {:compatible, state} -> state |> send_chunk() |> swept()
+      {:incompatible, state} -> state |> fail(0) |> swept()
+      # The end of the ping asks for the next one.
+      {:pending, state} -> {:noreply, %{state | pace: Pace.swept(state.pace, 0)}}
+    end
+  end
 
+  defp swept({swept, state}) do
     state = %{state | pace: Pace.swept(state.pace, swept)}
-    if Native.connector_rest(state.key), do: rest(state), else: request(state)
+
+    if state.unsent == nil and Native.connector_rest(state.key),
+      do: rest(state),
+      else: request(state)
   end
 
   # A chunk or a batch of certificates leaves megabytes of garbage behind, and a Connector that has
@@ -256,24 +297,49 @@ defmodule ZenMonitor.Local.Connector do
   defp rest(state), do: {:noreply, state, :hibernate}
 
   defp send_chunk(%{key: key} = state) do
-    chunk = take(key, node_name(key), chunk_size())
+    chunk = state.unsent || take(key, node_name(key), chunk_size())
 
     receive do
-      {:nodedown, ^key, _info} ->
-        withdraw(key)
-        {0, disconnect(state)}
+      {:nodedown, ^key, _info} -> {0, disconnect(%{state | unsent: chunk})}
     after
       0 ->
-        cast(key, chunk)
-        Native.connector_confirm(key)
-        {length(chunk), state}
+        case cast(key, chunk) do
+          :nosuspend ->
+            {length(chunk), shed(%{state | unsent: chunk})}
+
+          _ ->
+            Native.connector_confirm(key)
+            {length(chunk), %{state | unsent: nil}}
+        end
     end
   end
 
   defp cast(_key, []), do: :ok
 
+  # Not `GenServer.cast/2` itself, which waits as long as the connection is busy. `:noconnect` means
+  # that the `:nodedown` is under way.
   defp cast(key, chunk) do
-    ZenMonitor.gen_module().cast({Proxy, node_name(key)}, {:process, self(), chunk})
+    {proxy, message} = {{Proxy, node_name(key)}, {:process, self(), chunk}}
+
+    case ZenMonitor.gen_module() do
+      GenServer -> :erlang.send(proxy, {:"$gen_cast", message}, [:nosuspend, :noconnect])
+      module -> module.cast(proxy, message)
+    end
+  end
+
+  defp shed(%{key: key} = state) do
+    case Native.connector_shed(key, Config.limit(:max_pending_instructions)) do
+      {0, true} ->
+        state
+
+      {shed, done?} ->
+        Logger.warning(
+          "#{inspect(key)} is too slow: #{shed} of the processes that were to be monitored there " <>
+            "count as down, because more than :max_pending_instructions wait"
+        )
+
+        if done?, do: state, else: shed(state)
+    end
   end
 
   # A slice at a time, so that no single call holds the scheduler.
@@ -289,13 +355,19 @@ defmodule ZenMonitor.Local.Connector do
   defp certify(_key, []), do: :ok
 
   defp certify(key, [_ | _] = certificates) do
-    case Native.connector_certify(key, certificates) do
-      {:ok, rest} -> certify(key, rest)
-      {:bulky, rest} -> certify(key, Native.connector_certify_bulky(key, rest))
-    end
+    key |> Native.connector_certify(certificates) |> certified(key)
   end
 
-  defp certify(_key, _malformed), do: :ok
+  defp certify(_key, malformed), do: Malformed.ignore([malformed], __MODULE__)
+
+  defp certified({next, rest, malformed}, key) do
+    Malformed.ignore(malformed, __MODULE__)
+
+    case next do
+      :ok -> certify(key, rest)
+      :bulky -> key |> Native.connector_certify_bulky(rest) |> certified(key)
+    end
+  end
 
   defp fail(state, failed) do
     case Native.connector_fail(state.key) do
@@ -310,17 +382,22 @@ defmodule ZenMonitor.Local.Connector do
 
   defp disconnect(state) do
     Native.set_compatibility(state.key, :unavailable, 0, 0)
-    expire(state)
+    if state.unsent, do: withdraw(state.key)
+    state |> give_up_ping() |> expire()
   end
 
+  # What a Proxy was not sent before it died is due like what it was.
   defp expire(state) do
     if state.proxy, do: Process.demonitor(state.proxy, [:flush])
+    Native.connector_confirm(state.key)
     Native.connector_expire(state.key)
-    %{state | proxy: nil}
+    %{state | proxy: nil, unsent: nil}
   end
 
   # A compatible node is one whose Proxy is being monitored: that is the only way to learn that it
   # is not compatible any more.
+  defp ensure_compatibility(%{ping: ping} = state) when ping != nil, do: {:pending, state}
+
   defp ensure_compatibility(state) do
     case cached(state.key) do
       :compatible when state.proxy != nil -> {:compatible, state}
@@ -331,26 +408,46 @@ defmodule ZenMonitor.Local.Connector do
   end
 
   defp ping(%{key: key} = state, attempt) do
-    proxy = {Proxy, node_name(key)}
-
-    cond do
-      not connected?(state) ->
-        Native.set_compatibility(key, :unavailable, 0, 0)
-        {:incompatible, state}
-
-      pong?(proxy) ->
-        Native.set_compatibility(key, :compatible, 0, 0)
-        {:compatible, %{state | proxy: Process.monitor(proxy)}}
-
-      true ->
-        {:incompatible, penalize(state, attempt)}
+    if connected?(state) do
+      connector = self()
+      pid = spawn(fn -> send(connector, {:pong, self(), pong?({Proxy, node_name(key)})}) end)
+      timer = Process.send_after(self(), {:ping_timeout, pid}, @ping_timeout)
+      {:pending, %{state | ping: {pid, timer, attempt}}}
+    else
+      Native.set_compatibility(key, :unavailable, 0, 0)
+      {:incompatible, state}
     end
   end
 
   defp pong?(proxy) do
     ZenMonitor.gen_module().call(proxy, :ping, @ping_timeout) == :pong
   catch
-    :exit, _ -> false
+    _, _ -> false
+  end
+
+  defp answered(%{key: key, ping: {_, timer, attempt}} = state, pong?) do
+    Process.cancel_timer(timer)
+
+    if pong? do
+      Native.set_compatibility(key, :compatible, 0, 0)
+      proxy = Process.monitor({Proxy, node_name(key)})
+      reply(%{state | ping: nil, proxy: proxy}, :compatible)
+    else
+      %{state | ping: nil} |> penalize(attempt) |> reply(:incompatible)
+    end
+  end
+
+  defp give_up_ping(%{ping: nil} = state), do: state
+
+  defp give_up_ping(%{ping: {pid, timer, _}} = state) do
+    Process.exit(pid, :kill)
+    Process.cancel_timer(timer)
+    reply(%{state | ping: nil}, :incompatible)
+  end
+
+  defp reply(state, compatibility) do
+    for caller <- state.callers, do: GenServer.reply(caller, compatibility)
+    %{state | callers: []}
   end
 
   defp penalize(state, attempt) do

@@ -5,7 +5,7 @@ defmodule ZenMonitor.Local.Dispatcher do
   The subscribers that have messages waiting take turns, one message each; each gets its own in the
   order in which they fell due.
   """
-  use GenServer
+  use ZenMonitor.Server
 
   alias ZenMonitor.{Config, Local, Native, Pace}
 
@@ -56,7 +56,7 @@ defmodule ZenMonitor.Local.Dispatcher do
   @impl GenServer
   def handle_info(:wake, pace), do: request(pace)
   def handle_info(:sweep, pace), do: sweep(pace)
-  def handle_info(_other, pace), do: {:noreply, pace}
+  def handle_info(other, pace), do: super(other, pace)
 
   defp request(pace) do
     case Pace.request(pace, demand_interval()) do

@@ -15,9 +15,11 @@ defmodule ZenMonitor.Proxy.Batcher do
   # - A Batcher that is at rest has no timer, and will be woken. One that is not has a timer.
   # - It stops when its connector is detached. If the connector comes back, that is another record
   #   in the subscription table with another Batcher.
+  # - It monitors its connector for the Proxy, which must not be suspended by a busy connection, and
+  #   tells of its end by its own. That of the connection is the business of the Proxy.
 
   # The Proxy starts it, and starts it again when it dies.
-  use GenServer, restart: :temporary, shutdown: :brutal_kill
+  use ZenMonitor.Server, restart: :temporary, shutdown: :brutal_kill
 
   alias ZenMonitor.{Config, Native, Pace, Proxy}
 
@@ -100,11 +102,14 @@ defmodule ZenMonitor.Proxy.Batcher do
         false -> Pace.new()
       end
 
-    {:ok, %__MODULE__{connector: connector, native: native, pace: pace}, {:continue, :rest}}
+    {:ok, %__MODULE__{connector: connector, native: native, pace: pace}, {:continue, :monitor}}
   end
 
   @impl true
-  def handle_continue(:rest, state), do: rest(state)
+  def handle_continue(:monitor, state) do
+    Process.monitor(state.connector)
+    rest(state)
+  end
 
   @impl true
   def handle_cast({:enqueue, destination, reason}, state) do
@@ -112,10 +117,18 @@ defmodule ZenMonitor.Proxy.Batcher do
     {:noreply, state}
   end
 
+  def handle_cast(message, state), do: super(message, state)
+
   @impl true
   def handle_info(:wake, state), do: request(state)
   def handle_info(:sweep, state), do: sweep(state)
-  def handle_info(_message, state), do: {:noreply, state}
+  def handle_info({:DOWN, _, :process, _, :noconnection}, state), do: {:noreply, state}
+
+  def handle_info({:DOWN, _, :process, connector, _}, %{connector: connector} = state) do
+    {:stop, {:shutdown, :connector_down}, state}
+  end
+
+  def handle_info(message, state), do: super(message, state)
 
   defp request(state) do
     case Pace.request(state.pace, sweep_interval()) do

@@ -4,7 +4,7 @@ defmodule ZenMonitor.Proxy.Tables do
   # time, so that a connector's departure costs the Proxy nothing, and frees what a former Proxy
   # left, before whose successor it was stopped. It has no state to lose.
 
-  use GenServer
+  use ZenMonitor.Server
 
   alias ZenMonitor.{Native, Proxy}
 
@@ -32,5 +32,5 @@ defmodule ZenMonitor.Proxy.Tables do
     {:noreply, state}
   end
 
-  def handle_info(_message, state), do: {:noreply, state}
+  def handle_info(message, state), do: super(message, state)
 end

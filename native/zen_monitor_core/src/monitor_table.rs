@@ -235,6 +235,27 @@ impl<R: Clone, X> MonitorTable<R, X> {
         (limit, false)
     }
 
+    /// Makes targets at the head of a node's outbox due as [`MonitorTable::fail`] does, until no more
+    /// than `kept` wait there or `limit` were looked at. What the node watches already stays: it can
+    /// still tell of that. Tells how many became due, and whether that was all.
+    pub fn shed(&self, node: &Node<X>, kept: usize, limit: usize) -> (usize, bool) {
+        let excess = node.outbox.len().saturating_sub(kept);
+        let mut shed = 0;
+        for _ in 0..excess.min(limit) {
+            let Some(target) = node.outbox.pop() else {
+                break;
+            };
+            if self.targets.is_subscribed(target) {
+                node.outbox.push(target);
+            } else if let Some(monitors) = self.targets.fail(target) {
+                self.dispatch.add_waiting(u64::from(monitors));
+                self.dispatch.backlog.push(Due::Target(target));
+                shed += 1;
+            }
+        }
+        (shed, excess <= limit)
+    }
+
     /// Makes a target due with the reason of its death certificate.
     pub fn certify(&self, node: &Node<X>, target: [u32; 3], reason: R) {
         let key = Key {
@@ -797,6 +818,37 @@ mod tests {
         assert!(table.demonitor(16, reference(3), |_| ()));
         let taken = on_node(&table, 0, |node| table.take(node, 10));
         assert_eq!(taken, [Instruction::Unsubscribe(key(2))]);
+    }
+
+    #[test]
+    fn what_is_too_much_for_an_outbox_falls_due() {
+        let table = Table::default();
+        place(&table, 16, 0, 0);
+        subscribe_all(&table);
+        for number in 1..=10 {
+            place(&table, 16, number, number);
+        }
+        // The node is still to be told that nobody monitors the first any more.
+        assert!(table.demonitor(16, reference(0), |_| ()));
+        on_node(&table, 0, |node| {
+            table.confirm(node);
+            assert_eq!(table.shed(node, 4, 2), (2, false));
+            assert_eq!(table.shed(node, 4, 100), (5, true));
+            assert_eq!(table.shed(node, 4, 100), (0, true));
+            assert_eq!(node.outbox_len(), 4);
+        });
+        table.expand(100);
+        let due: Vec<u32> = turns(&table).into_iter().map(|turn| turn.1).collect();
+        assert_eq!(due, [1, 2, 3, 4, 5, 6, 7]);
+        let key = |id| Key {
+            node: 0,
+            id: [id, 0, 0],
+        };
+        let mut expected = [8, 9, 10]
+            .map(|id| Instruction::Subscribe(key(id)))
+            .to_vec();
+        expected.push(Instruction::Unsubscribe(key(0)));
+        assert_eq!(on_node(&table, 0, |node| table.take(node, 10)), expected);
     }
 
     #[test]

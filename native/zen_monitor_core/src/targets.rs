@@ -286,6 +286,11 @@ impl<R: Clone> Targets<R> {
         Some(monitors)
     }
 
+    /// Whether the node watches a target that is not dead.
+    pub fn is_subscribed(&self, target_id: u32) -> bool {
+        self.lock(target_id).targets[local(target_id)].flags & SUBSCRIBED != 0
+    }
+
     /// Expires a session, after its node got another one. Returns how many monitors wait for it
     /// now; their targets are reached with [`Targets::next_expired`].
     pub fn expire(&self, session: u32) -> u64 {

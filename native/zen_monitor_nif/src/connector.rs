@@ -104,6 +104,17 @@ fn connector_fail(env: Env, node: Term) -> NifResult<(usize, bool)> {
     Ok(failed)
 }
 
+/// Makes a slice of what waits for a node due, as long as that is more than `kept`. Answers as
+/// [`connector_fail`].
+#[rustler::nif]
+fn connector_shed(env: Env, node: Term, kept: usize) -> NifResult<(usize, bool)> {
+    let state = current()?;
+    let local = &state.local;
+    let shed = local.table.shed(&*local.node(node)?, kept, SLICE);
+    local.expand_or_defer(env, SLICE);
+    Ok(shed)
+}
+
 /// Makes everything that a node was told to watch due, since the connection to it is gone.
 #[rustler::nif]
 fn connector_expire(env: Env, node: Term) -> NifResult<Atom> {
@@ -114,27 +125,31 @@ fn connector_expire(env: Env, node: Term) -> NifResult<Atom> {
     Ok(atoms::ok())
 }
 
-/// Makes the targets of the first `certificates` due, and returns the rest of the list: `{:ok,
-/// rest}`, or `{:bulky, rest}` when [`connector_certify_bulky`] must go on with it. What is not a
-/// certificate of a process on the node is passed over.
+/// Makes the targets of the first `certificates` due, and returns the rest of the list and what was
+/// no certificate of a process on the node: `{:ok, rest, malformed}`, or `{:bulky, rest, malformed}`
+/// when [`connector_certify_bulky`] must go on.
 #[rustler::nif]
 fn connector_certify<'a>(
     env: Env<'a>,
     node: Term<'a>,
     certificates: Term<'a>,
-) -> NifResult<(Atom, Term<'a>)> {
-    let (rest, bulky) = certify(env, node, certificates, false)?;
-    Ok((if bulky { atoms::bulky() } else { atoms::ok() }, rest))
+) -> NifResult<(Atom, Term<'a>, Vec<Term<'a>>)> {
+    let mut malformed = Vec::new();
+    let (rest, bulky) = certify(env, node, certificates, false, &mut malformed)?;
+    let tag = if bulky { atoms::bulky() } else { atoms::ok() };
+    Ok((tag, rest, malformed))
 }
 
-/// The same for reasons that may be of any size. Returns the rest of the list.
+/// The same for reasons that may be of any size. Always answers `{:ok, rest, malformed}`.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn connector_certify_bulky<'a>(
     env: Env<'a>,
     node: Term<'a>,
     certificates: Term<'a>,
-) -> NifResult<Term<'a>> {
-    Ok(certify(env, node, certificates, true)?.0)
+) -> NifResult<(Atom, Term<'a>, Vec<Term<'a>>)> {
+    let mut malformed = Vec::new();
+    let (rest, _) = certify(env, node, certificates, true, &mut malformed)?;
+    Ok((atoms::ok(), rest, malformed))
 }
 
 /// Certifies until a slice is done, time is up, or a reason is bulky where `bulky` says that none
@@ -144,6 +159,7 @@ fn certify<'a>(
     node: Term<'a>,
     certificates: Term<'a>,
     bulky: bool,
+    malformed: &mut Vec<Term<'a>>,
 ) -> NifResult<(Term<'a>, bool)> {
     let state = current()?;
     let local = &state.local;
@@ -157,7 +173,10 @@ fn certify<'a>(
             break;
         }
         let Ok((certificate, tail)) = rest.list_get_cell() else {
-            rest = Term::list_new_empty(env);
+            if !rest.is_empty_list() {
+                malformed.push(rest);
+                rest = Term::list_new_empty(env);
+            }
             break;
         };
         if let Ok((destination, reason)) = certificate.decode::<(Term, Term)>()
@@ -176,6 +195,8 @@ fn certify<'a>(
                 }
             };
             local.table.certify(&node, id, reason);
+        } else {
+            malformed.push(certificate);
         }
         rest = tail;
     }

@@ -7,6 +7,7 @@ mod dispatcher;
 mod doorbell;
 mod etf;
 mod local;
+mod malformed;
 mod proxy;
 mod reason;
 mod sizes;
