@@ -5,7 +5,7 @@ defmodule ZenMonitor.Cluster do
   # that started them.
 
   @enforce_keys [:control, :node]
-  defstruct [:control, :node]
+  defstruct [:control, :node, :os_pid]
 
   @doc "Makes this VM a node, unless it is one."
   def start_distribution do
@@ -22,7 +22,7 @@ defmodule ZenMonitor.Cluster do
   Starts a node that is not connected yet.
 
   Options: `:name`, that of a former peer (a new one); `:application`, whether to start `:zen_monitor` on it (true); `:env`, its configuration;
-  `:hidden` (false); `:distributed`, whether to give it a name (true).
+  `:kernel`, that of Kernel; `:hidden` (false); `:distributed`, whether to give it a name (true).
   """
   def start_peer(opts \\ []) do
     options = %{connection: :standard_io, args: args(opts)}
@@ -36,6 +36,7 @@ defmodule ZenMonitor.Cluster do
 
     {:ok, control, node} = :peer.start_link(options)
     peer = %__MODULE__{control: control, node: node}
+    peer = %{peer | os_pid: call(peer, System, :pid, [])}
 
     for {key, value} <- Keyword.get(opts, :env, []) do
       :ok = call(peer, Application, :put_env, [:zen_monitor, key, value])
@@ -64,12 +65,23 @@ defmodule ZenMonitor.Cluster do
     wait_until(fn -> here not in call(peer, :erlang, :nodes, [:connected]) end)
   end
 
-  @doc "Kills the VM with this OS pid."
-  def kill(os_pid), do: shell("kill -KILL #{os_pid}")
+  @doc "Kills the VM of a peer."
+  def kill(peer), do: shell("kill -KILL #{peer.os_pid}")
 
-  @doc "Stops the VM with this OS pid for so many milliseconds. It goes on even if this VM does not."
-  def freeze(os_pid, ms),
-    do: shell("kill -STOP #{os_pid}; sleep #{ms / 1_000}; kill -CONT #{os_pid}")
+  @doc "Stops the VM of a peer where it is, until `resume/1`, but for 30 seconds at most."
+  def suspend(peer) do
+    shell("kill -STOP #{peer.os_pid}; (sleep 30; kill -CONT #{peer.os_pid}) > /dev/null 2>&1 &")
+  end
+
+  @doc "Lets a stopped peer go on, if it is there."
+  def resume(peer), do: shell("kill -CONT #{peer.os_pid} 2> /dev/null || true")
+
+  @doc "Stops a peer for so many milliseconds."
+  def freeze(peer, ms) do
+    suspend(peer)
+    Process.sleep(ms)
+    resume(peer)
+  end
 
   defp shell(command) do
     {_, 0} = System.cmd("sh", ["-c", command])
@@ -108,6 +120,11 @@ defmodule ZenMonitor.Cluster do
       ~c"false"
     ]
 
-    hidden ++ cookie ++ alone ++ paths
+    kernel =
+      for {key, value} <- Keyword.get(opts, :kernel, []),
+          arg <- [~c"-kernel", Atom.to_charlist(key), to_charlist(value)],
+          do: arg
+
+    hidden ++ cookie ++ alone ++ kernel ++ paths
   end
 end

@@ -18,8 +18,8 @@ defmodule ZenMonitor.Ledger do
   defmodule Member do
     @moduledoc false
     # `peer` is nil for this node.
-    @enforce_keys [:index, :node, :peer, :os_pid]
-    defstruct [:index, :node, :peer, :os_pid]
+    @enforce_keys [:index, :node, :peer]
+    defstruct [:index, :node, :peer]
   end
 
   @mortals 2_500
@@ -53,15 +53,14 @@ defmodule ZenMonitor.Ledger do
   def observers(nodes), do: Enum.filter(nodes, &(&1.index < 2))
 
   defp start(peers) do
-    here = %Member{index: 0, node: node(), peer: nil, os_pid: System.pid()}
+    here = %Member{index: 0, node: node(), peer: nil}
     :ok = Site.start(0)
     Enum.reduce(1..peers, [here], &(&2 ++ [start_member(&1, &2, [])]))
   end
 
   defp start_member(index, others, opts) do
     peer = Cluster.start_peer(opts)
-    os_pid = Cluster.call(peer, System, :pid, [])
-    member = %Member{index: index, node: peer.node, peer: peer, os_pid: os_pid}
+    member = %Member{index: index, node: peer.node, peer: peer}
     for other <- others, do: true = at(other, Node, :connect, [member.node])
     :ok = at(member, Site, :start, [index])
     member
@@ -71,7 +70,7 @@ defmodule ZenMonitor.Ledger do
   defp fell(nodes) do
     {others, [last]} = Enum.split(nodes, -1)
     for member <- observers(others), do: at(member, Site, :disturb, [last.index])
-    Cluster.kill(last.os_pid)
+    Cluster.kill(last.peer)
     for other <- others, do: Cluster.wait_until(fn -> not connected?(other, last) end)
     again = start_member(last.index, others, name: last.node)
     for member <- observers(others), do: :ok = at(member, Site, :calm, [last.index, last.node])

@@ -90,7 +90,7 @@ defmodule ZenMonitor.Ledger.Faults do
   end
 
   # Shorter than the net tick, so that nobody may notice.
-  defp freeze(%{os_pid: os_pid}), do: Cluster.freeze(os_pid, :rand.uniform(200))
+  defp freeze(member), do: Cluster.freeze(member.peer, :rand.uniform(200))
 
   # Only observers keep a record of disturbances.
   defp disturbed(links, fault) do
