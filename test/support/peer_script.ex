@@ -73,6 +73,15 @@ defmodule ZenMonitor.PeerScript do
     kill(for {_, pid, _, _} <- DynamicSupervisor.which_children(supervisor), do: pid)
   end
 
+  @doc "Kills what is registered, or all children of a supervisor, unless that is just restarted."
+  def kill_victim({:children, supervisor}) do
+    kill_children(supervisor)
+  catch
+    :exit, _ -> :ok
+  end
+
+  def kill_victim(name), do: if(Process.whereis(name), do: kill_name(name))
+
   @doc "Whether the Proxy of this node watches a process."
   def watched?(pid) do
     case Process.info(pid, :monitored_by) do

@@ -26,7 +26,7 @@ defmodule ZenMonitor.Ledger.Faults do
   @doc "Kills processes whose death nobody may notice, until told to stop."
   def harmless(nodes, seed) do
     lane(seed, fn ->
-      Ledger.at(pick(nodes), Site, :kill, [pick(@harmless)])
+      Ledger.at(pick(nodes), PeerScript, :kill_victim, [pick(@harmless)])
       Process.sleep(:rand.uniform(60))
     end)
   end

@@ -5,7 +5,7 @@ defmodule ZenMonitor.Ledger.Site do
 
   use GenServer
 
-  alias ZenMonitor.{Ledger.Worker, Metrics, Native, PeerScript}
+  alias ZenMonitor.{Ledger.Worker, Metrics, Native}
 
   @patience 120_000
 
@@ -75,15 +75,6 @@ defmodule ZenMonitor.Ledger.Site do
     begun = :atomics.get(record, 2 * index + 1)
     {begun, :atomics.get(record, 2 * index + 2)}
   end
-
-  @doc "Kills a registered process or the children of a supervisor, unless it is just restarted."
-  def kill({:children, supervisor}) do
-    PeerScript.kill_children(supervisor)
-  catch
-    :exit, _ -> :ok
-  end
-
-  def kill(name), do: if(Process.whereis(name), do: PeerScript.kill_name(name))
 
   @doc "Everything on this node that should hold nothing, and does."
   def residue do
