@@ -82,6 +82,12 @@ defmodule ZenMonitor.PeerScript do
 
   def kill_victim(name), do: if(Process.whereis(name), do: kill_name(name))
 
+  @doc "Loads the code of a module again, as an upgrade does."
+  def load(module) do
+    :code.purge(module)
+    {:module, ^module} = :code.load_file(module)
+  end
+
   @doc "Whether the Proxy of this node watches a process."
   def watched?(pid) do
     case Process.info(pid, :monitored_by) do

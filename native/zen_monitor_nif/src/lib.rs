@@ -6,6 +6,7 @@ mod direct;
 mod dispatcher;
 mod doorbell;
 mod etf;
+mod library;
 mod local;
 mod malformed;
 mod proxy;
@@ -15,5 +16,3 @@ mod state;
 mod target;
 mod truncation;
 mod word;
-
-rustler::init!("Elixir.ZenMonitor.Native");

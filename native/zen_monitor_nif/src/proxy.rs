@@ -11,6 +11,7 @@
 
 use crate::doorbell::Doorbell;
 use crate::etf::{Batch, Identity, Reader};
+use crate::library::check_place;
 use crate::reason::Reason;
 use crate::state::current;
 use crate::truncation::truncate;
@@ -288,11 +289,12 @@ fn proxy_attach(env: Env, limit: usize) -> NifResult<Term> {
     let state = current()?;
     let mut attached = None;
     state.proxy.table.lock().attach(|id| {
-        let connector = ResourceArc::new(Connector {
+        let mut connector = ResourceArc::new(Connector {
             id,
             outbox: Outbox::with_limit(limit),
             batcher: Doorbell::default(),
         });
+        check_place(&mut connector);
         attached.insert(connector).clone()
     });
     Ok(attached.encode(env))
