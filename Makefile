@@ -23,8 +23,15 @@ test: rust elixir dialyzer
 # The long forms of the tests of faults and races: millions of operations, at most half an hour.
 # SEED=123 repeats the choices of a run.
 soak: mix
-	ZEN_MONITOR_STRESS=30 cargo test --package zen_monitor_core --release stress
+	ZEN_MONITOR_STRESS=1000 cargo test --package zen_monitor_core --release stress
 	timeout --kill-after=10 1800 mix test --only soak $(if $(SEED),--seed $(SEED))
+
+# The models run in seconds, and linking them as tightly as the library would take minutes.
+define models
+RUSTFLAGS="--cfg $(1)" CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+	  cargo test --package zen_monitor_core --release --lib --target-dir target/$(1) models
+
+endef
 
 # The NIF crate links against the VM that loads it, so `mix test` is what tests it. The models have a
 # target directory of their own, because their flags would rebuild everything each time.
@@ -32,8 +39,7 @@ rust:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo test --package zen_monitor_core
-	RUSTFLAGS="--cfg loom" cargo test --package zen_monitor_core --release --lib \
-	  --target-dir target/loom models
+	$(foreach checker,loom shuttle,$(call models,$(checker)))
 
 elixir: mix
 	mix format --check-formatted

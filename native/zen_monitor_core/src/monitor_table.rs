@@ -14,9 +14,8 @@ use crate::nodes::{Node, Nodes};
 use crate::references::References;
 use crate::slot::{Reference, Slot};
 use crate::subscribers::{Counts, Subscribers, Taken};
+use crate::sync::{Backoff, SegQueue};
 use crate::targets::{Cursor, Expired, HELD, Instruction, Key, Targets};
-use crossbeam_queue::SegQueue;
-use crossbeam_utils::Backoff;
 use std::sync::Arc;
 
 /// All monitors of one Erlang node. `R` is an exit reason, `X` what the host keeps per node.

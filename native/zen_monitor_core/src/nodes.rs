@@ -2,13 +2,11 @@
 //!
 //! Nodes are added and never removed: a name that was an atom once stays one, too.
 
-use crossbeam_queue::SegQueue;
+use crate::sync::{AtomicU32, Mutex, Ordering, SegQueue};
 use crossbeam_utils::sync::ShardedLock;
 use hashbrown::HashMap;
-use parking_lot::Mutex;
 use rustc_hash::FxBuildHasher;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A node. `X` is what the host keeps with it.
 pub struct Node<X> {

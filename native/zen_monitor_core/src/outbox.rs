@@ -10,8 +10,7 @@
 //! - Only the last to reclaim takes. A call of its predecessor that is still under way gets nothing,
 //!   or what it took would be forgotten with what its successor sends.
 
-use crossbeam_queue::SegQueue;
-use parking_lot::Mutex;
+use crate::sync::{Mutex, SegQueue};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 

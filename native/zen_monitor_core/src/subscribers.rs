@@ -16,9 +16,9 @@ use crate::index::Index;
 use crate::list::{self, NIL};
 use crate::slab::Slab;
 use crate::slot::{Depot, FreeSlots, Place, Reference, Slot};
-use parking_lot::Mutex;
+use crate::sync::{Mutex, shards};
 
-const SHARDS: usize = 256;
+const SHARDS: usize = shards(256);
 
 /// All subscribers, by pid.
 pub struct Subscribers {
@@ -268,7 +268,7 @@ impl Subscribers {
     }
 
     #[inline]
-    fn lock(&self, subscriber_id: u32) -> parking_lot::MutexGuard<'_, Shard> {
+    fn lock(&self, subscriber_id: u32) -> crate::sync::MutexGuard<'_, Shard> {
         self.shards[subscriber_id as usize % SHARDS].lock()
     }
 }

@@ -15,7 +15,7 @@
 use crate::hash;
 use crate::index::Index;
 use crate::slab::Slab;
-use crossbeam_queue::SegQueue;
+use crate::sync::SegQueue;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -18,11 +18,11 @@ use crate::index::Index;
 use crate::list::{self, Links, NIL};
 use crate::slab::Slab;
 use crate::slot::{Place, Slot};
+use crate::sync::{Mutex, MutexGuard, shards};
 use hashbrown::HashMap;
-use parking_lot::{Mutex, MutexGuard};
 use rustc_hash::FxBuildHasher;
 
-const SHARDS: usize = 1024;
+const SHARDS: usize = shards(1024);
 /// How many entries are handled while one lock is held.
 pub const HELD: usize = 64;
 
