@@ -156,6 +156,15 @@ defmodule ZenMonitor.SlowTest do
       assert Enum.uniq(for {_, reason} <- downs, do: reason) -- [:killed, :nodedown] == []
     end
 
+    test "may be none, like max_pending_instructions" do
+      limits = [max_pending_certificates: :infinity, max_pending_instructions: :infinity]
+      Application.put_all_env(zen_monitor: limits)
+      restart()
+      refs = watch_all(targets = PeerScript.targets(10))
+      PeerScript.kill(targets)
+      assert map_size(downs(refs)) == 10
+    end
+
     test "is none for the processes that this node monitors itself" do
       Application.put_env(:zen_monitor, :max_pending_certificates, 1)
       targets = PeerScript.targets(1_000)

@@ -60,6 +60,10 @@ defmodule ZenMonitor.Proxy do
   end
 
   @doc false
+  # Whether a process there can be sent to, and monitored, without connecting its node.
+  def connected?(node), do: node == node() or node in Node.list(:connected)
+
+  @doc false
   # For when the Batchers' supervisor is back.
   def start_batchers, do: GenServer.cast(__MODULE__, :start_batchers)
 
@@ -202,8 +206,6 @@ defmodule ZenMonitor.Proxy do
   # This node cannot be disconnected from itself.
   defp limit(pid) when node(pid) == node(), do: Config.unlimited()
   defp limit(_pid), do: Config.limit(:max_pending_certificates)
-
-  defp connected?(node), do: node == node() or node in Node.list(:connected)
 
   defp restart_batcher(pid, connectors) do
     connector = Map.fetch!(connectors, pid)

@@ -195,7 +195,15 @@ defmodule ZenMonitor.Local.Connector do
 
     # `proxy` is the monitor of the remote Proxy, `ping` the one that is under way, `callers` wait for
     # its end, and `unsent` is a chunk that the connection was too busy to take.
-    state = %{key: key, pace: Pace.new(), proxy: nil, ping: nil, callers: [], unsent: nil}
+    state = %{
+      key: key,
+      pace: Pace.new(),
+      proxy: nil,
+      ping: nil,
+      callers: [],
+      unsent: nil,
+      shedding?: false
+    }
 
     if Native.connector_answer(key) do
       {:ok, %{state | pace: Pace.successor()}, {:continue, :succeed}}
@@ -284,12 +292,14 @@ defmodule ZenMonitor.Local.Connector do
     end
   end
 
-  defp swept({swept, state}) do
+  defp swept({swept, %{unsent: nil} = state}) do
     state = %{state | pace: Pace.swept(state.pace, swept)}
+    if Native.connector_rest(state.key), do: rest(state), else: request(state)
+  end
 
-    if state.unsent == nil and Native.connector_rest(state.key),
-      do: rest(state),
-      else: request(state)
+  # Whatever became of the sweep: a chunk that was not sent is not offered again at once.
+  defp swept({_swept, state}) do
+    request(%{state | pace: Pace.swept(state.pace, length(state.unsent))})
   end
 
   # A chunk or a batch of certificates leaves megabytes of garbage behind, and a Connector that has
@@ -309,7 +319,7 @@ defmodule ZenMonitor.Local.Connector do
 
           _ ->
             Native.connector_confirm(key)
-            {length(chunk), %{state | unsent: nil}}
+            {length(chunk), %{state | unsent: nil, shedding?: false}}
         end
     end
   end
@@ -329,17 +339,22 @@ defmodule ZenMonitor.Local.Connector do
 
   defp shed(%{key: key} = state) do
     case Native.connector_shed(key, Config.limit(:max_pending_instructions)) do
-      {0, true} ->
-        state
-
-      {shed, done?} ->
-        Logger.warning(
-          "#{inspect(key)} is too slow: #{shed} of the processes that were to be monitored there " <>
-            "count as down, because more than :max_pending_instructions wait"
-        )
-
-        if done?, do: state, else: shed(state)
+      {0, true} -> state
+      {_, true} -> warn(state)
+      {_, false} -> state |> warn() |> shed()
     end
+  end
+
+  # Once, until the node takes something again.
+  defp warn(%{shedding?: true} = state), do: state
+
+  defp warn(state) do
+    Logger.warning(
+      "#{inspect(state.key)} does not take instructions, and more than :max_pending_instructions " <>
+        "wait for it. Monitors on it that are too many fire with :nodedown"
+    )
+
+    %{state | shedding?: true}
   end
 
   # A slice at a time, so that no single call holds the scheduler.

@@ -107,7 +107,8 @@ defmodule ZenMonitor.Proxy.Batcher do
 
   @impl true
   def handle_continue(:monitor, state) do
-    Process.monitor(state.connector)
+    # Otherwise the Proxy is about to see that the connection is gone.
+    if Proxy.connected?(node(state.connector)), do: Process.monitor(state.connector)
     rest(state)
   end
 

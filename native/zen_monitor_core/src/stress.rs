@@ -205,6 +205,7 @@ impl Run {
         }
         for (taken, (key, reason)) in batch {
             if table.begin_send(&taken) {
+                switch();
                 assert!(reason.is_none_or(|reason| reason == key.id[0]));
                 let former = self.fate(taken.reference).fetch_or(SENT, SeqCst);
                 assert_eq!(
@@ -221,8 +222,7 @@ impl Run {
 
     /// Under shuttle, a thread with nothing to do must let others run.
     fn breathe(&self) {
-        #[cfg(shuttle)]
-        thread::yield_now();
+        switch();
         if self.running.load(SeqCst) == 0 {
             self.done.store(true, SeqCst);
         }
@@ -250,6 +250,12 @@ impl Run {
         let fates = self.fates.iter().flatten();
         assert!(fates.map(|fate| fate.load(SeqCst)).all(|fate| fate != 0));
     }
+}
+
+/// A place where shuttle may switch threads, beside those that it finds itself.
+fn switch() {
+    #[cfg(shuttle)]
+    thread::yield_now();
 }
 
 fn run(plan: Plan, seed: u64) {
