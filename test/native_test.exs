@@ -198,6 +198,7 @@ defmodule ZenMonitor.NativeTest do
   defp valid(:proxy_certify_bulky, 2), do: [self(), :reason]
   defp valid(:proxy_monitored, 1), do: [[]]
 
+  defp valid(:connector_excess, 2), do: [:other@node, 10]
   defp valid(:connector_shed, 2), do: [:other@node, 10]
   defp valid(:malformed, 2), do: [1, 10_000]
   defp valid(:proxy_attach, 1), do: [1_000]

@@ -103,7 +103,7 @@ defmodule ZenMonitor.SlowTest do
         with_log(fn ->
           stall(peer)
           late = for target <- tl(targets), do: ZenMonitor.monitor(target)
-          wait_until(fn -> standing() == 111 end)
+          wait_until(fn -> standing() == 101 end)
           late
         end)
 
@@ -114,7 +114,7 @@ defmodule ZenMonitor.SlowTest do
       on(peer, :kill, [targets])
       reasons = downs([early | late])
       assert reasons[early] == :killed
-      assert Enum.frequencies(Map.values(reasons)) == %{nodedown: 889, killed: 111}
+      assert Enum.frequencies(Map.values(reasons)) == %{nodedown: 899, killed: 101}
     end
   end
 

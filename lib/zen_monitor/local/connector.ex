@@ -338,11 +338,18 @@ defmodule ZenMonitor.Local.Connector do
   end
 
   defp shed(%{key: key} = state) do
-    case Native.connector_shed(key, Config.limit(:max_pending_instructions)) do
-      {0, true} -> state
-      {_, true} -> warn(state)
-      {_, false} -> state |> warn() |> shed()
+    case Native.connector_excess(key, Config.limit(:max_pending_instructions)) do
+      0 -> state
+      excess -> if shed(key, excess, 0) > 0, do: warn(state), else: state
     end
+  end
+
+  # Looks at each of the excess once: what has to be kept goes to the end.
+  defp shed(_key, 0, due), do: due
+
+  defp shed(key, excess, due) do
+    {looked, more} = Native.connector_shed(key, excess)
+    shed(key, excess - looked, due + more)
   end
 
   # Once, until the node takes something again.

@@ -234,13 +234,12 @@ impl<R: Clone, X> MonitorTable<R, X> {
         (limit, false)
     }
 
-    /// Makes targets at the head of a node's outbox due as [`MonitorTable::fail`] does, until no more
-    /// than `kept` wait there or `limit` were looked at. What the node watches already stays: it can
-    /// still tell of that. Tells how many became due, and whether that was all.
-    pub fn shed(&self, node: &Node<X>, kept: usize, limit: usize) -> (usize, bool) {
-        let excess = node.outbox.len().saturating_sub(kept);
+    /// Makes targets due as [`MonitorTable::fail`] does, from the head of a node's outbox, after a look
+    /// at `amount` of them. What the node watches already stays: it can still tell of that. Tells how
+    /// many became due.
+    pub fn shed(&self, node: &Node<X>, amount: usize) -> usize {
         let mut shed = 0;
-        for _ in 0..excess.min(limit) {
+        for _ in 0..amount {
             let Some(target) = node.outbox.pop() else {
                 break;
             };
@@ -252,7 +251,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
                 shed += 1;
             }
         }
-        (shed, excess <= limit)
+        shed
     }
 
     /// Makes a target due with the reason of its death certificate.
@@ -831,9 +830,8 @@ mod tests {
         assert!(table.demonitor(16, reference(0), |_| ()));
         on_node(&table, 0, |node| {
             table.confirm(node);
-            assert_eq!(table.shed(node, 4, 2), (2, false));
-            assert_eq!(table.shed(node, 4, 100), (5, true));
-            assert_eq!(table.shed(node, 4, 100), (0, true));
+            assert_eq!(table.shed(node, 2), 2);
+            assert_eq!(table.shed(node, 5), 5);
             assert_eq!(node.outbox_len(), 4);
         });
         table.expand(100);
@@ -848,6 +846,11 @@ mod tests {
             .to_vec();
         expected.push(Instruction::Unsubscribe(key(0)));
         assert_eq!(on_node(&table, 0, |node| table.take(node, 10)), expected);
+        assert!(table.demonitor(16, reference(8), |_| ()));
+        on_node(&table, 0, |node| {
+            table.confirm(node);
+            assert_eq!((table.shed(node, 5), node.outbox_len()), (0, 1));
+        });
     }
 
     #[test]

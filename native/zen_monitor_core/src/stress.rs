@@ -142,7 +142,7 @@ impl Run {
                     while !table.resubscribe(node, &mut cursor, random.amount(700)) {}
                 }
                 2 => while !table.fail(node, 5).1 {},
-                3 => while !table.shed(node, 1, 3).1 {},
+                3 => drop(table.shed(node, random.amount(9))),
                 4..=6 => {
                     table.confirm(node);
                     table.take(node, 3);

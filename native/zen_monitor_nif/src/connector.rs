@@ -104,15 +104,23 @@ fn connector_fail(env: Env, node: Term) -> NifResult<(usize, bool)> {
     Ok(failed)
 }
 
-/// Makes a slice of what waits for a node due, as long as that is more than `kept`. Answers as
-/// [`connector_fail`].
+/// How many targets wait for a node beyond `limit`.
 #[rustler::nif]
-fn connector_shed(env: Env, node: Term, kept: usize) -> NifResult<(usize, bool)> {
+fn connector_excess(node: Term, limit: usize) -> NifResult<usize> {
+    let node = current()?.local.node(node)?;
+    Ok(node.outbox_len().saturating_sub(limit))
+}
+
+/// Makes what waits for a node due, as [`connector_fail`] does, after a look at `amount` of it and at
+/// a slice at most. Answers at how much it has looked, and how much became due.
+#[rustler::nif]
+fn connector_shed(env: Env, node: Term, amount: usize) -> NifResult<(usize, usize)> {
     let state = current()?;
     let local = &state.local;
-    let shed = local.table.shed(&*local.node(node)?, kept, SLICE);
+    let amount = amount.min(SLICE);
+    let shed = local.table.shed(&*local.node(node)?, amount);
     local.expand_or_defer(env, SLICE);
-    Ok(shed)
+    Ok((amount, shed))
 }
 
 /// Makes everything that a node was told to watch due, since the connection to it is gone.
