@@ -7,14 +7,18 @@ defmodule ZenMonitor.Malformed do
 
   require Logger
 
-  @doc "Notes messages, instructions or certificates that `process` ignores."
-  @spec ignore([term], process :: module) :: :ok
-  def ignore([], _process), do: :ok
+  @doc "Notes messages, instructions or certificates that `process` ignores, if known of which node."
+  @spec ignore([term], process :: module, node | nil) :: :ok
+  def ignore(ignored, process, node \\ nil)
 
-  def ignore([first | _] = ignored, process) do
+  def ignore([], _process, _node), do: :ok
+
+  def ignore([first | _] = ignored, process, node) do
     if amount = Native.malformed(length(ignored), Config.get(:report_interval)) do
+      origin = if node, do: " from #{inspect(node)}", else: ""
+
       Logger.warning(
-        "#{inspect(process)} ignored #{excerpt(first)}. " <>
+        "#{inspect(process)} ignored #{excerpt(first)}#{origin}. " <>
           "#{amount} malformed or unknown messages, instructions or certificates have been ignored " <>
           "since the last report"
       )

@@ -99,7 +99,7 @@ defmodule ZenMonitor.Proxy do
     connectors = attach(pid, connectors)
 
     with %{^pid => connector} <- connectors do
-      connector.native |> process(instructions, []) |> Malformed.ignore(__MODULE__)
+      process(connector.native, instructions, node(pid))
     end
 
     {:noreply, connectors}
@@ -223,8 +223,9 @@ defmodule ZenMonitor.Proxy do
 
   ## Instructions
 
-  defp process(native, instructions, malformed) do
-    {rest, made, released, refused} = Native.proxy_process(native, node(), instructions)
+  defp process(native, instructions, origin) do
+    {rest, made, released, malformed} = Native.proxy_process(native, node(), instructions)
+    Malformed.ignore(malformed, __MODULE__, origin)
     demonitor(released)
 
     if made != [] do
@@ -235,8 +236,7 @@ defmodule ZenMonitor.Proxy do
       )
     end
 
-    malformed = if malformed == [], do: refused, else: malformed
-    if rest == [], do: malformed, else: process(native, rest, malformed)
+    unless rest == [], do: process(native, rest, origin)
   end
 
   # The `:DOWN` of a name tells neither how it was asked for nor what the node was called then.

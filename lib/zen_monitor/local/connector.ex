@@ -380,10 +380,10 @@ defmodule ZenMonitor.Local.Connector do
     key |> Native.connector_certify(certificates) |> certified(key)
   end
 
-  defp certify(_key, malformed), do: Malformed.ignore([malformed], __MODULE__)
+  defp certify(key, malformed), do: Malformed.ignore([malformed], __MODULE__, key)
 
   defp certified({next, rest, malformed}, key) do
-    Malformed.ignore(malformed, __MODULE__)
+    Malformed.ignore(malformed, __MODULE__, key)
 
     case next do
       :ok -> certify(key, rest)
