@@ -13,12 +13,25 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # $(call need,COMMAND,PACKAGES) installs PACKAGES unless COMMAND is there.
 need = command -v $(1) > /dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install --yes $(2); }
 
-.PHONY: demo test rust elixir dialyzer bench bench-small bench-core mix clean
+.PHONY: demo test soak rust elixir dialyzer bench bench-small bench-core mix clean
 
 demo: mix
 	mix run examples/demo.exs
 
 test: rust elixir dialyzer bench-small
+
+# The long forms of the tests of faults and races: millions of operations, at most half an hour.
+# SEED=123 repeats the choices of a run.
+soak: mix
+	ZEN_MONITOR_STRESS=1000 cargo test --package zen_monitor_core --release stress
+	timeout --kill-after=10 1800 mix test --only soak $(if $(SEED),--seed $(SEED))
+
+# The models run in seconds, and linking them as tightly as the library would take minutes.
+define models
+RUSTFLAGS="--cfg $(1)" CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+	  cargo test --package zen_monitor_core --release --lib --target-dir target/$(1) models
+
+endef
 
 # The NIF crate links against the VM that loads it, so `mix test` is what tests it. The models have a
 # target directory of their own, because their flags would rebuild everything each time.
@@ -27,8 +40,7 @@ rust:
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo test --package zen_monitor_core
 	cargo test --package zen_monitor_core --benches
-	RUSTFLAGS="--cfg loom" cargo test --package zen_monitor_core --release --lib \
-	  --target-dir target/loom models
+	$(foreach checker,loom shuttle,$(call models,$(checker)))
 
 elixir: mix
 	mix format --check-formatted

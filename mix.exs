@@ -76,11 +76,13 @@ defmodule ZenMonitor.MixProject do
         "Cargo.toml",
         "Cargo.lock",
         ".cargo/config.toml",
+        "docs",
         "guides",
         "mix.exs",
         ".formatter.exs",
         "README.md",
         "CHANGELOG.md",
+        "SECURITY.md",
         "LICENSE"
       ]
     ]
@@ -90,7 +92,9 @@ defmodule ZenMonitor.MixProject do
     [
       main: "readme",
       source_ref: "v#{@version}",
-      extras: ["README.md", "CHANGELOG.md", "LICENSE"] ++ Path.wildcard("guides/*.md")
+      extras:
+        ["README.md", "CHANGELOG.md", "SECURITY.md", "LICENSE"] ++
+          Path.wildcard("{docs,guides}/*.md")
     ]
   end
 end

@@ -115,9 +115,87 @@ defmodule ZenMonitor.CrashTest do
     wait_until(fn -> not Enum.any?(pids, &watched?/1) end)
   end
 
+  describe "with 100,000 monitors standing, and their exits in flight" do
+    @describetag :soak
+    @describetag timeout: :infinity
+
+    setup do
+      for module <- [Connector, ZenMonitor.Proxy.Batcher], do: module.chunk_size(20_000)
+      Dispatcher.demand_amount(2_000)
+    end
+
+    test "the death of each process alone loses no monitor and fires none twice", %{peer: peer} do
+      for victim <- victims() ++ [{:remote, ZenMonitor.Proxy}] do
+        reasons = survive(peer, fn -> kill_victim(peer, victim) end, 100_000)
+        # The Proxy's death is `:nodedown`; where nobody watched for a moment, it is `:noproc`.
+        allowed = if victim == {:remote, ZenMonitor.Proxy}, do: [:nodedown], else: []
+        assert {victim, Enum.uniq(reasons) -- [:killed, :noproc | allowed]} == {victim, []}
+        IO.puts("#{inspect(victim)}: #{inspect(Enum.frequencies(reasons))}")
+      end
+    end
+
+    test "their deaths in random succession lose no monitor and fire none twice", %{peer: peer} do
+      :rand.seed(:exsss, ExUnit.configuration()[:seed])
+
+      reasons =
+        survive(
+          peer,
+          fn -> for _ <- 1..100, do: kill_victim(peer, Enum.random(victims())) end,
+          100_000
+        )
+
+      assert Enum.uniq(reasons) -- [:killed, :noproc] == []
+      IO.puts("100 deaths: #{inspect(Enum.frequencies(reasons))}")
+    end
+  end
+
+  describe "the application" do
+    test "that is stopped and started again has nothing left, here or there", %{peer: _} do
+      peer = start_connected_peer()
+      pids = on(peer, :targets, [@amount])
+      refs = watch_all(pids)
+      own = PeerScript.target()
+      watcher = on(peer, :watcher)
+      on(peer, :place, [watcher, own])
+      wait_until_watched(own)
+
+      Application.stop(:zen_monitor)
+      wait_until(fn -> not Enum.any?(pids, &watched?/1) end)
+      wait_until(fn -> match?([{:DOWN, _, _, ^own, _}], on(peer, :received, [watcher])) end)
+      assert [{_, _, _, _, {:zen_monitor, :nodedown}}] = on(peer, :received, [watcher])
+      assert_raise ErlangError, ~r/not_running/, fn -> ZenMonitor.monitor(hd(pids)) end
+      assert_raise ErlangError, ~r/not_running/, fn -> ZenMonitor.demonitor(hd(refs)) end
+
+      {:ok, _} = Application.ensure_all_started(:zen_monitor)
+      assert Native.sizes() |> Keyword.values() |> Enum.sum() == 0
+      # Those of before are unknown now.
+      refute ZenMonitor.demonitor(hd(refs), [:info])
+      ref = watch(hd(pids))
+      on(peer, :kill, [pids])
+      assert downs([ref]) == %{ref => :killed}
+    end
+  end
+
+  # All whose death may not fire anything, but for the supervisors.
+  defp victims do
+    [
+      ZenMonitor.Tables,
+      ZenMonitor.Local,
+      ZenMonitor.Local.Tables,
+      Dispatcher,
+      ZenMonitor.Local.Connectors,
+      {:children, ZenMonitor.Local.Connectors.supervisor()},
+      {:remote, ZenMonitor.Proxy.Tables},
+      {:remote, {:children, ZenMonitor.Proxy.Batcher.supervisor()}}
+    ]
+  end
+
+  defp kill_victim(peer, {:remote, victim}), do: on(peer, :kill_victim, [victim])
+  defp kill_victim(_peer, victim), do: PeerScript.kill_victim(victim)
+
   # Half of the targets die around the crash, the other half long after it.
-  defp survive(peer, crash) do
-    {early, late} = Enum.split(on(peer, :targets, [@amount]), div(@amount, 2))
+  defp survive(peer, crash, amount \\ @amount) do
+    {early, late} = Enum.split(on(peer, :targets, [amount]), div(amount, 2))
     refs = watch_all(early ++ late)
     on(peer, :kill, [Enum.take(early, 500)])
     wait_until(fn -> due() > 0 end)

@@ -151,8 +151,8 @@ defmodule ZenMonitor.IdleTest do
     test "that finds something to do when it is about to retire goes on", %{peer: peer} do
       assert Connector.connect(peer.node) == :compatible
       connector = monitored_connector(peer.node)
+      wait_until(fn -> :sys.get_state(connector).pace.idle != nil end)
       %{pace: %{idle: idle}} = :sys.get_state(connector)
-      assert is_reference(idle)
       :sys.suspend(connector)
       send(connector, {:timeout, idle, :idle})
       pid = on(peer, :target)

@@ -18,6 +18,7 @@ defmodule ZenMonitor.MetricsTest do
     zen_monitor.proxy.ets.subscribers.size
     zen_monitor.proxy.batcher.enqueue
     zen_monitor.proxy.batcher.sweep
+    zen_monitor.malformed
   )
 
   setup_all do

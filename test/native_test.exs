@@ -53,10 +53,21 @@ defmodule ZenMonitor.NativeTest do
 
   test "garbage in all arguments is refused, or does no harm", %{target: target} do
     ref = watch(target)
-    :rand.seed(:exsss, {1, 2, 3})
+    :rand.seed(:exsss, ExUnit.configuration()[:seed])
 
     for {function, arity} <- functions(), _ <- 1..200 do
-      harmless(function, for(_ <- 1..arity//1, do: Enum.random(garbage())))
+      harmless(function, for(_ <- 1..arity//1, do: random(4)))
+    end
+
+    still_usable(target, ref)
+  end
+
+  test "damaged arguments are refused, or do no harm", %{target: target} do
+    ref = watch(target)
+    :rand.seed(:exsss, ExUnit.configuration()[:seed])
+
+    for {function, arity} <- functions(), arity > 0, _ <- 1..200 do
+      harmless(function, for(argument <- valid(function, arity), do: damaged(argument)))
     end
 
     still_usable(target, ref)
@@ -145,6 +156,7 @@ defmodule ZenMonitor.NativeTest do
     # What needs no state, and what works on the record of a connector alone.
     stateless = [
       :proxy_answer_certificates,
+      :proxy_is_overfull,
       :proxy_take,
       :proxy_take_bulky,
       :reads_heap,
@@ -158,6 +170,41 @@ defmodule ZenMonitor.NativeTest do
   defp functions, do: Native.module_info(:exports) -- @left_out
 
   defp garbage, do: @garbage ++ [self(), make_ref(), fn -> 1 end, forged()]
+
+  # Any term, nested so deep at most.
+  defp random(0), do: Enum.random(garbage())
+
+  defp random(depth) do
+    some = fn -> for _ <- 1..:rand.uniform(5), do: random(depth - 1) end
+
+    case :rand.uniform(8) do
+      1 -> some.()
+      2 -> List.to_tuple(some.())
+      3 -> {Enum.random([:subscribe, :unsubscribe, :name, self()]), random(depth - 1)}
+      4 -> Map.new(some.(), &{&1, &1})
+      5 -> [random(depth - 1) | random(depth - 1)]
+      6 -> :rand.bytes(:rand.uniform(40))
+      7 -> damaged(:erlang.term_to_binary(random(depth - 1)))
+      8 -> random(0)
+    end
+  end
+
+  # Every third byte sequence has a byte changed, and every third list has an element added. The rest
+  # stays: most calls should get far.
+  defp damaged(<<_, _::binary>> = bytes) do
+    place = :rand.uniform(byte_size(bytes)) - 1
+    <<head::binary-size(place), byte, tail::binary>> = bytes
+
+    if :rand.uniform(3) == 1,
+      do: <<head::binary, bxor(byte, :rand.uniform(255)), tail::binary>>,
+      else: bytes
+  end
+
+  defp damaged(list) when is_list(list) do
+    if :rand.uniform(3) == 1, do: [random(3) | list], else: list
+  end
+
+  defp damaged(other), do: if(:rand.uniform(10) == 1, do: random(3), else: other)
 
   # A pid of another node.
   defp forged(creation \\ 1) do
@@ -180,13 +227,18 @@ defmodule ZenMonitor.NativeTest do
   defp valid(:dispatcher_deliver, 2), do: [node(), 10]
   defp valid(:dispatcher_deliver_bulky, 2), do: [node(), 10]
   defp valid(:set_compatibility, 4), do: [:other@node, :unavailable, 0, 0]
-  defp valid(:proxy_process, 3), do: [Native.proxy_attach(), node(), []]
+  defp valid(:proxy_process, 3), do: [Native.proxy_attach(1_000), node(), []]
   defp valid(:proxy_certify, 4), do: [self(), :reason, 3, 1_024]
   defp valid(:proxy_certify_bulky, 2), do: [self(), :reason]
   defp valid(:proxy_monitored, 1), do: [[]]
 
+  defp valid(:connector_excess, 2), do: [:other@node, 10]
+  defp valid(:connector_shed, 2), do: [:other@node, 10]
+  defp valid(:malformed, 2), do: [1, 10_000]
+  defp valid(:proxy_attach, 1), do: [1_000]
+
   defp valid(:proxy_enqueue, 2),
-    do: [Native.proxy_attach(), :erlang.term_to_binary({:name, :reason})]
+    do: [Native.proxy_attach(1_000), :erlang.term_to_binary({:name, :reason})]
 
   defp valid(:truncate, 3), do: [:term, 3, 1_024]
 
@@ -194,13 +246,14 @@ defmodule ZenMonitor.NativeTest do
        when name in [
               :proxy_detach,
               :proxy_sent,
+              :proxy_is_overfull,
               :proxy_is_unused,
               :proxy_answer_certificates
             ],
-       do: [Native.proxy_attach()]
+       do: [Native.proxy_attach(1_000)]
 
   defp valid(name, 2) when name in [:proxy_take, :proxy_take_bulky],
-    do: [Native.proxy_attach(), 10]
+    do: [Native.proxy_attach(1_000), 10]
 
   defp valid(_, 1), do: [:other@node]
   defp valid(_, 0), do: []

@@ -1,7 +1,6 @@
 defmodule ZenMonitor.ProxyTest do
   use ExUnit.Case
 
-  import ExUnit.CaptureLog
   import ZenMonitor.Cluster, only: [wait_until: 1]
 
   alias ZenMonitor.{Cluster, Native, Proxy}
@@ -164,47 +163,6 @@ defmodule ZenMonitor.ProxyTest do
     end
   end
 
-  describe "what is malformed" do
-    test "is ignored, counted, and reported once" do
-      proxy = Process.whereis(Proxy)
-      target = target()
-      {_, _, _, before} = Native.proxy_counters()
-
-      log =
-        capture_log(fn ->
-          process([{:subscribe, 1}, {:what, target}, :no | {:subscribe, target}])
-          process([{:subscribe, {target, node()}}, {:subscribe, target}, {:subscribe}])
-          process(:nothing)
-          GenServer.cast(Proxy, {:subscribe, self(), [target | :improper]})
-          Proxy.ping()
-        end)
-
-      assert [_, _] = String.split(log, "malformed instruction")
-      assert log =~ "{:subscribe, 1}"
-      assert {_, _, _, counted} = Native.proxy_counters()
-      assert counted - before == 8
-      assert Process.whereis(Proxy) == proxy
-      exit_with(target, :done)
-      assert certificates(1) == [{target, :done}]
-    end
-
-    test "as a whole is ignored" do
-      proxy = Process.whereis(Proxy)
-
-      assert capture_log(fn ->
-               GenServer.cast(Proxy, {:process, :no_pid, []})
-               GenServer.cast(Proxy, :nonsense)
-               send(Proxy, :nonsense)
-               send(Proxy, {:DOWN, make_ref(), :process, :nonsense, :nonsense})
-               send(Proxy, {{:DOWN, "nonsense"}, make_ref(), :process, self(), :nonsense})
-               catch_exit(GenServer.call(Proxy, :nonsense, 10))
-               Proxy.ping()
-             end) =~ ":nonsense"
-
-      assert Process.whereis(Proxy) == proxy
-    end
-  end
-
   describe "a connector that exits" do
     test "takes its subscriptions and its Batcher with it" do
       [shared, own] = [target(), target()]
@@ -239,7 +197,8 @@ defmodule ZenMonitor.ProxyTest do
     test "is not mistaken for one that was seen since" do
       target = target()
       process([{:subscribe, target}])
-      send(Proxy, {:connector_down, make_ref(), :process, self(), :noconnection})
+      batcher_down = {:batcher_down, self()}
+      send(Proxy, {batcher_down, make_ref(), :process, target, {:shutdown, :connector_down}})
       Proxy.ping()
       exit_with(target, :done)
       assert certificates(1) == [{target, :done}]
@@ -429,7 +388,7 @@ defmodule ZenMonitor.ProxyTest do
 
   # What the Proxy does for a connector that it has not seen.
   defp attach(instructions) do
-    native = Native.proxy_attach()
+    native = Native.proxy_attach(1_000)
     process_native(native, instructions)
     native
   end

@@ -11,7 +11,9 @@ defmodule ZenMonitor.Config do
   @max 0xFFFF_FFFF
 
   @positive "a positive integer of at most #{@max}"
+  @limit "#{@positive} or :infinity"
   @non_negative "a non-negative integer of at most #{@max}"
+  @unlimited [:max_pending_instructions, :max_pending_certificates, :idle_timeout]
   @stages [:connector, :batcher, :dispatcher]
   @modes [:leading_edge, :periodic]
   @options %{
@@ -27,11 +29,14 @@ defmodule ZenMonitor.Config do
     max_binary_size: {1_024, "an integer of at least 3 and at most #{@max}"},
     truncation_depth: {3, @non_negative},
     read_heap: {true, "a boolean"},
-    idle_timeout: {300_000, "#{@positive}, or :infinity"},
+    max_pending_instructions: {10_000_000, @limit},
+    max_pending_certificates: {10_000_000, @limit},
+    report_interval: {10_000, @positive},
+    idle_timeout: {300_000, @limit},
     sweep:
       {:leading_edge,
        ":leading_edge, :periodic, or a keyword list of these for #{inspect(@stages)}"},
-    pacing: {false, "a positive integer of at most #{@max}, or false"}
+    pacing: {false, "#{@positive}, or false"}
   }
 
   @type key ::
@@ -47,6 +52,9 @@ defmodule ZenMonitor.Config do
           | :max_binary_size
           | :truncation_depth
           | :read_heap
+          | :max_pending_instructions
+          | :max_pending_certificates
+          | :report_interval
           | :idle_timeout
           | :sweep
           | :pacing
@@ -65,6 +73,19 @@ defmodule ZenMonitor.Config do
     case get(:sweep) do
       modes when is_list(modes) -> Keyword.get(modes, stage, :leading_edge)
       mode -> mode
+    end
+  end
+
+  @doc "The limit that means none."
+  @spec unlimited() :: pos_integer
+  def unlimited, do: @max
+
+  @doc "A limit as the native tables take it."
+  @spec limit(:max_pending_instructions | :max_pending_certificates) :: pos_integer
+  def limit(key) do
+    case get(key) do
+      :infinity -> unlimited()
+      limit -> limit
     end
   end
 
@@ -95,8 +116,8 @@ defmodule ZenMonitor.Config do
   defp valid?(:max_binary_size, value), do: value in 3..@max
   defp valid?(:hibernation_threshold, value), do: value in 0..@max
   defp valid?(:truncation_depth, value), do: value in 0..@max
-  defp valid?(:idle_timeout, :infinity), do: true
   defp valid?(:pacing, false), do: true
+  defp valid?(key, :infinity) when key in @unlimited, do: true
 
   defp valid?(:sweep, [_ | _] = modes) do
     Keyword.keyword?(modes) and

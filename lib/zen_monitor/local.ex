@@ -7,7 +7,7 @@ defmodule ZenMonitor.Local do
   process or node, into the queues of their subscribers, when that is too much to be done where it
   fell due.
   """
-  use GenServer
+  use ZenMonitor.Server
 
   alias ZenMonitor.{Config, Local.Connector, Native}
 
@@ -103,7 +103,7 @@ defmodule ZenMonitor.Local do
 
   @impl GenServer
   def handle_info(:wake, state), do: expand(state)
-  def handle_info(_other, state), do: {:noreply, state}
+  def handle_info(other, state), do: super(other, state)
 
   defp expand(state) do
     unless Native.backlog_expand() and Native.backlog_rest(), do: send(self(), :wake)

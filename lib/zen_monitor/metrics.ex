@@ -21,6 +21,7 @@ defmodule ZenMonitor.Metrics do
   | `zen_monitor.proxy.ets.subscribers.size` | standing subscriptions of remote nodes |
   | `zen_monitor.proxy.batcher.enqueue` | death certificates queued for remote nodes |
   | `zen_monitor.proxy.batcher.sweep` | death certificates swept by the Batchers |
+  | `zen_monitor.malformed` | messages, instructions and certificates ignored as malformed |
   """
 
   alias ZenMonitor.{Local, Native, Proxy}
@@ -58,11 +59,12 @@ defmodule ZenMonitor.Metrics do
   """
   @spec all() :: %{name => non_neg_integer}
   def all do
-    {subscribers, enqueued, swept, _malformed} = Native.proxy_counters()
+    {subscribers, enqueued, swept} = Native.proxy_counters()
     local = Enum.zip(@local, Native.local_counters())
     proxy = Enum.zip(@proxy, [subscribers, enqueued, swept])
     queues = for {name, process} <- @queues, do: {name, message_queue_len(process) || 0}
-    Map.new(local ++ proxy ++ queues)
+    malformed = [{"zen_monitor.malformed", Native.malformed_count()}]
+    Map.new(local ++ proxy ++ queues ++ malformed)
   end
 
   @doc """

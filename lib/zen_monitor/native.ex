@@ -23,6 +23,8 @@ defmodule ZenMonitor.Native do
   def connector_confirm(_node), do: stub()
   def connector_withdraw(_node), do: stub()
   def connector_fail(_node), do: stub()
+  def connector_excess(_node, _limit), do: stub()
+  def connector_shed(_node, _amount), do: stub()
   def connector_expire(_node), do: stub()
   def connector_certify(_node, _certificates), do: stub()
   def connector_certify_bulky(_node, _certificates), do: stub()
@@ -56,11 +58,16 @@ defmodule ZenMonitor.Native do
   def local_counters, do: stub()
   def batch_length, do: stub()
 
+  # malformed.rs
+  def malformed(_amount, _interval), do: stub()
+  def malformed_count, do: stub()
+
   # proxy.rs
   def proxy_reset, do: stub()
   def proxy_free, do: stub()
-  def proxy_attach, do: stub()
+  def proxy_attach(_limit), do: stub()
   def proxy_detach(_connector), do: stub()
+  def proxy_is_overfull(_connector), do: stub()
   def proxy_process(_connector, _node, _instructions), do: stub()
   def proxy_monitored(_placed), do: stub()
   def proxy_certify(_destination, _reason, _depth, _max_binary_size), do: stub()
@@ -75,6 +82,9 @@ defmodule ZenMonitor.Native do
   def proxy_sent(_connector), do: stub()
   def proxy_is_unused(_connector), do: stub()
   def proxy_counters, do: stub()
+
+  # sizes.rs
+  def sizes, do: stub()
 
   # state.rs
   def start, do: stub()

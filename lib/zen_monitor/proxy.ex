@@ -19,10 +19,12 @@ defmodule ZenMonitor.Proxy do
   # - It alone starts Batchers, so a connector has one. Each is monitored, and replaced when it dies.
   # - OTP delivers `nodedown`, then `nodeup`, then the first signal of a new connection. So what is
   #   attached when either arrives came over a connection that is gone, and is detached.
+  # - It never sends anything to another node itself, not even a monitor: a connection that is busy
+  #   would suspend it, and all other nodes would wait.
 
-  use GenServer
+  use ZenMonitor.Server
 
-  alias ZenMonitor.{Config, Native}
+  alias ZenMonitor.{Config, Malformed, Native}
   alias ZenMonitor.Proxy.Batcher
 
   require Logger
@@ -32,11 +34,11 @@ defmodule ZenMonitor.Proxy do
 
   defmodule Connector do
     @moduledoc false
-    # `native` is its record in the subscription table, `monitor` is nil when its connection is gone,
-    # `batcher` is nil while there is no supervisor to start one.
+    # `native` is its record in the subscription table, `batcher` is nil while there is no supervisor
+    # to start one.
 
-    @enforce_keys [:native, :monitor, :batcher]
-    defstruct [:native, :monitor, :batcher, warned?: false]
+    @enforce_keys [:native, :batcher]
+    defstruct [:native, :batcher]
   end
 
   @doc """
@@ -66,6 +68,10 @@ defmodule ZenMonitor.Proxy do
   def retire(connector), do: GenServer.cast(__MODULE__, {:retire, connector})
 
   @doc false
+  # Whether a process there can be sent to, and monitored, without connecting its node.
+  def connected?(node), do: node == node() or node in Node.list(:connected)
+
+  @doc false
   # For when the Batchers' supervisor is back.
   def start_batchers, do: GenServer.cast(__MODULE__, :start_batchers)
 
@@ -80,23 +86,31 @@ defmodule ZenMonitor.Proxy do
   end
 
   @impl true
-  def handle_call(:ping, _from, connectors), do: {:reply, :pong, connectors}
+  def handle_call(:ping, {pid, _tag} = from, connectors) when is_pid(pid) do
+    if node(pid) == node(),
+      do: GenServer.reply(from, :pong),
+      else: spawn(fn -> GenServer.reply(from, :pong) end)
 
-  def handle_call({:batcher, pid}, _from, connectors) when is_pid(pid) do
-    {connector, connectors} = attach(pid, connectors)
-    {:reply, connector.batcher, connectors}
-  end
-
-  def handle_call(message, _from, connectors) do
-    Logger.warning("ZenMonitor.Proxy ignored a call: #{excerpt(message)}")
     {:noreply, connectors}
   end
 
+  def handle_call({:batcher, pid}, {caller, _tag}, connectors)
+      when is_pid(pid) and is_pid(caller) do
+    connectors = attach(pid, connectors)
+    {:reply, get_in(connectors, [pid, Access.key(:batcher)]), connectors}
+  end
+
+  def handle_call(message, from, connectors), do: super(message, from, connectors)
+
   @impl true
   def handle_cast({:process, pid, instructions}, connectors) when is_pid(pid) do
-    {connector, connectors} = attach(pid, connectors)
-    malformed = process(connector.native, instructions, [])
-    {:noreply, warn(malformed, pid, connector, connectors)}
+    connectors = attach(pid, connectors)
+
+    with %{^pid => connector} <- connectors do
+      process(connector.native, instructions, node(pid))
+    end
+
+    {:noreply, connectors}
   end
 
   def handle_cast({:subscribe, pid, destinations}, connectors) when is_pid(pid) do
@@ -116,10 +130,7 @@ defmodule ZenMonitor.Proxy do
     {:noreply, Enum.reduce(missing, connectors, &restart_batcher/2)}
   end
 
-  def handle_cast(message, connectors) do
-    Logger.warning("ZenMonitor.Proxy ignored a cast: #{excerpt(message)}")
-    {:noreply, connectors}
-  end
+  def handle_cast(message, connectors), do: super(message, connectors)
 
   @impl true
   def handle_info({:DOWN, _monitor, :process, pid, reason}, connectors) do
@@ -132,18 +143,17 @@ defmodule ZenMonitor.Proxy do
     {:noreply, connectors}
   end
 
-  def handle_info({:connector_down, monitor, :process, pid, _reason}, connectors) do
-    case connectors do
-      %{^pid => %Connector{monitor: ^monitor}} -> {:noreply, detach(pid, connectors)}
-      %{} -> {:noreply, connectors}
-    end
-  end
+  def handle_info({{:batcher_down, pid}, _monitor, :process, batcher, reason}, connectors) do
+    case {connectors, reason} do
+      {%{^pid => %Connector{batcher: ^batcher}}, {:shutdown, :connector_down}} ->
+        {:noreply, detach(pid, connectors)}
 
-  def handle_info({{:batcher_down, pid}, _monitor, :process, batcher, _reason}, connectors) do
-    case connectors do
-      %{^pid => %Connector{batcher: ^batcher}} -> {:noreply, restart_batcher(pid, connectors)}
+      {%{^pid => %Connector{batcher: ^batcher}}, _} ->
+        {:noreply, restart_batcher(pid, connectors)}
+
       # It has stopped because its connector is detached.
-      %{} -> {:noreply, connectors}
+      {%{}, _} ->
+        {:noreply, connectors}
     end
   end
 
@@ -162,37 +172,56 @@ defmodule ZenMonitor.Proxy do
     {:noreply, connectors}
   end
 
-  def handle_info(_message, connectors), do: {:noreply, connectors}
+  # More certificates wait for some connector than are allowed.
+  def handle_info(:overflow, connectors) do
+    overfull =
+      for {pid, connector} <- connectors, Native.proxy_is_overfull(connector.native), do: pid
+
+    {:noreply, Enum.reduce(overfull, connectors, &shed/2)}
+  end
+
+  # This node's own, which come with its name.
+  def handle_info({change, node, _info}, connectors)
+      when change in [:nodeup, :nodedown] and node == node() do
+    {:noreply, connectors}
+  end
+
+  def handle_info(message, connectors), do: super(message, connectors)
 
   ## Connectors
 
+  # Of a node that is not connected, nobody is left to be told: its `nodedown` is under way.
   defp attach(pid, connectors) do
-    case connectors do
-      %{^pid => connector} ->
-        {connector, connectors}
-
-      %{} ->
-        native = Native.proxy_attach()
-        {monitor, batcher} = {monitor_connector(pid), start_batcher(pid, native)}
-        connector = %Connector{native: native, monitor: monitor, batcher: batcher}
-        {connector, Map.put(connectors, pid, connector)}
+    if is_map_key(connectors, pid) or not connected?(node(pid)) do
+      connectors
+    else
+      native = Native.proxy_attach(limit(pid))
+      Map.put(connectors, pid, %Connector{native: native, batcher: start_batcher(pid, native)})
     end
   end
 
   defp detach(pid, connectors) do
     {connector, connectors} = Map.pop!(connectors, pid)
-    if connector.monitor, do: Process.demonitor(connector.monitor, [:flush])
     # Its Batcher stops by itself.
     Native.proxy_detach(connector.native)
     connectors
   end
 
-  # A monitor would connect to a node that is gone again; its `nodedown` is under way.
-  defp monitor_connector(pid) do
-    if node(pid) == node() or node(pid) in Node.list(:connected) do
-      :erlang.monitor(:process, pid, tag: :connector_down)
-    end
+  # The certificates that were too many are lost, and so are those that would follow. The end of the
+  # connection is what tells a node, of whatever version, that all of its monitors must fire.
+  defp shed(pid, connectors) do
+    Logger.warning(
+      "ZenMonitor.Proxy disconnects #{node(pid)}, which does not receive what it monitors: more " <>
+        "certificates than :max_pending_certificates wait for it"
+    )
+
+    Node.disconnect(node(pid))
+    detach(pid, connectors)
   end
+
+  # This node cannot be disconnected from itself.
+  defp limit(pid) when node(pid) == node(), do: Config.unlimited()
+  defp limit(_pid), do: Config.limit(:max_pending_certificates)
 
   defp restart_batcher(pid, connectors) do
     connector = Map.fetch!(connectors, pid)
@@ -210,8 +239,9 @@ defmodule ZenMonitor.Proxy do
 
   ## Instructions
 
-  defp process(native, instructions, malformed) do
-    {rest, made, released, refused} = Native.proxy_process(native, node(), instructions)
+  defp process(native, instructions, origin) do
+    {rest, made, released, malformed} = Native.proxy_process(native, node(), instructions)
+    Malformed.ignore(malformed, __MODULE__, origin)
     demonitor(released)
 
     if made != [] do
@@ -220,8 +250,7 @@ defmodule ZenMonitor.Proxy do
       )
     end
 
-    malformed = if malformed == [], do: refused, else: malformed
-    if rest == [], do: malformed, else: process(native, rest, malformed)
+    unless rest == [], do: process(native, rest, origin)
   end
 
   # The `:DOWN` of a name tells neither how it was asked for nor what the node was called then.
@@ -243,20 +272,6 @@ defmodule ZenMonitor.Proxy do
   end
 
   defp subscriptions(rest), do: rest
-
-  # Once for a connector: a node that sends one malformed instruction may send a million.
-  defp warn([malformed | _], pid, %Connector{warned?: false} = connector, connectors) do
-    Logger.warning(
-      "ZenMonitor.Proxy ignored a malformed instruction of #{inspect(pid)} on #{node(pid)} " <>
-        "and will not report more of them: #{excerpt(malformed)}"
-    )
-
-    Map.put(connectors, pid, %{connector | warned?: true})
-  end
-
-  defp warn(_malformed, _pid, _connector, connectors), do: connectors
-
-  defp excerpt(term), do: inspect(term, limit: 5, printable_limit: 100)
 
   ## Certificates
 

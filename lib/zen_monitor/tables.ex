@@ -3,7 +3,7 @@ defmodule ZenMonitor.Tables do
   # Discards the native tables when the tree is stopped in order. As the first child it stops last.
   # Killing it does nothing to the tables: `terminate/2` does not run then.
 
-  use GenServer
+  use ZenMonitor.Server
 
   alias ZenMonitor.Native
 

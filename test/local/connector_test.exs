@@ -214,7 +214,7 @@ defmodule ZenMonitor.Local.ConnectorTest do
       on(peer, :suspend, [ZenMonitor.Proxy])
       connector = Connector.get_for_node(peer.node)
       tasks = for _ <- 1..100, do: Task.async(fn -> Connector.connect(peer.node) end)
-      wait_until(fn -> Metrics.message_queue_len(connector) >= 100 end)
+      wait_until(fn -> length(:sys.get_state(connector).callers) == 100 end)
       on(peer, :resume, [ZenMonitor.Proxy])
       assert tasks |> Task.await_many() |> Enum.uniq() == [:compatible]
       proxy = {ZenMonitor.Proxy, peer.node}

@@ -5,7 +5,7 @@ defmodule ZenMonitor.Cluster do
   # that started them.
 
   @enforce_keys [:control, :node]
-  defstruct [:control, :node]
+  defstruct [:control, :node, :os_pid]
 
   @doc "Makes this VM a node, unless it is one."
   def start_distribution do
@@ -21,21 +21,22 @@ defmodule ZenMonitor.Cluster do
   @doc """
   Starts a node that is not connected yet.
 
-  Options: `:application`, whether to start `:zen_monitor` on it (true); `:env`, its configuration;
-  `:hidden` (false); `:distributed`, whether to give it a name (true).
+  Options: `:name`, that of a former peer (a new one); `:application`, whether to start `:zen_monitor` on it (true); `:env`, its configuration;
+  `:kernel`, that of Kernel; `:hidden` (false); `:distributed`, whether to give it a name (true).
   """
   def start_peer(opts \\ []) do
     options = %{connection: :standard_io, args: args(opts)}
 
     options =
       if Keyword.get(opts, :distributed, true) do
-        Map.merge(options, %{name: :peer.random_name(), host: ~c"127.0.0.1", longnames: true})
+        Map.merge(options, %{name: name(opts), host: ~c"127.0.0.1", longnames: true})
       else
         options
       end
 
     {:ok, control, node} = :peer.start_link(options)
     peer = %__MODULE__{control: control, node: node}
+    peer = %{peer | os_pid: call(peer, System, :pid, [])}
 
     for {key, value} <- Keyword.get(opts, :env, []) do
       :ok = call(peer, Application, :put_env, [:zen_monitor, key, value])
@@ -64,6 +65,29 @@ defmodule ZenMonitor.Cluster do
     wait_until(fn -> here not in call(peer, :erlang, :nodes, [:connected]) end)
   end
 
+  @doc "Kills the VM of a peer."
+  def kill(peer), do: shell("kill -KILL #{peer.os_pid}")
+
+  @doc "Stops the VM of a peer where it is, until `resume/1`, but for 30 seconds at most."
+  def suspend(peer) do
+    shell("kill -STOP #{peer.os_pid}; (sleep 30; kill -CONT #{peer.os_pid}) > /dev/null 2>&1 &")
+  end
+
+  @doc "Lets a stopped peer go on, if it is there."
+  def resume(peer), do: shell("kill -CONT #{peer.os_pid} 2> /dev/null || true")
+
+  @doc "Stops a peer for so many milliseconds."
+  def freeze(peer, ms) do
+    suspend(peer)
+    Process.sleep(ms)
+    resume(peer)
+  end
+
+  defp shell(command) do
+    {_, 0} = System.cmd("sh", ["-c", command])
+    :ok
+  end
+
   @doc "Stops a peer."
   def stop(peer), do: :peer.stop(peer.control)
 
@@ -73,6 +97,13 @@ defmodule ZenMonitor.Cluster do
       condition.() -> :ok
       attempts == 0 -> raise ExUnit.AssertionError, "the condition did not come to hold"
       true -> Process.sleep(10) && wait_until(condition, attempts - 1)
+    end
+  end
+
+  defp name(opts) do
+    case Keyword.fetch(opts, :name) do
+      {:ok, node} -> node |> Atom.to_charlist() |> Enum.take_while(&(&1 != ?@))
+      :error -> :peer.random_name()
     end
   end
 
@@ -89,6 +120,11 @@ defmodule ZenMonitor.Cluster do
       ~c"false"
     ]
 
-    hidden ++ cookie ++ alone ++ paths
+    kernel =
+      for {key, value} <- Keyword.get(opts, :kernel, []),
+          arg <- [~c"-kernel", Atom.to_charlist(key), to_charlist(value)],
+          do: arg
+
+    hidden ++ cookie ++ alone ++ kernel ++ paths
   end
 end

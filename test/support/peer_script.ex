@@ -56,6 +56,11 @@ defmodule ZenMonitor.PeerScript do
   @doc "Kills processes one after the other."
   def kill_in_turn(pids), do: for(pid <- pids, do: kill([pid]))
 
+  @doc "Sends each of the messages to each of the processes."
+  def send_all(processes, messages) do
+    for process <- processes, message <- messages, do: send(process, message)
+  end
+
   @doc "Kills what is registered, and returns when it is replaced."
   def kill_name(name) do
     pid = Process.whereis(name)
@@ -79,6 +84,21 @@ defmodule ZenMonitor.PeerScript do
   @doc "Kills all children of a `DynamicSupervisor`."
   def kill_children(supervisor) do
     kill(for {_, pid, _, _} <- children(supervisor), do: pid)
+  end
+
+  @doc "Kills what is registered, or all children of a supervisor, unless that is just restarted."
+  def kill_victim({:children, supervisor}) do
+    kill_children(supervisor)
+  catch
+    :exit, _ -> :ok
+  end
+
+  def kill_victim(name), do: if(Process.whereis(name), do: kill_name(name))
+
+  @doc "Loads the code of a module again, as an upgrade does."
+  def load(module) do
+    :code.purge(module)
+    {:module, ^module} = :code.load_file(module)
   end
 
   @doc "Whether the Proxy of this node watches a process."

@@ -17,11 +17,20 @@ defmodule ZenMonitor.Local.Connector do
   then, and the chunk sent only if there was none: what is in it was monitored while the connection
   stood. When the `:nodedown` comes, all that was sent is due, and all that was not is sent over the
   next connection, or due too if there is none.
+
+  ## Slow nodes
+
+  A node that does not read what it is sent costs its own Connector a timer, and others nothing. The
+  ping is the business of a process of its own, with a timeout. A chunk that the connection does not
+  take is kept and offered again; if more than `max_pending_instructions` wait by then, the monitors
+  behind the excess fire with `:nodedown`.
   """
   # Local.Connectors starts it, and starts it again when it dies.
-  use GenServer, restart: :temporary
+  use ZenMonitor.Server, restart: :temporary
 
-  alias ZenMonitor.{Config, Local.Connectors, Native, Pace, Proxy}
+  alias ZenMonitor.{Config, Local.Connectors, Malformed, Native, Pace, Proxy}
+
+  require Logger
 
   @typedoc "What the cache says of a node."
   @type cached_compatibility ::
@@ -204,8 +213,21 @@ defmodule ZenMonitor.Local.Connector do
   @impl GenServer
   def init(key) do
     :net_kernel.monitor_nodes(true, node_type: :all)
+
+    # `proxy` is the monitor of the remote Proxy, `ping` the one that is under way, `callers` wait for
+    # its end, and `unsent` is a message that the connection was too busy to take.
     succeeds = Native.connector_answer(key)
-    state = %{key: key, pace: Pace.new(:connector, succeeds), proxy: nil}
+
+    state = %{
+      key: key,
+      pace: Pace.new(:connector, succeeds),
+      proxy: nil,
+      ping: nil,
+      callers: [],
+      unsent: nil,
+      shedding?: false
+    }
+
     {:ok, state, {:continue, if(succeeds, do: :succeed, else: :request)}}
   end
 
@@ -220,10 +242,14 @@ defmodule ZenMonitor.Local.Connector do
   def handle_continue(:request, state), do: request(state)
 
   @impl GenServer
-  def handle_call(:connect, _from, state) do
-    {compatibility, state} = ensure_compatibility(state)
-    {:reply, compatibility, state, :hibernate}
+  def handle_call(:connect, {pid, _tag} = from, state) when is_pid(pid) do
+    case ensure_compatibility(state) do
+      {:pending, state} -> {:noreply, %{state | callers: [from | state.callers]}}
+      {compatibility, state} -> {:reply, compatibility, state, :hibernate}
+    end
   end
+
+  def handle_call(message, from, state), do: super(message, from, state)
 
   @impl GenServer
   def handle_info(message, state) when message in [:wake, :sweep], do: request(state)
@@ -234,8 +260,14 @@ defmodule ZenMonitor.Local.Connector do
   end
 
   def handle_info({:timeout, idle, :idle}, %{pace: %Pace{idle: idle}} = state) do
-    if Native.connector_retire(state.key), do: {:stop, :normal, state}, else: request(state)
+    # Callers wait for a ping, and what was not sent is not in the tables any more.
+    if state.ping == nil and state.unsent == nil and Native.connector_retire(state.key),
+      do: {:stop, :normal, state},
+      else: request(state)
   end
+
+  # Cancelled too late.
+  def handle_info({:timeout, _idle, :idle}, state), do: {:noreply, state, :hibernate}
 
   def handle_info({:nodedown, node, _info}, %{key: node} = state) do
     state |> disconnect() |> request()
@@ -251,7 +283,26 @@ defmodule ZenMonitor.Local.Connector do
     %{state | proxy: nil} |> expire() |> penalize(1) |> request()
   end
 
-  def handle_info(_other, state), do: {:noreply, state, :hibernate}
+  def handle_info({:pong, pid, pong?}, %{ping: {pid, _, _}} = state) do
+    state |> answered(pong?) |> request()
+  end
+
+  # Its call may wait for the connection longer than for the answer.
+  def handle_info({:ping_timeout, pid}, %{ping: {pid, _, _}} = state) do
+    Process.exit(pid, :kill)
+    state |> answered(false) |> request()
+  end
+
+  # Of a ping that was given up.
+  def handle_info({:pong, pid, _pong?}, state) when is_pid(pid), do: {:noreply, state}
+  def handle_info({:ping_timeout, pid}, state) when is_pid(pid), do: {:noreply, state}
+
+  # The comings and goings of other nodes.
+  def handle_info({change, _node, _info}, state) when change in [:nodeup, :nodedown] do
+    {:noreply, state}
+  end
+
+  def handle_info(message, state), do: super(message, state)
 
   defp request(state) do
     case Pace.request(state.pace) do
@@ -261,14 +312,20 @@ defmodule ZenMonitor.Local.Connector do
   end
 
   defp sweep(allowance, state) do
-    state =
-      case ensure_compatibility(state) do
-        {:compatible, state} -> send_chunk(allowance, state)
-        {:incompatible, state} -> fail(state)
-      end
+    case ensure_compatibility(state) do
+      {:compatible, state} -> allowance |> send_chunk(state) |> swept()
+      {:incompatible, state} -> state |> fail() |> swept()
+      # The end of the ping asks for the next one.
+      {:pending, state} -> {:noreply, state}
+    end
+  end
 
+  defp swept(%{unsent: nil} = state) do
     if Native.connector_rest(state.key), do: rest(state), else: request(state)
   end
+
+  # What was not sent is offered again, after a gap.
+  defp swept(state), do: request(state)
 
   # A chunk or a batch of certificates leaves megabytes of garbage behind, and a Connector that has
   # nothing more to do would keep them.
@@ -282,28 +339,64 @@ defmodule ZenMonitor.Local.Connector do
   defp send_chunk(0, state), do: state
 
   defp send_chunk(allowance, %{key: key} = state) do
-    instructions = take(key, node_name(key), min(allowance, @message_size))
+    instructions = state.unsent || take(key, node_name(key), min(allowance, @message_size))
 
     receive do
-      {:nodedown, ^key, _info} ->
-        withdraw(key)
-        disconnect(state)
+      {:nodedown, ^key, _info} -> disconnect(%{state | unsent: instructions})
     after
       0 ->
-        cast(key, instructions)
-        Native.connector_confirm(key)
+        case cast(key, instructions) do
+          :nosuspend ->
+            shed(%{state | unsent: instructions})
 
-        case length(instructions) do
-          0 -> state
-          sent -> send_chunk(allowance - sent, %{state | pace: Pace.enter(state.pace, sent)})
+          _ ->
+            Native.connector_confirm(key)
+            sent = length(instructions)
+            pace = Pace.enter(state.pace, sent)
+            state = %{state | pace: pace, unsent: nil, shedding?: false}
+            if sent == 0, do: state, else: send_chunk(max(allowance - sent, 0), state)
         end
     end
   end
 
   defp cast(_key, []), do: :ok
 
-  defp cast(key, instructions) do
-    ZenMonitor.gen_module().cast({Proxy, node_name(key)}, {:process, self(), instructions})
+  # Not `GenServer.cast/2` itself, which waits as long as the connection is busy. `:noconnect` means
+  # that the `:nodedown` is under way.
+  defp cast(key, chunk) do
+    {proxy, message} = {{Proxy, node_name(key)}, {:process, self(), chunk}}
+
+    case ZenMonitor.gen_module() do
+      GenServer -> :erlang.send(proxy, {:"$gen_cast", message}, [:nosuspend, :noconnect])
+      module -> module.cast(proxy, message)
+    end
+  end
+
+  defp shed(%{key: key} = state) do
+    case Native.connector_excess(key, Config.limit(:max_pending_instructions)) do
+      0 -> state
+      excess -> if shed(key, excess, 0) > 0, do: warn(state), else: state
+    end
+  end
+
+  # Looks at each of the excess once: what has to be kept goes to the end.
+  defp shed(_key, 0, due), do: due
+
+  defp shed(key, excess, due) do
+    {looked, more} = Native.connector_shed(key, excess)
+    shed(key, excess - looked, due + more)
+  end
+
+  # Once, until the node takes something again.
+  defp warn(%{shedding?: true} = state), do: state
+
+  defp warn(state) do
+    Logger.warning(
+      "#{inspect(state.key)} does not take instructions, and more than :max_pending_instructions " <>
+        "wait for it. Monitors on it that are too many fire with :nodedown"
+    )
+
+    %{state | shedding?: true}
   end
 
   # A slice at a time, so that no single call holds the scheduler.
@@ -319,13 +412,19 @@ defmodule ZenMonitor.Local.Connector do
   defp certify(_key, []), do: :ok
 
   defp certify(key, [_ | _] = certificates) do
-    case Native.connector_certify(key, certificates) do
-      {:ok, rest} -> certify(key, rest)
-      {:bulky, rest} -> certify(key, Native.connector_certify_bulky(key, rest))
-    end
+    key |> Native.connector_certify(certificates) |> certified(key)
   end
 
-  defp certify(_key, _malformed), do: :ok
+  defp certify(key, malformed), do: Malformed.ignore([malformed], __MODULE__, key)
+
+  defp certified({next, rest, malformed}, key) do
+    Malformed.ignore(malformed, __MODULE__, key)
+
+    case next do
+      :ok -> certify(key, rest)
+      :bulky -> key |> Native.connector_certify_bulky(rest) |> certified(key)
+    end
+  end
 
   # Nothing is sent for it, so the allowance does not matter.
   defp fail(state), do: if(Native.connector_fail(state.key), do: state, else: fail(state))
@@ -336,17 +435,22 @@ defmodule ZenMonitor.Local.Connector do
 
   defp disconnect(state) do
     Native.set_compatibility(state.key, :unavailable, 0, 0)
-    expire(state)
+    if state.unsent, do: withdraw(state.key)
+    state |> give_up_ping() |> expire()
   end
 
+  # What a Proxy was not sent before it died is due like what it was.
   defp expire(state) do
     if state.proxy, do: Process.demonitor(state.proxy, [:flush])
+    Native.connector_confirm(state.key)
     Native.connector_expire(state.key)
-    %{state | proxy: nil}
+    %{state | proxy: nil, unsent: nil}
   end
 
   # A compatible node is one whose Proxy is being monitored: that is the only way to learn that it
   # is not compatible any more.
+  defp ensure_compatibility(%{ping: ping} = state) when ping != nil, do: {:pending, state}
+
   defp ensure_compatibility(state) do
     case cached(state.key) do
       :compatible when state.proxy != nil -> {:compatible, state}
@@ -357,26 +461,47 @@ defmodule ZenMonitor.Local.Connector do
   end
 
   defp ping(%{key: key} = state, attempt) do
-    proxy = {Proxy, node_name(key)}
-
-    cond do
-      not connected?(state) ->
-        Native.set_compatibility(key, :unavailable, 0, 0)
-        {:incompatible, state}
-
-      pong?(proxy) ->
-        Native.set_compatibility(key, :compatible, 0, 0)
-        {:compatible, %{state | proxy: state.proxy || Process.monitor(proxy)}}
-
-      true ->
-        {:incompatible, penalize(state, attempt)}
+    if connected?(state) do
+      connector = self()
+      pid = spawn(fn -> send(connector, {:pong, self(), pong?({Proxy, node_name(key)})}) end)
+      timer = Process.send_after(self(), {:ping_timeout, pid}, @ping_timeout)
+      {:pending, %{state | ping: {pid, timer, attempt}}}
+    else
+      Native.set_compatibility(key, :unavailable, 0, 0)
+      {:incompatible, state}
     end
   end
 
   defp pong?(proxy) do
     ZenMonitor.gen_module().call(proxy, :ping, @ping_timeout) == :pong
   catch
-    :exit, _ -> false
+    _, _ -> false
+  end
+
+  defp answered(%{key: key, ping: {_, timer, attempt}} = state, pong?) do
+    Process.cancel_timer(timer)
+
+    if pong? do
+      Native.set_compatibility(key, :compatible, 0, 0)
+      # It may have one already: a Connector that was about to retire has made the cache forget.
+      proxy = state.proxy || Process.monitor({Proxy, node_name(key)})
+      reply(%{state | ping: nil, proxy: proxy}, :compatible)
+    else
+      %{state | ping: nil} |> penalize(attempt) |> reply(:incompatible)
+    end
+  end
+
+  defp give_up_ping(%{ping: nil} = state), do: state
+
+  defp give_up_ping(%{ping: {pid, timer, _}} = state) do
+    Process.exit(pid, :kill)
+    Process.cancel_timer(timer)
+    reply(%{state | ping: nil}, :incompatible)
+  end
+
+  defp reply(state, compatibility) do
+    for caller <- state.callers, do: GenServer.reply(caller, compatibility)
+    %{state | callers: []}
   end
 
   defp penalize(state, attempt) do

@@ -13,7 +13,7 @@ defmodule ZenMonitor.Local.Connectors do
   # There is no Registry: the tables know which process answers for a node, and a Registry that is
   # killed may take its name with it into the restart of its successor.
 
-  use GenServer
+  use ZenMonitor.Server
 
   alias ZenMonitor.{Local.Connector, Native}
 
@@ -41,10 +41,15 @@ defmodule ZenMonitor.Local.Connectors do
   def handle_continue(:start_all, state), do: {:noreply, start_all(state)}
 
   @impl GenServer
-  def handle_call({:get, key}, from, state), do: get(key, from, state)
+  def handle_call({:get, key}, {pid, _tag} = from, state) when is_atom(key) and is_pid(pid) do
+    get(key, from, state)
+  end
+
+  def handle_call(message, from, state), do: super(message, from, state)
 
   @impl GenServer
-  def handle_cast({:start, key}, state), do: {:noreply, ensure(key, state)}
+  def handle_cast({:start, key}, state) when is_atom(key), do: {:noreply, ensure(key, state)}
+  def handle_cast(message, state), do: super(message, state)
 
   @impl GenServer
   def handle_info({{:DOWN, key}, _monitor, :process, pid, _reason}, state) do
@@ -59,9 +64,12 @@ defmodule ZenMonitor.Local.Connectors do
     end
   end
 
-  def handle_info({:get, key, from}, state), do: get(key, from, state)
+  def handle_info({:get, key, {pid, _tag} = from}, state) when is_atom(key) and is_pid(pid) do
+    get(key, from, state)
+  end
+
   def handle_info(:start_all, state), do: {:noreply, start_all(%{state | retry: nil})}
-  def handle_info(_other, state), do: {:noreply, state}
+  def handle_info(other, state), do: super(other, state)
 
   defp get(key, from, state) do
     state = ensure(key, state)

@@ -5,7 +5,7 @@ defmodule ZenMonitor.Local.Dispatcher do
   The subscribers that have messages waiting take turns, one message each; each gets its own in the
   order in which they fell due.
   """
-  use GenServer
+  use ZenMonitor.Server
 
   alias ZenMonitor.{Config, Local, Native, Pace}
 
@@ -75,7 +75,11 @@ defmodule ZenMonitor.Local.Dispatcher do
   @impl GenServer
   def handle_info(message, pace) when message in [:wake, :sweep], do: request(pace)
   def handle_info(:timeout, pace), do: {:noreply, pace, :hibernate}
-  def handle_info(_other, pace), do: idle(pace)
+
+  def handle_info(other, pace) do
+    {:noreply, pace} = super(other, pace)
+    idle(pace)
+  end
 
   defp request(pace) do
     case Pace.request(pace) do

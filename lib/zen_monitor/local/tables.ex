@@ -5,7 +5,7 @@ defmodule ZenMonitor.Local.Tables do
   # The tables themselves note a subscriber's death, through an ERTS monitor that they hold, and
   # wake this process; whoever takes its place finds what is left to do in the tables.
 
-  use GenServer
+  use ZenMonitor.Server
 
   alias ZenMonitor.Native
 
@@ -22,7 +22,7 @@ defmodule ZenMonitor.Local.Tables do
 
   @impl GenServer
   def handle_info(:wake, state), do: sweep(state)
-  def handle_info(_other, state), do: {:noreply, state}
+  def handle_info(other, state), do: super(other, state)
 
   defp sweep(state) do
     unless Native.departures_sweep() and Native.departures_rest(), do: send(self(), :wake)

@@ -15,9 +15,11 @@ defmodule ZenMonitor.Proxy.Batcher do
   # - A Batcher that is at rest sets no timer to sweep, and will be woken. One that is not has set one.
   # - It stops when its connector is detached, which it asks for when it has been idle for long. If the
   #   connector comes back, that is another record in the subscription table with another Batcher.
+  # - It monitors its connector for the Proxy, which must not be suspended by a busy connection, and
+  #   tells of its end by its own. That of the connection is the business of the Proxy.
 
   # The Proxy starts it, and starts it again when it dies.
-  use GenServer, restart: :temporary, shutdown: :brutal_kill
+  use ZenMonitor.Server, restart: :temporary, shutdown: :brutal_kill
 
   alias ZenMonitor.{Config, Native, Pace, Proxy}
 
@@ -95,17 +97,23 @@ defmodule ZenMonitor.Proxy.Batcher do
   @impl true
   def init({connector, native}) do
     pace = Pace.new(:batcher, Native.proxy_answer_certificates(native))
-    {:ok, %__MODULE__{connector: connector, native: native, pace: pace}, {:continue, :rest}}
+    {:ok, %__MODULE__{connector: connector, native: native, pace: pace}, {:continue, :monitor}}
   end
 
   @impl true
-  def handle_continue(:rest, state), do: rest(state)
+  def handle_continue(:monitor, state) do
+    # Otherwise the Proxy is about to see that the connection is gone.
+    if Proxy.connected?(node(state.connector)), do: Process.monitor(state.connector)
+    rest(state)
+  end
 
   @impl true
   def handle_cast({:enqueue, destination, reason}, state) do
     Native.proxy_enqueue(state.native, :erlang.term_to_binary({destination, reason}))
     {:noreply, state}
   end
+
+  def handle_cast(message, state), do: super(message, state)
 
   @impl true
   def handle_info(message, state) when message in [:wake, :sweep], do: request(state)
@@ -116,7 +124,16 @@ defmodule ZenMonitor.Proxy.Batcher do
     {:noreply, %{state | pace: Pace.rest(state.pace, false)}, :hibernate}
   end
 
-  def handle_info(_message, state), do: {:noreply, state}
+  # Cancelled too late.
+  def handle_info({:timeout, _idle, :idle}, state), do: {:noreply, state, :hibernate}
+
+  def handle_info({:DOWN, _, :process, _, :noconnection}, state), do: {:noreply, state}
+
+  def handle_info({:DOWN, _, :process, connector, _}, %{connector: connector} = state) do
+    {:stop, {:shutdown, :connector_down}, state}
+  end
+
+  def handle_info(message, state), do: super(message, state)
 
   defp request(state) do
     case Pace.request(state.pace) do

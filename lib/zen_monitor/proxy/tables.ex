@@ -7,7 +7,7 @@ defmodule ZenMonitor.Proxy.Tables do
   # It takes its time: what it sweeps is in nobody's way, and a node that has just lost another one
   # has better things to do.
 
-  use GenServer
+  use ZenMonitor.Server
 
   alias ZenMonitor.{Native, Proxy}
 
@@ -38,5 +38,5 @@ defmodule ZenMonitor.Proxy.Tables do
     {:noreply, state}
   end
 
-  def handle_info(_message, state), do: {:noreply, state}
+  def handle_info(message, state), do: super(message, state)
 end

@@ -6,7 +6,7 @@
 //! one monitor of one subscriber: the queue of one does not delay the other's first.
 
 use crate::nodes::Node;
-use crossbeam_queue::SegQueue;
+use crate::sync::SegQueue;
 use crossbeam_utils::CachePadded;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};

@@ -14,6 +14,8 @@ pub mod outbox;
 pub mod references;
 pub mod slab;
 pub mod slot;
+#[cfg(all(test, not(loom)))]
+mod stress;
 pub mod subscribers;
 pub mod subscription_table;
 mod sync;

@@ -14,9 +14,8 @@ use crate::nodes::{Node, Nodes};
 use crate::references::References;
 use crate::slot::{Reference, Slot};
 use crate::subscribers::{Counts, Subscribers, Taken};
+use crate::sync::{Backoff, SegQueue};
 use crate::targets::{Cursor, Expired, HELD, Instruction, Key, Targets};
-use crossbeam_queue::SegQueue;
-use crossbeam_utils::Backoff;
 use std::sync::Arc;
 
 /// All monitors of one Erlang node. `R` is an exit reason, `X` what the host keeps per node.
@@ -60,6 +59,27 @@ pub struct Placed {
     pub newcomer: bool,
     /// The node's outbox was given a target: its owner must be woken.
     pub outbox: bool,
+}
+
+/// How much each table and queue of a [`MonitorTable`] holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// Monitors that are found by their reference.
+    pub references: usize,
+    /// Records of subscribers.
+    pub subscribers: usize,
+    /// Targets, dead ones included.
+    pub targets: usize,
+    /// Reasons of dead targets.
+    pub reasons: usize,
+    /// Targets in the outboxes of nodes, those of open chunks included.
+    pub outboxes: usize,
+    /// What is due and not expanded.
+    pub backlog: usize,
+    /// Subscribers that have a queue.
+    pub ring: usize,
+    /// Departed subscribers that are not swept.
+    pub departed: usize,
 }
 
 /// One turn of the ring.
@@ -211,6 +231,26 @@ impl<R: Clone, X> MonitorTable<R, X> {
             }
         }
         false
+    }
+
+    /// Makes targets due as [`MonitorTable::fail`] does, from the head of a node's outbox, after a look
+    /// at `amount` of them. What the node watches already stays: it can still tell of that. Tells how
+    /// many became due.
+    pub fn shed(&self, node: &Node<X>, amount: usize) -> usize {
+        let mut shed = 0;
+        for _ in 0..amount {
+            let Some(target) = node.outbox.pop() else {
+                break;
+            };
+            if self.targets.is_subscribed(target) {
+                node.outbox.push(target);
+            } else if let Some(monitors) = self.targets.fail(target) {
+                self.dispatch.add_waiting(u64::from(monitors));
+                self.dispatch.backlog.push(Due::Target(target));
+                shed += 1;
+            }
+        }
+        shed
     }
 
     /// Makes a target due with the reason of its death certificate.
@@ -419,6 +459,22 @@ impl<R: Clone, X> MonitorTable<R, X> {
     /// The counters of the dispatch queue.
     pub fn dispatch_counts(&self) -> DispatchCounts {
         self.dispatch.counts()
+    }
+
+    /// How much each table and queue holds.
+    pub fn sizes(&self) -> Sizes {
+        let (targets, reasons) = self.targets.counts();
+        let nodes = self.nodes.all();
+        Sizes {
+            references: self.references.count(),
+            subscribers: self.subscribers.records(),
+            targets,
+            reasons,
+            outboxes: nodes.iter().map(|node| node.outbox_len()).sum(),
+            backlog: self.dispatch.backlog.len(),
+            ring: self.dispatch.ring.len(),
+            departed: self.departed.len(),
+        }
     }
 
     fn remove(&self, slot: u32, by_owner: bool, mut wake: impl FnMut(&Node<X>)) {
@@ -813,6 +869,41 @@ mod tests {
         assert!(table.demonitor(16, reference(3), |_| ()));
         let taken = on_node(&table, 0, |node| table.take(node, 10));
         assert_eq!(taken, [Instruction::Unsubscribe(key(2))]);
+    }
+
+    #[test]
+    fn what_is_too_much_for_an_outbox_falls_due() {
+        let table = Table::default();
+        place(&table, 16, 0, 0);
+        subscribe_all(&table);
+        for number in 1..=10 {
+            place(&table, 16, number, number);
+        }
+        // The node is still to be told that nobody monitors the first any more.
+        assert!(table.demonitor(16, reference(0), |_| ()));
+        on_node(&table, 0, |node| {
+            table.confirm(node);
+            assert_eq!(table.shed(node, 2), 2);
+            assert_eq!(table.shed(node, 5), 5);
+            assert_eq!(node.outbox_len(), 4);
+        });
+        table.expand(100);
+        let due: Vec<u32> = turns(&table).into_iter().map(|turn| turn.1).collect();
+        assert_eq!(due, [1, 2, 3, 4, 5, 6, 7]);
+        let key = |id| Key {
+            node: 0,
+            id: [id, 0, 0],
+        };
+        let mut expected = [8, 9, 10]
+            .map(|id| Instruction::Subscribe(key(id)))
+            .to_vec();
+        expected.push(Instruction::Unsubscribe(key(0)));
+        assert_eq!(on_node(&table, 0, |node| table.take(node, 10)), expected);
+        assert!(table.demonitor(16, reference(8), |_| ()));
+        on_node(&table, 0, |node| {
+            table.confirm(node);
+            assert_eq!((table.shed(node, 5), node.outbox_len()), (0, 1));
+        });
     }
 
     #[test]

@@ -2,13 +2,11 @@
 //!
 //! Nodes are added and never removed: a name that was an atom once stays one, too.
 
-use crossbeam_queue::SegQueue;
+use crate::sync::{AtomicU32, Mutex, Ordering, SegQueue};
 use crossbeam_utils::sync::ShardedLock;
 use hashbrown::HashMap;
-use parking_lot::Mutex;
 use rustc_hash::FxBuildHasher;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A node. `X` is what the host keeps with it.
 pub struct Node<X> {
@@ -28,6 +26,11 @@ impl<X> Node<X> {
     #[inline]
     pub fn id(&self) -> u32 {
         self.id
+    }
+
+    /// How many targets wait in its outbox, or were taken out of it and may not have been sent.
+    pub fn outbox_len(&self) -> usize {
+        self.outbox.len() + self.taken.lock().len()
     }
 
     /// Whether nothing waits to be sent to it.

@@ -5,11 +5,12 @@
 //! - A certificate leaves by [`Outbox::sent`] alone. Whatever the taker dies of in between, its
 //!   successor's [`Outbox::reclaim`] finds what was taken and not sent, and sends that first: so a
 //!   certificate goes out at least once, and in order.
+//! - One that holds its limit closes instead of taking in another certificate, so its memory is
+//!   bounded. Its owner must tell the subscriber in another way.
 //! - Only the last to reclaim takes. A call of its predecessor that is still under way gets nothing,
 //!   or what it took would be forgotten with what its successor sends.
 
-use crossbeam_queue::SegQueue;
-use parking_lot::Mutex;
+use crate::sync::{Mutex, SegQueue};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -32,6 +33,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// ```
 pub struct Outbox<C> {
     waiting: SegQueue<C>,
+    limit: usize,
     desk: Mutex<Desk<C>>,
     closed: AtomicBool,
 }
@@ -43,10 +45,30 @@ struct Desk<C> {
     in_flight: VecDeque<C>,
 }
 
+/// What became of a certificate that was pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pushed {
+    /// It waits.
+    Waiting,
+    /// It was one too many: the outbox is closed now.
+    Overflow,
+    /// The outbox was closed before.
+    Closed,
+}
+
 impl<C> Default for Outbox<C> {
     fn default() -> Self {
+        Outbox::with_limit(usize::MAX)
+    }
+}
+
+impl<C> Outbox<C> {
+    /// An outbox in which at most about `limit` certificates wait. Writers at the same time may pass
+    /// it by one each.
+    pub fn with_limit(limit: usize) -> Self {
         Outbox {
             waiting: SegQueue::new(),
+            limit,
             desk: Mutex::new(Desk {
                 reader: None,
                 returned: VecDeque::new(),
@@ -55,15 +77,19 @@ impl<C> Default for Outbox<C> {
             closed: AtomicBool::new(false),
         }
     }
-}
 
-impl<C> Outbox<C> {
-    /// Adds a certificate, unless the outbox is closed.
+    /// Adds a certificate, unless the outbox is closed or full.
     #[inline]
-    pub fn push(&self, certificate: C) {
-        if !self.is_closed() {
-            self.waiting.push(certificate);
+    pub fn push(&self, certificate: C) -> Pushed {
+        if self.is_closed() {
+            return Pushed::Closed;
         }
+        if self.waiting.len() >= self.limit {
+            self.close();
+            return Pushed::Overflow;
+        }
+        self.waiting.push(certificate);
+        Pushed::Waiting
     }
 
     /// Takes certificates, oldest first, until `limit` is reached, none is left, or `accept` is
@@ -119,6 +145,12 @@ impl<C> Outbox<C> {
         self.waiting.is_empty() && desk.returned.is_empty() && desk.in_flight.is_empty()
     }
 
+    /// How many certificates wait or are in flight.
+    pub fn len(&self) -> usize {
+        let desk = self.desk.lock();
+        self.waiting.len() + desk.returned.len() + desk.in_flight.len()
+    }
+
     /// Refuses all further certificates.
     pub fn close(&self) {
         // Release: whoever sees the outbox closed also sees what its closer did before.
@@ -169,7 +201,7 @@ mod tests {
             for (op, amount) in ops {
                 match op {
                     0 => for _ in 0..amount {
-                        outbox.push(pushed);
+                        prop_assert_eq!(outbox.push(pushed), Pushed::Waiting);
                         pushed += 1;
                     },
                     1 => taken.extend(take(&outbox, reader, amount)),
@@ -198,7 +230,9 @@ mod tests {
     #[test]
     fn what_is_not_accepted_stays_in_its_place() {
         let outbox = Outbox::default();
-        (0..5).for_each(|certificate| outbox.push(certificate));
+        for certificate in 0..5 {
+            outbox.push(certificate);
+        }
         outbox.reclaim(1);
         assert!(outbox.take(1, 5, |&certificate| certificate < 3));
         outbox.reclaim(2);
@@ -218,6 +252,19 @@ mod tests {
         assert_eq!(take(&outbox, 2, 5), [1]);
         assert_eq!(outbox.sent(1), 0);
         assert_eq!(outbox.sent(2), 1);
+    }
+
+    #[test]
+    fn a_full_outbox_closes_instead_of_taking_more() {
+        let outbox = Outbox::with_limit(2);
+        outbox.reclaim(1);
+        assert_eq!([1, 2].map(|c| outbox.push(c)), [Pushed::Waiting; 2]);
+        assert_eq!(take(&outbox, 1, 1), [1]);
+        assert_eq!(
+            [3, 4, 5].map(|c| outbox.push(c)),
+            [Pushed::Waiting, Pushed::Overflow, Pushed::Closed]
+        );
+        assert_eq!((outbox.len(), outbox.is_closed()), (3, true));
     }
 
     #[test]

@@ -4,9 +4,9 @@ use crate::arena::Arena;
 use crate::hash::{hash, shard};
 use crate::index::Index;
 use crate::slot::{Reference, Slot};
-use parking_lot::Mutex;
+use crate::sync::{Mutex, shards};
 
-const SHARDS: usize = 1024;
+const SHARDS: usize = shards(1024);
 
 /// Finds a monitor by its reference. Each shard is an [`Index`], so none stalls to grow.
 pub struct References {
@@ -44,6 +44,11 @@ impl References {
         let index = self.shards[shard(hash, SHARDS)].lock();
         let id = index.find(hash, |id| slots.get(id).reference() == reference)?;
         Some(view(id, slots.get(id)))
+    }
+
+    /// How many references it holds.
+    pub fn count(&self) -> usize {
+        self.shards.iter().map(|index| index.lock().len()).sum()
     }
 
     /// Takes a slot out.

@@ -50,6 +50,18 @@ impl<T> Slab<T> {
         (chunk * CHUNK + self.chunks[chunk].len() - 1) as u32
     }
 
+    /// How many values it holds.
+    pub fn count(&self) -> usize {
+        fn sum<T>(chunks: &[Vec<T>], full: usize) -> usize {
+            // All but the last are full.
+            match chunks {
+                [] => 0,
+                [full_ones @ .., last] => full_ones.len() * full + last.len(),
+            }
+        }
+        sum(&self.chunks, CHUNK) - sum(&self.free, FREE_CHUNK)
+    }
+
     /// Gives the place of `id` back. The value stays in it until the place is taken again, so ids
     /// must not be used after this; a `T` that owns memory is emptied by its owner first.
     #[inline]

@@ -7,7 +7,7 @@
 use crate::arena::{Arena, CHUNK};
 use crate::claim::Claim;
 use crate::list::{Links, NIL};
-use crossbeam_queue::SegQueue;
+use crate::sync::SegQueue;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The three words that tell one reference of this node from all others.

@@ -16,9 +16,9 @@ use crate::index::Index;
 use crate::list::{self, NIL};
 use crate::slab::Slab;
 use crate::slot::{Depot, FreeSlots, Place, Reference, Slot};
-use parking_lot::Mutex;
+use crate::sync::{Mutex, shards};
 
-const SHARDS: usize = 256;
+const SHARDS: usize = shards(256);
 
 /// All subscribers, by pid.
 pub struct Subscribers {
@@ -248,6 +248,12 @@ impl Subscribers {
         found
     }
 
+    /// How many records of subscribers there are, those of departed ones included.
+    pub fn records(&self) -> usize {
+        let records = |shard: &Mutex<Shard>| shard.lock().subscribers.count();
+        self.shards.iter().map(records).sum()
+    }
+
     /// Sums up the shards.
     pub fn counts(&self) -> Counts {
         let mut sum = Counts::default();
@@ -261,7 +267,7 @@ impl Subscribers {
     }
 
     #[inline]
-    fn lock(&self, subscriber_id: u32) -> parking_lot::MutexGuard<'_, Shard> {
+    fn lock(&self, subscriber_id: u32) -> crate::sync::MutexGuard<'_, Shard> {
         self.shards[subscriber_id as usize % SHARDS].lock()
     }
 }

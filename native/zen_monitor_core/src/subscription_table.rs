@@ -15,7 +15,7 @@
 use crate::hash;
 use crate::index::Index;
 use crate::slab::Slab;
-use crossbeam_queue::SegQueue;
+use crate::sync::SegQueue;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -148,6 +148,18 @@ impl<O> SubscriptionTable<O> {
     /// Whether there is no subscription.
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// How many destinations have a monitor or need one.
+    pub fn targets(&self) -> usize {
+        self.targets.count()
+    }
+
+    /// The outboxes of the attached connectors.
+    pub fn outboxes(&self) -> impl Iterator<Item = &O> {
+        self.connectors
+            .iter()
+            .filter_map(|connector| connector.outbox.as_ref())
     }
 
     /// Adds a connector with the outbox that `outbox` makes for its id.

@@ -1,6 +1,86 @@
-//! The atomics that the core uses: the standard ones, or loom's under its model checker.
+//! What threads meet in: the atomics, locks and queues that the core uses. A model checker replaces
+//! some of them by its own, which are the points where it may switch threads.
 
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-#[cfg(not(loom))]
+#[cfg(shuttle)]
+pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+#[cfg(not(any(loom, shuttle)))]
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+#[cfg(not(shuttle))]
+pub(crate) use {
+    crossbeam_queue::SegQueue,
+    crossbeam_utils::Backoff,
+    parking_lot::{Mutex, MutexGuard},
+};
+#[cfg(shuttle)]
+pub(crate) use {explored::*, shuttle::sync::MutexGuard};
+
+/// So many shards; a few where each lock is one more place to switch threads.
+pub(crate) const fn shards(amount: usize) -> usize {
+    if cfg!(shuttle) { 2 } else { amount }
+}
+
+#[cfg(shuttle)]
+mod explored {
+    use std::collections::VecDeque;
+
+    /// Shuttle's, with the face of parking_lot's.
+    #[derive(Default)]
+    pub struct Mutex<T>(shuttle::sync::Mutex<T>);
+
+    impl<T> Mutex<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Mutex(shuttle::sync::Mutex::new(value))
+        }
+
+        pub(crate) fn lock(&self) -> shuttle::sync::MutexGuard<'_, T> {
+            self.0.lock().expect("a model does not panic and go on")
+        }
+    }
+
+    /// With the face of crossbeam's.
+    pub struct SegQueue<T>(Mutex<VecDeque<T>>);
+
+    impl<T> Default for SegQueue<T> {
+        fn default() -> Self {
+            SegQueue::new()
+        }
+    }
+
+    impl<T> SegQueue<T> {
+        pub(crate) fn new() -> Self {
+            SegQueue(Mutex::new(VecDeque::new()))
+        }
+
+        pub(crate) fn push(&self, value: T) {
+            self.0.lock().push_back(value);
+        }
+
+        pub(crate) fn pop(&self) -> Option<T> {
+            self.0.lock().pop_front()
+        }
+
+        pub(crate) fn len(&self) -> usize {
+            self.0.lock().len()
+        }
+
+        pub(crate) fn is_empty(&self) -> bool {
+            self.len() == 0
+        }
+    }
+
+    /// With the face of crossbeam's.
+    pub struct Backoff;
+
+    impl Backoff {
+        pub(crate) fn new() -> Self {
+            Backoff
+        }
+
+        pub(crate) fn snooze(&self) {
+            shuttle::thread::yield_now();
+        }
+    }
+}

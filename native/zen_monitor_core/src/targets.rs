@@ -18,11 +18,11 @@ use crate::index::Index;
 use crate::list::{self, Links, NIL};
 use crate::slab::Slab;
 use crate::slot::{Place, Slot};
+use crate::sync::{Mutex, MutexGuard, shards};
 use hashbrown::HashMap;
-use parking_lot::{Mutex, MutexGuard};
 use rustc_hash::FxBuildHasher;
 
-const SHARDS: usize = 1024;
+const SHARDS: usize = shards(1024);
 /// How many entries are handled while one lock is held.
 pub const HELD: usize = 64;
 
@@ -169,6 +169,17 @@ impl<R: Clone> Targets<R> {
     /// How many shards an expired session is walked through.
     pub const SHARDS: usize = SHARDS;
 
+    /// How many targets there are, dead ones included, and how many reasons are kept for those.
+    pub fn counts(&self) -> (usize, usize) {
+        let mut counts = (0, 0);
+        for shard in &self.shards {
+            let shard = shard.lock();
+            counts.0 += shard.targets.count();
+            counts.1 += shard.reasons.len();
+        }
+        counts
+    }
+
     /// Arms a monitor and lists it under the target of `key`. Returns the target's id when it must be put into
     /// its node's outbox. `session` reads the node's current session; it is called under the lock,
     /// so that a session that has expired before is never joined.
@@ -307,6 +318,11 @@ impl<R: Clone> Targets<R> {
         }
         shard.targets[local].state |= BACKLOG;
         Some(monitors)
+    }
+
+    /// Whether the node watches a target that is not dead.
+    pub fn is_subscribed(&self, target_id: u32) -> bool {
+        self.lock(target_id).targets[local(target_id)].is(SUBSCRIBED)
     }
 
     /// Expires a session, after its node got another one. Returns how many monitors wait for it

@@ -13,6 +13,7 @@ rustler::atoms! {
     noproc,
     not_running,
     ok,
+    overflow,
     process,
     shutdown,
     start,

@@ -108,6 +108,25 @@ fn connector_fail(env: Env, node: Term) -> NifResult<bool> {
     Ok(emptied)
 }
 
+/// How many targets wait for a node beyond `limit`.
+#[rustler::nif]
+fn connector_excess(node: Term, limit: usize) -> NifResult<usize> {
+    let node = current()?.local.node(node)?;
+    Ok(node.outbox_len().saturating_sub(limit))
+}
+
+/// Makes what waits for a node due, as [`connector_fail`] does, after a look at `amount` of it and at
+/// a slice at most. Answers at how much it has looked, and how much became due.
+#[rustler::nif]
+fn connector_shed(env: Env, node: Term, amount: usize) -> NifResult<(usize, usize)> {
+    let state = current()?;
+    let local = &state.local;
+    let amount = amount.min(SLICE);
+    let shed = local.table.shed(&*local.node(node)?, amount);
+    local.expand_or_defer(env, SLICE);
+    Ok((amount, shed))
+}
+
 /// Makes everything that a node was told to watch due, since the connection to it is gone.
 #[rustler::nif]
 fn connector_expire(env: Env, node: Term) -> NifResult<Atom> {
@@ -118,27 +137,31 @@ fn connector_expire(env: Env, node: Term) -> NifResult<Atom> {
     Ok(atoms::ok())
 }
 
-/// Makes the targets of the first `certificates` due, and returns the rest of the list: `{:ok,
-/// rest}`, or `{:bulky, rest}` when [`connector_certify_bulky`] must go on with it. What is not a
-/// certificate of a process on the node is passed over.
+/// Makes the targets of the first `certificates` due, and returns the rest of the list and what was
+/// no certificate of a process on the node: `{:ok, rest, malformed}`, or `{:bulky, rest, malformed}`
+/// when [`connector_certify_bulky`] must go on.
 #[rustler::nif]
 fn connector_certify<'a>(
     env: Env<'a>,
     node: Term<'a>,
     certificates: Term<'a>,
-) -> NifResult<(Atom, Term<'a>)> {
-    let (rest, bulky) = certify(env, node, certificates, false)?;
-    Ok((if bulky { atoms::bulky() } else { atoms::ok() }, rest))
+) -> NifResult<(Atom, Term<'a>, Vec<Term<'a>>)> {
+    let mut malformed = Vec::new();
+    let (rest, bulky) = certify(env, node, certificates, false, &mut malformed)?;
+    let tag = if bulky { atoms::bulky() } else { atoms::ok() };
+    Ok((tag, rest, malformed))
 }
 
-/// The same for reasons that may be of any size. Returns the rest of the list.
+/// The same for reasons that may be of any size. Always answers `{:ok, rest, malformed}`.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn connector_certify_bulky<'a>(
     env: Env<'a>,
     node: Term<'a>,
     certificates: Term<'a>,
-) -> NifResult<Term<'a>> {
-    Ok(certify(env, node, certificates, true)?.0)
+) -> NifResult<(Atom, Term<'a>, Vec<Term<'a>>)> {
+    let mut malformed = Vec::new();
+    let (rest, _) = certify(env, node, certificates, true, &mut malformed)?;
+    Ok((atoms::ok(), rest, malformed))
 }
 
 /// Certifies until a slice is done, time is up, or a reason is bulky where `bulky` says that none
@@ -148,6 +171,7 @@ fn certify<'a>(
     node: Term<'a>,
     certificates: Term<'a>,
     bulky: bool,
+    malformed: &mut Vec<Term<'a>>,
 ) -> NifResult<(Term<'a>, bool)> {
     let state = current()?;
     let local = &state.local;
@@ -162,7 +186,10 @@ fn certify<'a>(
             break;
         }
         let Ok((certificate, tail)) = rest.list_get_cell() else {
-            rest = Term::list_new_empty(env);
+            if !rest.is_empty_list() {
+                malformed.push(rest);
+                rest = Term::list_new_empty(env);
+            }
             break;
         };
         if let Ok((destination, reason)) = certificate.decode::<(Term, Term)>()
@@ -181,6 +208,8 @@ fn certify<'a>(
                 }
             };
             local.table.certify(&node, id, reason);
+        } else {
+            malformed.push(certificate);
         }
         rest = tail;
     }

@@ -60,16 +60,21 @@ pub struct Remote {
 }
 
 /// Holds ERTS monitors of subscribers.
-struct Watch;
+pub struct Watch;
 
 #[rustler::resource_impl]
 impl Resource for Watch {
     const IMPLEMENTS_DOWN: bool = true;
 
     fn down<'a>(&'a self, env: Env<'a>, pid: LocalPid, _monitor: Monitor) {
-        if let Ok(state) = current() {
-            depart(env, &state.local, word::from_term(pid.encode(env)));
-        }
+        watched_is_down(env, pid);
+    }
+}
+
+/// Notes the death of a subscriber.
+pub fn watched_is_down(env: Env, pid: LocalPid) {
+    if let Ok(state) = current() {
+        depart(env, &state.local, word::from_term(pid.encode(env)));
     }
 }
 

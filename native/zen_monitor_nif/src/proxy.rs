@@ -11,6 +11,7 @@
 
 use crate::doorbell::Doorbell;
 use crate::etf::{Batch, reference};
+use crate::library::check_place;
 use crate::reason::Reason;
 use crate::state::current;
 use crate::truncation::truncate;
@@ -20,7 +21,7 @@ use rustler::{
     Atom, Binary, Encoder, Env, Error, LocalPid, NifResult, Resource, ResourceArc, Term, schedule,
 };
 use std::sync::atomic::{AtomicU64, Ordering};
-use zen_monitor_core::outbox::Outbox;
+use zen_monitor_core::outbox::{Outbox, Pushed};
 use zen_monitor_core::subscription_table::{
     ConnectorId, Destination, MonitorRef, SubscriptionTable,
 };
@@ -51,7 +52,6 @@ pub struct Proxy {
     departures: Doorbell,
     enqueued: AtomicU64,
     swept: AtomicU64,
-    malformed: AtomicU64,
 }
 
 /// A subscribed connector, as the Proxy and its Batcher hold it.
@@ -81,9 +81,12 @@ impl Certificate {
 
 impl Connector {
     #[inline]
-    fn push(&self, env: Env, certificate: Certificate) {
-        self.outbox.push(certificate);
-        self.batcher.ring(env);
+    fn push(&self, env: Env, certificate: Certificate, proxy: &Proxy) {
+        match self.outbox.push(certificate) {
+            Pushed::Waiting => self.batcher.ring(env),
+            Pushed::Overflow => proxy.overflow(env),
+            Pushed::Closed => {}
+        }
     }
 
     /// Whether its Batcher has nothing to do, not even to stop.
@@ -93,6 +96,20 @@ impl Connector {
 }
 
 impl Proxy {
+    /// Tells the Proxy that the outbox of a connector has closed, because it was full.
+    fn overflow(&self, env: Env) {
+        if let Some(owner) = self.releases.owner(env) {
+            let _ = env.send(&owner, atoms::overflow());
+        }
+    }
+
+    /// Subscriptions, watched destinations, and the certificates that wait for attached connectors.
+    pub fn sizes(&self) -> (usize, usize, usize) {
+        let table = self.table.lock();
+        let certificates = table.outboxes().map(|connector| connector.outbox.len());
+        (table.len(), table.targets(), certificates.sum())
+    }
+
     /// The reason in the form that is kept. A mass exit has one reason: it is stored once.
     fn share(&self, reason: Term) -> Reason {
         let encoded = reason.to_binary();
@@ -127,7 +144,8 @@ impl Proxy {
             return atoms::ok();
         }
         table.certify(destination, |connector| {
-            connector.push(env, Certificate::Known(destination, reason.clone()));
+            let certificate = Certificate::Known(destination, reason.clone());
+            connector.push(env, certificate, self);
             enqueued += 1;
         });
         drop(table);
@@ -269,17 +287,19 @@ fn proxy_free() -> NifResult<Atom> {
     Ok(atoms::ok())
 }
 
-/// Adds a connector.
+/// Adds a connector, for which at most `limit` certificates may wait. One more, and the Proxy is sent
+/// `:overflow`.
 #[rustler::nif]
-fn proxy_attach(env: Env) -> NifResult<Term> {
+fn proxy_attach(env: Env, limit: usize) -> NifResult<Term> {
     let state = current()?;
     let mut attached = None;
     state.proxy.table.lock().attach(|id| {
-        let connector = ResourceArc::new(Connector {
+        let mut connector = ResourceArc::new(Connector {
             id,
-            outbox: Outbox::default(),
+            outbox: Outbox::with_limit(limit),
             batcher: Doorbell::default(),
         });
+        check_place(&mut connector);
         attached.insert(connector).clone()
     });
     Ok(attached.encode(env))
@@ -295,6 +315,12 @@ fn proxy_detach(env: Env, connector: ResourceArc<Connector>) -> NifResult<Atom> 
     state.proxy.discarded.lock().extend(detached);
     state.proxy.departures.ring(env);
     Ok(atoms::ok())
+}
+
+/// Whether the certificates for a connector were too many. It must be detached then.
+#[rustler::nif]
+fn proxy_is_overfull(connector: ResourceArc<Connector>) -> bool {
+    connector.outbox.is_closed()
 }
 
 /// Carries out the first instructions of a list. Returns the others, the `{target, destination}`
@@ -327,7 +353,6 @@ fn proxy_process<'a>(
         }
         rest = tail;
     }
-    count(&state.proxy.malformed, malformed.len());
 
     let mut made = Vec::new();
     let mut released = Vec::new();
@@ -359,7 +384,7 @@ fn proxy_process<'a>(
     for subject in refused {
         let certificate = (subject, atoms::noproc()).encode(env);
         let certificate = Certificate::Encoded(Reason::from_term(certificate));
-        connector.push(env, certificate);
+        connector.push(env, certificate, &state.proxy);
     }
     let to_term = |(target, destination)| (target, destination_to_term(env, destination));
     let made = made.into_iter().map(to_term).collect();
@@ -469,7 +494,7 @@ fn proxy_answer_certificates(env: Env, connector: ResourceArc<Connector>) -> boo
 fn proxy_enqueue(env: Env, connector: ResourceArc<Connector>, encoded: Binary) -> NifResult<Atom> {
     let state = current()?;
     let certificate = Certificate::Encoded(Reason::from_etf(&encoded));
-    connector.push(env, certificate);
+    connector.push(env, certificate, &state.proxy);
     count(&state.proxy.enqueued, 1);
     Ok(atoms::ok())
 }
@@ -563,19 +588,14 @@ fn proxy_is_unused(connector: ResourceArc<Connector>) -> NifResult<bool> {
     Ok(!subscribed && connector.is_quiet())
 }
 
-/// `{subscriptions, certificates enqueued, certificates swept, malformed instructions}`: the first
-/// is a gauge, the others count from the start.
+/// `{subscriptions, certificates enqueued, certificates swept}`: the first is a gauge, the others
+/// count from the start.
 #[rustler::nif]
-fn proxy_counters() -> NifResult<(usize, u64, u64, u64)> {
+fn proxy_counters() -> NifResult<(usize, u64, u64)> {
     let state = current()?;
     let proxy = &state.proxy;
     // Relaxed: independent counters.
     let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let subscriptions = proxy.table.lock().len();
-    Ok((
-        subscriptions,
-        load(&proxy.enqueued),
-        load(&proxy.swept),
-        load(&proxy.malformed),
-    ))
+    Ok((subscriptions, load(&proxy.enqueued), load(&proxy.swept)))
 }

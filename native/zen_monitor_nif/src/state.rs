@@ -6,6 +6,7 @@
 
 use crate::atoms;
 use crate::local::Local;
+use crate::malformed::Malformed;
 use crate::proxy::Proxy;
 use arc_swap::{ArcSwapOption, Guard};
 use parking_lot::Mutex;
@@ -20,6 +21,8 @@ pub struct State {
     pub local: Local,
     /// What others monitor here.
     pub proxy: Proxy,
+    /// What was ignored.
+    pub malformed: Malformed,
 }
 
 static STATE: ArcSwapOption<State> = ArcSwapOption::const_empty();

@@ -1,0 +1,156 @@
+//! What the VM calls when it loads the library, and when a module is upgraded that has loaded it.
+//!
+//! The tables are statics of the library, and an upgrade keeps them if the new version of
+//! `ZenMonitor.Native` loads the same file: it is the same library in memory then. Another file brings
+//! tables of its own, whose layout may differ, and locks that do not know of those who wait in the
+//! former; so that is refused, and the former version of the module stays.
+
+use crate::heap;
+use crate::local::{Watch, watched_is_down};
+use crate::proxy::Connector;
+use rustler::codegen_runtime::{ResourceRegistration, internal_write_symbols, inventory};
+use rustler::sys::{
+    ErlNifEntry, ErlNifEnv, ErlNifMonitor, ErlNifPid, ErlNifResourceFlags, ErlNifResourceTypeInit,
+    ErlNifTerm, c_int, c_void, enif_init_resource_type,
+};
+use rustler::types::atom::is_truthy;
+use rustler::{Env, LocalPid, Nif, ResourceArc, Term};
+use std::ffi::CString;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Its address tells this library in memory from every other.
+static MARK: AtomicBool = AtomicBool::new(false);
+
+struct Entry(ErlNifEntry);
+
+// SAFETY: nothing in it changes once it is made, and what it points to is never freed.
+unsafe impl Sync for Entry {}
+// SAFETY: as above.
+unsafe impl Send for Entry {}
+
+/// The entry, which is the same whenever it is asked for.
+#[unsafe(no_mangle)]
+extern "C" fn nif_init() -> *const ErlNifEntry {
+    static ENTRY: OnceLock<Entry> = OnceLock::new();
+    let entry = ENTRY.get_or_init(|| {
+        // SAFETY: the VM's functions are there before it calls this.
+        unsafe { internal_write_symbols() };
+        let functions: Vec<_> = inventory::iter::<Nif>().map(Nif::get_def).collect();
+        let mut entry = ErlNifEntry::new(c"Elixir.ZenMonitor.Native", functions.leak(), load);
+        entry.upgrade = Some(upgrade);
+        Entry(entry)
+    });
+    &entry.0
+}
+
+/// `info` is the setting `read_heap`.
+unsafe extern "C" fn load(env: *mut ErlNifEnv, data: *mut *mut c_void, info: ErlNifTerm) -> c_int {
+    let lifetime = ();
+    // SAFETY: the VM's environment for this call, and its only `Env`.
+    let env = unsafe { Env::new_init_env(&lifetime, env) };
+    if ResourceRegistration::register_all_collected(env).is_err() {
+        return 1;
+    }
+    // SAFETY: the VM passes a term of this environment.
+    if is_truthy(unsafe { Term::new(env, info) }) {
+        heap::probe(env);
+    }
+    // SAFETY: the VM passes a place for one pointer.
+    unsafe { *data = mark() };
+    0
+}
+
+/// Anything but 0 refuses the upgrade.
+unsafe extern "C" fn upgrade(
+    env: *mut ErlNifEnv,
+    data: *mut *mut c_void,
+    former: *mut *mut c_void,
+    _: ErlNifTerm,
+) -> c_int {
+    // SAFETY: the VM passes a place for one pointer, and the one that `load` or this function set.
+    let is_other = unsafe { *former } != mark();
+    // Relaxed: it was set long ago, or by a call that this does not depend on.
+    if is_other || MISPLACED.load(Ordering::Relaxed) {
+        return 1;
+    }
+    // The resources of the former version become those of this one; rustler only makes new types.
+    // SAFETY: the callbacks fit the types, whose names are those that rustler gave them.
+    let taken_over = unsafe {
+        take_over::<Watch>(env, ptr::null(), Some(watch_down))
+            && take_over::<Connector>(env, drop_connector as *const _, None)
+    };
+    if !taken_over {
+        return 1;
+    }
+    // SAFETY: the VM passes a place for one pointer.
+    unsafe { *data = mark() };
+    0
+}
+
+fn mark() -> *mut c_void {
+    (&raw const MARK).cast_mut().cast()
+}
+
+type Down =
+    unsafe extern "C" fn(*mut ErlNifEnv, *mut c_void, *const ErlNifPid, *const ErlNifMonitor);
+
+unsafe fn take_over<T>(env: *mut ErlNifEnv, dtor: *const c_void, down: Option<Down>) -> bool {
+    let name = CString::new(std::any::type_name::<T>()).expect("a type has no NUL in its name");
+    let init = ErlNifResourceTypeInit {
+        dtor: dtor.cast(),
+        stop: ptr::null(),
+        down: down.map_or(ptr::null(), |down| down as *const _),
+        members: 3,
+        dyncall: ptr::null(),
+    };
+    let (flags, mut tried) = (
+        ErlNifResourceFlags::ERL_NIF_RT_TAKEOVER,
+        ErlNifResourceFlags::ERL_NIF_RT_TAKEOVER,
+    );
+    // SAFETY: all pointers are valid for the call, which is made from an upgrade callback.
+    let taken = unsafe { enif_init_resource_type(env, name.as_ptr(), &init, flags, &mut tried) };
+    !taken.is_null()
+}
+
+unsafe extern "C" fn watch_down(
+    env: *mut ErlNifEnv,
+    _: *mut c_void,
+    pid: *const ErlNifPid,
+    _: *const ErlNifMonitor,
+) {
+    let lifetime = ();
+    // SAFETY: the VM's environment for this call, and its only `Env`.
+    let env = unsafe { Env::new(&lifetime, env) };
+    // SAFETY: the VM passes the pid of the process that is down.
+    let pid = LocalPid::from_c_arg(unsafe { *pid });
+    // A panic must not reach the VM, and there is nobody to tell.
+    let _ = catch_unwind(|| watched_is_down(env, pid));
+}
+
+/// Whether rustler places a value elsewhere in its resource than [`place`] says.
+static MISPLACED: AtomicBool = AtomicBool::new(false);
+
+/// Where rustler places a value in the memory of a resource.
+fn place<T>(memory: *const c_void) -> *const T {
+    let offset = align_of::<T>() - memory as usize % align_of::<T>();
+    memory.wrapping_byte_add(offset).cast()
+}
+
+/// Looks where rustler has placed a value, since [`drop_connector`] has to know.
+pub fn check_place(connector: &mut ResourceArc<Connector>) {
+    let expected: *const Connector = place(connector.as_c_arg());
+    if !ptr::eq(expected, &**connector) {
+        MISPLACED.store(true, Ordering::Relaxed);
+    }
+}
+
+unsafe extern "C" fn drop_connector(_: *mut ErlNifEnv, memory: *mut c_void) {
+    let connector: *const Connector = place(memory);
+    // SAFETY: the place was checked for every connector, and the VM calls this once, at the end of
+    // the resource.
+    let drop = || unsafe { ptr::drop_in_place(connector.cast_mut()) };
+    let _ = catch_unwind(AssertUnwindSafe(drop));
+}

@@ -1,0 +1,202 @@
+defmodule ZenMonitor.LinkTest do
+  # Real cuts of real connections, in all the ways that one machine allows. After each of them, no
+  # monitor is left unfired that should have fired, none has fired for a target whose connection
+  # stood, and new monitors work: in both directions.
+  use ZenMonitor.Case
+
+  alias ZenMonitor.Local.Connector
+
+  @moduletag timeout: :infinity
+
+  setup do
+    Connector.sweep_interval(5)
+    peer = start_connected_peer(env: [connector_sweep_interval: 5])
+    bystander = start_connected_peer()
+    %{peer: peer, bystander: bystander, standing: watch(on(bystander, :target))}
+  end
+
+  test "cut by this side", context do
+    survive(context, fn peer -> Node.disconnect(peer.node) end)
+  end
+
+  test "cut by the other side", context do
+    survive(context, fn peer -> Cluster.call(peer, Node, :disconnect, [node()]) end)
+  end
+
+  test "cut by this side while the other is stopped, and notices later", context do
+    survive(context, fn peer ->
+      Cluster.suspend(peer)
+      Node.disconnect(peer.node)
+      wait_until(fn -> standing() == 1 end)
+      Cluster.resume(peer)
+    end)
+  end
+
+  test "cut by the other side while this one's Connector is stopped, and notices later",
+       context do
+    survive(context, fn peer ->
+      connector = Connector.get_for_node(peer.node)
+      :sys.suspend(connector)
+      Cluster.call(peer, Node, :disconnect, [node()])
+      wait_until(fn -> Cluster.call(peer, Node, :ping, [node()]) == :pong end)
+      :sys.resume(connector)
+    end)
+  end
+
+  test "cut by the death of the VM, which comes back under its name", context do
+    %{peer: peer} = context
+    former = on(peer, :target)
+
+    peer =
+      survive(context, fn peer ->
+        Cluster.kill(peer)
+        wait_until(fn -> peer.node not in Node.list(:connected) end)
+        Cluster.start_peer(name: peer.node)
+      end)
+
+    # A pid of its former life is nobody's, though a process of this life may have its number.
+    ref = ZenMonitor.monitor(former)
+    assert reason(ref) == :noproc
+    target = on(peer, :target)
+    ref = watch(target)
+    refute target == former
+    Process.exit(target, :kill)
+    assert reason(ref) == :killed
+  end
+
+  test "cut by the net tick, because the VM is stopped" do
+    # Other peers would have to tick as often.
+    ticks = [kernel: [net_ticktime: 2]]
+    [observer, stopped] = for _ <- 1..2, do: Cluster.start_peer(ticks)
+    there = fn function, arguments -> Cluster.call(observer, PeerScript, function, arguments) end
+    true = Cluster.call(observer, Node, :connect, [stopped.node])
+    pids = Cluster.call(stopped, PeerScript, :targets, [100])
+    watcher = there.(:watcher, [])
+    for pid <- pids, do: there.(:place, [watcher, pid])
+    wait_until(fn -> Enum.all?(pids, &Cluster.call(stopped, PeerScript, :watched?, [&1])) end)
+
+    Cluster.suspend(stopped)
+    wait_until(fn -> length(there.(:received, [watcher])) == 100 end)
+    Cluster.resume(stopped)
+
+    fired =
+      for {:DOWN, _, _, pid, {:zen_monitor, :nodedown}} <- there.(:received, [watcher]), do: pid
+
+    assert Enum.sort(fired) == Enum.sort(pids)
+    wait_until(fn -> not Enum.any?(pids, &Cluster.call(stopped, PeerScript, :watched?, [&1])) end)
+
+    wait_until(fn -> Cluster.call(observer, Node, :connect, [stopped.node]) end)
+    again = there.(:watcher, [])
+    there.(:place, [again, hd(pids)])
+    wait_until(fn -> Cluster.call(stopped, PeerScript, :watched?, [hd(pids)]) end)
+    Cluster.call(stopped, PeerScript, :kill, [pids])
+    wait_until(fn -> there.(:received, [again]) != [] end)
+    assert [{:DOWN, _, _, _, {:zen_monitor, :killed}}] = there.(:received, [again])
+    assert length(there.(:received, [watcher])) == 100
+  end
+
+  test "cut and restored at once, 30 times", context do
+    flap(context, 30)
+  end
+
+  @tag :soak
+  test "cut and restored at once, 1,000 times", context do
+    times = flap(context, 1_000)
+    median = times |> Enum.sort() |> Enum.at(500)
+
+    IO.puts(
+      "#{Enum.count(times, &(&1 < 5_000))} of 1,000 took less than 5 ms, the median #{median} µs"
+    )
+  end
+
+  # Every round monitors ten targets before the cut and ten after it, and ends without a monitor.
+  defp flap(%{peer: peer, standing: standing}, rounds) do
+    targets = on(peer, :targets, [20])
+    watch_all(targets) |> Enum.each(&ZenMonitor.demonitor/1)
+
+    times =
+      for round <- 1..rounds do
+        {before, later} = Enum.split(targets, 10)
+        refs = for target <- before, do: ZenMonitor.monitor(target)
+        # Sent and not, in turn.
+        if rem(round, 2) == 0, do: wait_until_watched(List.last(before))
+        time = restore(peer)
+        later_refs = for target <- later, do: ZenMonitor.monitor(target)
+        [target | _] = later
+        wait_until_watched(target)
+        # What was sent over the old connection fires. What was not may be sent over the new one.
+        for ref <- refs, do: fired_or_removed(ref, rem(round, 2) == 0)
+        for ref <- later_refs, do: fired_or_removed(ref, false)
+        # So that the next round does not find what this one has subscribed to.
+        wait_until(fn -> not Enum.any?([hd(before), List.last(later)], &watched?/1) end)
+        wait_until(fn -> Native.sizes()[:targets] == 1 end)
+        time
+      end
+
+    refute_received {:DOWN, ^standing, _, _, _}
+    assert standing() == 1
+    last = watch_all(targets)
+    on(peer, :kill, [targets])
+    assert downs(last) |> Map.values() |> Enum.uniq() == [:killed]
+    times
+  end
+
+  defp fired_or_removed(ref, true), do: assert(reason(ref) == :nodedown)
+
+  defp fired_or_removed(ref, false) do
+    unless ZenMonitor.demonitor(ref, [:info]), do: assert(reason(ref) == :nodedown)
+  end
+
+  # How long it took, in microseconds.
+  defp restore(peer) do
+    {time, _} =
+      :timer.tc(fn ->
+        Node.disconnect(peer.node)
+        reconnect(peer)
+      end)
+
+    time
+  end
+
+  # The other side may not be rid of the former connection yet.
+  defp reconnect(peer), do: Node.connect(peer.node) == true || reconnect(peer)
+
+  # Monitors in both directions, some of them not yet sent; then the cut; then they must have fired,
+  # and others work. `cut` may return the peer that took the place of the old one.
+  defp survive(%{peer: peer, bystander: bystander, standing: standing}, cut) do
+    [target | _] = targets = on(peer, :targets, [500])
+    refs = watch_all(targets)
+    own = PeerScript.target()
+    watcher = on(peer, :watcher)
+    on(peer, :place, [watcher, own])
+    wait_until_watched(own)
+
+    answer = cut.(peer)
+    assert downs(refs) |> Map.values() |> Enum.uniq() == [:nodedown]
+    peer = if is_struct(answer, Cluster), do: answer, else: peer
+    received = fn -> Cluster.call(peer, PeerScript, :received, [watcher]) end
+
+    # That of a dead VM died with it.
+    unless answer == peer do
+      wait_until(fn -> match?([{:DOWN, _, _, ^own, {:zen_monitor, :nodedown}}], received.()) end)
+    end
+
+    wait_until(fn -> not watched?(own) end)
+    wait_until(fn -> Node.connect(peer.node) == true end)
+    target = if answer == peer, do: on(peer, :target), else: target
+    ref = watch(target)
+    watcher = on(peer, :watcher)
+    on(peer, :place, [watcher, own])
+    wait_until_watched(own)
+    Process.exit(target, :kill)
+    assert reason(ref) == :killed
+    Process.exit(own, :kill)
+    wait_until(fn -> match?([_], on(peer, :received, [watcher])) end)
+    assert [{:DOWN, _, _, ^own, {:zen_monitor, :killed}}] = on(peer, :received, [watcher])
+
+    refute_received {:DOWN, ^standing, _, _, _}
+    assert standing() == 1
+    assert bystander.node in Node.list(:connected)
+    peer
+  end
+end

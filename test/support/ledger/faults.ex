@@ -1,0 +1,107 @@
+defmodule ZenMonitor.Ledger.Faults do
+  @moduledoc false
+  # What goes wrong during a round of the ledger: two lanes of faults, one that must cost nobody
+  # anything and one that may fire `:nodedown`, which is noted first and over only when the nodes
+  # answer each other again.
+
+  alias ZenMonitor.{Cluster, Ledger, Ledger.Site, PeerScript}
+  alias ZenMonitor.Local.Connectors
+  alias ZenMonitor.Proxy.Batcher
+
+  # Killing any of these loses nothing and fires nothing.
+  @harmless [
+    ZenMonitor.Tables,
+    ZenMonitor.Local,
+    ZenMonitor.Local.Tables,
+    ZenMonitor.Local.Dispatcher,
+    ZenMonitor.Local.Connectors,
+    ZenMonitor.Local.Supervisor,
+    ZenMonitor.Proxy.Tables,
+    {:children, Connectors.supervisor()},
+    {:children, Batcher.supervisor()},
+    Connectors.supervisor(),
+    Batcher.supervisor()
+  ]
+
+  @doc "Kills processes whose death nobody may notice, until told to stop."
+  def harmless(nodes, seed) do
+    lane(seed, fn ->
+      Ledger.at(pick(nodes), PeerScript, :kill_victim, [pick(@harmless)])
+      Process.sleep(:rand.uniform(60))
+    end)
+  end
+
+  @doc "Cuts links, kills Proxies, stops a node for a while, until told to stop."
+  def disturbing(nodes, seed) do
+    lane(seed, fn ->
+      case :rand.uniform(10) do
+        1 -> kill_proxy(nodes, pick(nodes))
+        2 -> freeze(List.last(nodes))
+        _ -> cut(nodes, pick([{0, 1}, {0, 2}, {1, 2}]), pick([0, 0, :rand.uniform(50)]))
+      end
+
+      Process.sleep(:rand.uniform(100))
+    end)
+  end
+
+  defp lane(seed, fault) do
+    Task.async(fn ->
+      :rand.seed(:exsss, seed)
+      run(fault, 0)
+    end)
+  end
+
+  defp run(fault, faults) do
+    receive do
+      :stop -> faults
+    after
+      0 ->
+        fault.()
+        run(fault, faults + 1)
+    end
+  end
+
+  @doc "Ends a lane and returns how many faults it made."
+  def stop(%Task{pid: pid} = lane) do
+    send(pid, :stop)
+    Task.await(lane, 300_000)
+  end
+
+  # One side asks for it; on the other it is noticed when the connection breaks.
+  defp cut(nodes, {one, other}, pause) do
+    [one, other] = for index <- Enum.shuffle([one, other]), do: Enum.at(nodes, index)
+
+    disturbed([{one, other}, {other, one}], fn ->
+      Ledger.at(one, :erlang, :disconnect_node, [other.node])
+      Process.sleep(pause)
+      reconnect(one, other)
+    end)
+  end
+
+  # The former connection may still be on its way out.
+  defp reconnect(one, other) do
+    Cluster.wait_until(fn -> Ledger.at(one, Node, :connect, [other.node]) == true end)
+  end
+
+  defp kill_proxy(nodes, node) do
+    disturbed(for(observer <- Ledger.observers(nodes), do: {observer, node}), fn ->
+      Ledger.at(node, PeerScript, :kill_name, [ZenMonitor.Proxy])
+    end)
+  end
+
+  # Shorter than the net tick, so that nobody may notice.
+  defp freeze(member), do: Cluster.freeze(member.peer, :rand.uniform(200))
+
+  # Only observers keep a record of disturbances.
+  defp disturbed(links, fault) do
+    links = for {observer, node} <- links, observer.index < 2, do: {observer, node}
+    for {observer, node} <- links, do: Ledger.at(observer, Site, :disturb, [node.index])
+    fault.()
+
+    for {observer, node} <- links do
+      :ok = Ledger.at(observer, Site, :calm, [node.index, node.node], 180_000)
+    end
+  end
+
+  defp pick(list), do: Enum.random(list)
+end
