@@ -28,6 +28,14 @@ defmodule ZenMonitor do
   @typedoc "Whether a node runs ZenMonitor, as far as is known without asking it."
   @type compatibility :: :compatible | :incompatible
 
+  @typedoc "What `monitor/2` takes."
+  @type monitor_option :: {:tag, term} | {:alias, :explicit_unalias} | {:bulk, boolean}
+
+  @typedoc "The message of a bulk monitor, see `monitor/2`."
+  @type bulk_down ::
+          {:DOWN, :bulk,
+           [{reference, object :: pid | {name :: atom, node}, {:zen_monitor, reason :: term}}]}
+
   @doc """
   Monitors `destination` and returns a fresh reference.
 
@@ -39,6 +47,38 @@ defmodule ZenMonitor do
   """
   @spec monitor(destination) :: reference
   defdelegate monitor(destination), to: Local
+
+  @doc """
+  Monitors `destination` like `monitor/1`, with options:
+
+    * `tag: term` - the first element of the message, in place of `:DOWN`, as in `Process.monitor/2`
+    * `alias: :explicit_unalias` - the reference is also an alias of the calling process, until that
+      calls `:erlang.unalias/1`. The other modes of `Process.monitor/2` cannot be had: they end the
+      alias together with the monitor, and only the process itself could do that
+    * `bulk: true` - the message comes together with those of other monitors, see below
+
+  A process that monitors thousands may be glad to hear of their deaths in one message instead of
+  thousands. Its bulk monitors share one:
+
+      {:DOWN, :bulk, [{ref, object, {:zen_monitor, reason}}]}
+
+  It holds all that the process is due in one interval of the `ZenMonitor.Local.Dispatcher`, whether
+  that is one or a thousand; it takes a second message for more than 1,000, or when many different
+  reasons are large. Each entry counts as one towards `ZenMonitor.Local.Dispatcher.demand_amount/0`,
+  and only monitors that were placed with `bulk: true` come this way. No other option goes with it.
+
+  `demonitor/2` keeps what it promises: once it has returned, the reference is in no message that is
+  sent later. With `:flush` it also takes the entry out of a message that is in the mailbox already.
+  To do so it receives the bulk messages there are, and sends those that still have entries to the
+  calling process again: in their order, but behind whatever else was waiting.
+
+  Monitors with and without options are queued apart, so the order between the two is not kept.
+
+  Raises `ArgumentError` if `destination` is none of `t:destination/0`, for an option that is not
+  listed here, and for `bulk: true` together with another.
+  """
+  @spec monitor(destination, [monitor_option]) :: reference
+  defdelegate monitor(destination, options), to: Local
 
   @doc """
   Removes a monitor that the calling process has placed.

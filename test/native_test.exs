@@ -132,6 +132,10 @@ defmodule ZenMonitor.NativeTest do
   defp forged, do: :erlang.binary_to_term(<<131, 88, 100, 0, 5, "a@b.c", 7::32, 0::32, 1::32>>)
 
   defp valid(:monitor, 4), do: [self(), :other@node, :name, :erlang.term_to_binary(make_ref())]
+
+  defp valid(:monitor_with, 6),
+    do: [self(), :other@node, :name, :erlang.term_to_binary(make_ref()), "", {:tag}]
+
   defp valid(:demonitor, 1), do: [:erlang.term_to_binary(make_ref())]
   defp valid(:monitors, 3), do: [self(), :other@node, :name]
   defp valid(:connector_take, 3), do: [:other@node, :other@node, 10]

@@ -9,7 +9,7 @@ defmodule ZenMonitor.Local do
   """
   use GenServer
 
-  alias ZenMonitor.{Config, Local.Connector, Native}
+  alias ZenMonitor.{Config, Local.Connector, Local.Options, Native}
 
   @doc """
   See `ZenMonitor.monitor/1`.
@@ -18,6 +18,21 @@ defmodule ZenMonitor.Local do
   def monitor(destination) do
     ref = make_ref()
     Connector.monitor(destination, ref, self())
+    ref
+  end
+
+  @doc """
+  See `ZenMonitor.monitor/2`.
+  """
+  @spec monitor(ZenMonitor.destination(), [ZenMonitor.monitor_option()]) :: reference
+  def monitor(destination, []), do: monitor(destination)
+
+  def monitor(destination, options) do
+    options = Options.parse!(options)
+    # Nobody could end an alias that was made for what is no destination.
+    ZenMonitor.find_node(destination)
+    ref = if options.alias?, do: :erlang.alias([:explicit_unalias]), else: make_ref()
+    Connector.monitor_with(destination, ref, self(), options.native)
     ref
   end
 
@@ -33,8 +48,7 @@ defmodule ZenMonitor.Local do
   end
 
   def demonitor(ref, [:flush]) when is_reference(ref) do
-    # The mailbox need not be searched for the message of a monitor that was still there.
-    remove(ref) or flush(ref)
+    flush(remove(ref), ref)
     true
   end
 
@@ -46,8 +60,8 @@ defmodule ZenMonitor.Local do
     end
 
     removed = remove(ref)
-    if :flush in options and not removed, do: flush(ref)
-    removed or :info not in options
+    if :flush in options, do: flush(removed, ref)
+    removed == true or :info not in options
   end
 
   def demonitor(ref, _options) do
@@ -110,7 +124,8 @@ defmodule ZenMonitor.Local do
     {:noreply, state}
   end
 
-  # A reference of another node is not ours to know, whatever its numbers.
+  # A reference of another node is not ours to know, whatever its numbers. `:bulk` is `false` for a
+  # process that has bulk monitors.
   defp remove(ref) when node(ref) == node() do
     Native.demonitor(:erlang.term_to_binary(ref))
   end
@@ -121,11 +136,36 @@ defmodule ZenMonitor.Local do
   defp options?([option | rest]) when option in [:flush, :info], do: options?(rest)
   defp options?(options), do: options == []
 
-  defp flush(ref) do
+  # The mailbox need not be searched for the message of a monitor that was still there.
+  defp flush(true, _ref), do: true
+  defp flush(:bulk, ref), do: flush(false, ref) or flush_bulk(ref)
+
+  defp flush(false, ref) do
     receive do
-      {:DOWN, ^ref, _, _, _} -> true
+      {_, ^ref, _, _, _} -> true
     after
       0 -> false
+    end
+  end
+
+  # Which message holds the reference is only known when it has been received. So all of them are,
+  # and sent again without it, in their order: they move behind what has come in since.
+  defp flush_bulk(ref) do
+    messages = receive_bulk()
+
+    for entries <- messages,
+        left = List.keydelete(entries, ref, 0),
+        left != [],
+        do: send(self(), {:DOWN, :bulk, left})
+
+    messages != []
+  end
+
+  defp receive_bulk do
+    receive do
+      {:DOWN, :bulk, entries} -> [entries | receive_bulk()]
+    after
+      0 -> []
     end
   end
 end

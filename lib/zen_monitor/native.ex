@@ -48,6 +48,9 @@ defmodule ZenMonitor.Native do
   def local_counters, do: stub()
   def batch_length, do: stub()
 
+  # options.rs
+  def monitor_with(_subscriber, _node, _target, _reference, _pid, _options), do: stub()
+
   # proxy.rs
   def proxy_reset, do: stub()
   def proxy_free, do: stub()

@@ -73,13 +73,24 @@ defmodule ZenMonitor.Local.Connector do
 
   def monitor(other, _ref, _subscriber), do: ZenMonitor.find_node(other)
 
+  @doc false
+  # `options` is what `Local.Options` has made of them.
+  @spec monitor_with(ZenMonitor.destination(), reference, subscriber :: pid, :bulk | {term}) ::
+          :ok
+  def monitor_with(destination, ref, subscriber, options) do
+    {key, target} = address(destination)
+    pid = if is_pid(target), do: :erlang.term_to_binary(target), else: ""
+    ref = :erlang.term_to_binary(ref)
+    placed(Native.monitor_with(subscriber, key, target, ref, pid, options))
+  end
+
   @doc """
   The references under which `subscriber` monitors `destination` and that are not due.
   """
   @spec monitors(ZenMonitor.destination(), subscriber :: pid) :: [reference]
   def monitors(destination, subscriber) do
-    target = if is_tuple(destination), do: elem(destination, 0), else: destination
-    Native.monitors(subscriber, destination |> ZenMonitor.find_node() |> key(), target)
+    {key, target} = address(destination)
+    Native.monitors(subscriber, key, target)
   end
 
   @doc """
@@ -160,12 +171,18 @@ defmodule ZenMonitor.Local.Connector do
     raise ArgumentError, "expected the name of a node, got: #{inspect(other)}"
   end
 
+  # The node and the target that the tables know a destination by.
+  defp address(pid) when is_pid(pid), do: {node(pid), pid}
+  defp address({name, node}) when is_atom(name) and is_atom(node), do: {key(node), name}
+  defp address(name) when is_atom(name), do: {ZenMonitor.Local, name}
+  defp address(other), do: ZenMonitor.find_node(other)
+
   defp place(subscriber, key, target, identity) do
-    case Native.monitor(subscriber, key, target, :erlang.term_to_binary(identity)) do
-      :ok -> :ok
-      {:start, key} -> Connectors.start(key)
-    end
+    placed(Native.monitor(subscriber, key, target, :erlang.term_to_binary(identity)))
   end
+
+  defp placed(:ok), do: :ok
+  defp placed({:start, key}), do: Connectors.start(key)
 
   defp cached(key) do
     case Native.compatibility(key) do

@@ -78,8 +78,6 @@ defmodule ZenMonitor.Local.Dispatcher do
   end
 
   # A slice at a time, so that no single call holds the scheduler.
-  defp deliver(0), do: 0
-
   defp deliver(left) do
     case Native.dispatcher_deliver(node(), left) do
       :bulky -> node() |> Native.dispatcher_deliver_bulky(left) |> deliver_more(left)

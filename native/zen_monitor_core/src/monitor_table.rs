@@ -335,14 +335,20 @@ impl<R: Clone, X> MonitorTable<R, X> {
     }
 
     /// Removes up to about `limit` monitors of departed subscribers. `true` when none is left.
-    pub fn sweep_departed(&self, limit: usize, mut wake: impl FnMut(&Node<X>)) -> bool {
+    /// `swept` is told whose and which they are.
+    pub fn sweep_departed(
+        &self,
+        limit: usize,
+        mut wake: impl FnMut(&Node<X>),
+        mut swept: impl FnMut(u64, Reference),
+    ) -> bool {
         let mut steps = 0;
         while steps < limit {
             let Some(subscriber) = self.departed.pop() else {
                 return true;
             };
             let limit = HELD.min(limit - steps);
-            let behind = self.subscribers.left_behind(&self.slots, subscriber, limit);
+            let (pid, behind) = self.subscribers.left_behind(&self.slots, subscriber, limit);
             steps += 1 + behind.len();
             if behind.is_empty() {
                 continue;
@@ -350,12 +356,18 @@ impl<R: Clone, X> MonitorTable<R, X> {
             for (id, ticket) in behind {
                 // One that is being sent at this moment is unlinked by its sender.
                 if self.slots.get(id).claim.remove(ticket) == Removal::Won {
+                    swept(pid, self.slots.get(id).reference());
                     self.remove(id, false, &mut wake);
                 }
             }
             self.departed.push(subscriber);
         }
         false
+    }
+
+    /// Whether a process has ever placed a monitor, and is not known to be dead.
+    pub fn is_subscriber(&self, pid: u64) -> bool {
+        self.subscribers.find(pid).is_some()
     }
 
     /// The references under which `pid` monitors a target that is not due. It takes as long as the
@@ -648,12 +660,12 @@ mod tests {
             }
             Op::Depart(pid) => {
                 table.depart(pid);
-                while !table.sweep_departed(3, |_| ()) {}
+                while !table.sweep_departed(3, |_| (), |_, _| ()) {}
                 model.live.retain(|_, live| live.0 != pid);
                 model.due.retain(|_, due| due.0 != pid);
             }
             Op::Sweep(limit) => {
-                table.sweep_departed(limit, |_| ());
+                table.sweep_departed(limit, |_| (), |_, _| ());
             }
             Op::Expand(limit) => {
                 table.expand(limit);
@@ -833,7 +845,7 @@ mod tests {
                 place(&table, pid * 16 * 64, number, number);
             }
             table.depart(pid * 16 * 64);
-            while !table.sweep_departed(1_000, |_| ()) {}
+            while !table.sweep_departed(1_000, |_| (), |_, _| ()) {}
             subscribe_all(&table);
         }
         // Each shard of the subscribers may keep two magazines of its own.

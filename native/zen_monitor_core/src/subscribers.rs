@@ -220,22 +220,23 @@ impl Subscribers {
         None
     }
 
-    /// Up to `limit` monitors of a departed subscriber, for the sweep to claim. An empty answer
-    /// ends the sweep: the id is not valid any more.
+    /// Up to `limit` monitors of a departed subscriber, for the sweep to claim, and its pid. An empty
+    /// answer ends the sweep: the id is not valid any more.
     pub fn left_behind(
         &self,
         slots: &Arena<Slot>,
         subscriber_id: u32,
         limit: usize,
-    ) -> Vec<(u32, Ticket)> {
+    ) -> (u64, Vec<(u32, Ticket)>) {
         let shard = &mut *self.lock(subscriber_id);
         let local = local(subscriber_id);
         let subscriber = &mut shard.subscribers[local];
+        let pid = subscriber.pid;
         let mut found = Vec::new();
         if subscriber.head == NIL {
             subscriber.sweeping = false;
             shard.reap(local);
-            return found;
+            return (pid, found);
         }
         let mut id = subscriber.head;
         while found.len() < limit {
@@ -246,7 +247,7 @@ impl Subscribers {
                 break;
             }
         }
-        found
+        (pid, found)
     }
 
     /// Sums up the shards.

@@ -54,14 +54,30 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The three words of an ordinary reference.
+    /// The three words that tell a reference from all others of its node.
+    #[inline]
     pub fn reference(&mut self) -> Option<[u32; 3]> {
-        if self.byte()? != NEWER_REFERENCE || self.take(2)? != [0, 3] {
+        self.reference_and_rest().map(|(words, _)| words)
+    }
+
+    /// The same, and the two more that an alias has since OTP 27.
+    #[inline]
+    pub fn reference_and_rest(&mut self) -> Option<([u32; 3], Option<[u32; 2]>)> {
+        if self.byte()? != NEWER_REFERENCE {
             return None;
         }
+        let [0, length @ (3 | 5)] = *self.take(2)? else {
+            return None;
+        };
         self.atom()?;
         self.word()?;
-        Some([self.word()?, self.word()?, self.word()?])
+        let words = [self.word()?, self.word()?, self.word()?];
+        let rest = if length == 5 {
+            Some([self.word()?, self.word()?])
+        } else {
+            None
+        };
+        Some((words, rest))
     }
 
     /// The same, or the first element of a pair, whose second is read next.
@@ -136,14 +152,16 @@ impl Batch {
         }
     }
 
-    /// Adds a reference of this node.
-    pub fn reference(&mut self, identity: &Identity, words: [u32; 3]) {
+    /// Adds a reference of this node. `rest` is what an alias has beyond the first words.
+    #[inline]
+    pub fn reference(&mut self, identity: &Identity, words: [u32; 3], rest: Option<[u32; 2]>) {
         self.begin();
-        self.bytes.extend_from_slice(&[NEWER_REFERENCE, 0, 3]);
+        let length = if rest.is_some() { 5 } else { 3 };
+        self.bytes.extend_from_slice(&[NEWER_REFERENCE, 0, length]);
         self.bytes.extend_from_slice(&identity.node);
         self.bytes
             .extend_from_slice(&identity.creation.to_be_bytes());
-        for word in words {
+        for word in words.into_iter().chain(rest.into_iter().flatten()) {
             self.bytes.extend_from_slice(&word.to_be_bytes());
         }
     }

@@ -7,6 +7,7 @@ mod dispatcher;
 mod doorbell;
 mod etf;
 mod local;
+mod options;
 mod proxy;
 mod reason;
 mod state;

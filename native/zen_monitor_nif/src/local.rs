@@ -5,6 +5,7 @@
 
 use crate::doorbell::Doorbell;
 use crate::etf::{Batch, Identity, Reader};
+use crate::options::{self, Kind, WithOptions};
 use crate::reason::Reason;
 use crate::state::current;
 use crate::target::{node_of, target_id};
@@ -30,6 +31,8 @@ pub type Node = zen_monitor_core::nodes::Node<Remote>;
 pub struct Local {
     /// The table.
     pub table: MonitorTable<Reason, Remote>,
+    /// What the monitors with options need beside it.
+    pub options: WithOptions,
     watches: Vec<ResourceArc<Watch>>,
     /// Wakes `ZenMonitor.Local` when the backlog has something for it.
     pub backlog: Doorbell,
@@ -66,7 +69,7 @@ impl Resource for Watch {
 
     fn down<'a>(&'a self, env: Env<'a>, pid: LocalPid, _monitor: Monitor) {
         if let Ok(state) = current() {
-            depart(env, &state.local, word::from_term(pid.encode(env)));
+            options::depart_all(env, &state.local, word::from_term(pid.encode(env)));
         }
     }
 }
@@ -75,6 +78,7 @@ impl Default for Local {
     fn default() -> Self {
         Local {
             table: MonitorTable::default(),
+            options: WithOptions::default(),
             watches: (0..WATCHES).map(|_| ResourceArc::new(Watch)).collect(),
             backlog: Doorbell::default(),
             ring: Doorbell::default(),
@@ -124,7 +128,8 @@ impl Remote {
     }
 }
 
-fn depart(env: Env, local: &Local, pid: u64) {
+/// Notes the death of a subscriber.
+pub fn depart(env: Env, local: &Local, pid: u64) {
     if local.table.depart(pid) {
         local.departures.ring(env);
     }
@@ -149,9 +154,30 @@ fn monitor<'a>(
     let mut reader = Reader::new(encoded.as_slice()).ok_or(Error::BadArg)?;
     let reference = reader.reference_or_first().ok_or(Error::BadArg)?;
     let id = target_id(target, || reader.pid()).ok_or(Error::BadArg)?;
+    place(
+        env,
+        &state.local,
+        subscriber,
+        Kind::Plain,
+        node,
+        reference,
+        id,
+    )
+}
+
+/// Places a monitor, and does what that calls for.
+#[inline]
+pub fn place<'a>(
+    env: Env<'a>,
+    local: &Local,
+    subscriber: LocalPid,
+    kind: Kind,
+    node: Term<'a>,
+    reference: [u32; 3],
+    id: [u32; 3],
+) -> NifResult<Term<'a>> {
     let node = node_of(env, node, id);
-    let pid = word::from_term(subscriber.encode(env));
-    let local = &state.local;
+    let pid = kind.mark(word::from_term(subscriber.encode(env)));
     let place = |node: &Node| {
         let placed = local.table.monitor(node, pid, reference, id);
         if placed.newcomer {
@@ -177,21 +203,24 @@ fn monitor<'a>(
     Ok((atoms::start(), node).encode(env))
 }
 
-/// Removes a monitor of the calling process; tells whether it had one.
+/// Removes a monitor of the calling process; tells whether it had one, and may answer `:bulk` as
+/// [`options::demonitor`] does.
 fn demonitor<'a>(env: Env<'a>, [encoded]: [Term<'a>; 1]) -> NifResult<Term<'a>> {
     let state = current()?;
     let encoded: Binary = encoded.decode()?;
     let local = &state.local;
-    let removed = Reader::new(encoded.as_slice())
-        .and_then(|mut reader| reader.reference())
-        .is_some_and(|reference| {
-            let pid = word::of_caller(env);
-            local.table.demonitor(pid, reference, |node| {
-                local.instructed.fetch_add(1, Ordering::Relaxed);
-                node.host.connector.ring(env);
-            })
-        });
-    Ok(removed.encode(env))
+    let Some(reference) = Reader::new(encoded.as_slice()).and_then(|mut reader| reader.reference())
+    else {
+        return Ok(false.encode(env));
+    };
+    let wake = |node: &Node| {
+        local.instructed.fetch_add(1, Ordering::Relaxed);
+        node.host.connector.ring(env);
+    };
+    if local.table.demonitor(word::of_caller(env), reference, wake) {
+        return Ok(true.encode(env));
+    }
+    Ok(options::demonitor(env, local, reference, wake))
 }
 
 /// The references under which `subscriber` monitors a target. Dirty: it walks all monitors of it.
@@ -207,11 +236,13 @@ fn monitors<'a>(
     let id = target_id(target, || Reader::new(encoded.as_slice())?.pid()).ok_or(Error::BadArg)?;
     let pid = word::from_term(subscriber.encode(env));
     let node = state.local.node(node_of(env, node, id))?;
-    let found = state.local.table.monitors(&node, pid, id);
+    let local = &state.local;
     let identity = Identity::of_caller(env).ok_or(Error::BadArg)?;
     let mut batch = Batch::default();
-    for reference in found {
-        batch.reference(&identity, reference);
+    for kind in local.options.kinds() {
+        for reference in local.table.monitors(&node, kind.mark(pid), id) {
+            batch.reference(&identity, reference, local.options.alias(*kind, reference));
+        }
     }
     batch.build(env).ok_or(Error::BadArg)
 }
@@ -257,10 +288,12 @@ fn departures_answer(env: Env) -> NifResult<bool> {
 #[rustler::nif]
 fn departures_sweep(env: Env) -> NifResult<bool> {
     let state = current()?;
-    Ok(state
-        .local
-        .table
-        .sweep_departed(SLICE, |node| node.host.connector.ring(env)))
+    let local = &state.local;
+    Ok(local.table.sweep_departed(
+        SLICE,
+        |node| node.host.connector.ring(env),
+        |pid, reference| local.options.forget(Kind::of(pid), reference),
+    ))
 }
 
 /// Puts `ZenMonitor.Local.Tables` to rest; `false` when a subscriber has died meanwhile.

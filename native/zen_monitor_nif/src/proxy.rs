@@ -222,7 +222,7 @@ fn monitors_to_terms<'a>(env: Env<'a>, monitors: &[MonitorRef]) -> NifResult<Vec
     let identity = Identity::of_caller(env).ok_or(Error::BadArg)?;
     let mut batch = Batch::default();
     for monitor in monitors {
-        batch.reference(&identity, *monitor);
+        batch.reference(&identity, *monitor, None);
     }
     batch.build(env).ok_or(Error::BadArg)
 }
