@@ -20,7 +20,7 @@ defmodule ZenMonitor do
   returned.
   """
 
-  alias ZenMonitor.{Config, Local}
+  alias ZenMonitor.{Config, Info, Local, Metrics}
 
   @typedoc "What can be monitored: a pid, a name on a node, or a name on this node."
   @type destination :: pid | {name :: atom, node} | (name :: atom)
@@ -120,6 +120,49 @@ defmodule ZenMonitor do
   """
   @spec connect(node) :: compatibility
   defdelegate connect(node), to: Local.Connector
+
+  @doc """
+  What this node watches, and for whom, at a glance.
+
+  `monitors` stand, `waiting` of them are due and not delivered, and `watched_for_others` is how many
+  subscriptions other nodes (and this one) have to processes of this node. `nodes` and `subscribers`
+  are the busiest ones, as `ZenMonitor.Metrics.snapshot/1` has them.
+  """
+  @spec info() :: %{
+          node: node,
+          version: String.t(),
+          monitors: non_neg_integer,
+          waiting: non_neg_integer,
+          watched_for_others: non_neg_integer,
+          nodes: [Metrics.remote()],
+          subscribers: [Metrics.subscriber()]
+        }
+  defdelegate info, to: Info, as: :all
+
+  @doc """
+  What a process has to do with ZenMonitor on this node.
+
+    * `monitored` - how many monitors processes of this node have of it that are not due, and
+      `monitored_by` some of these processes
+    * `watched_by` - the nodes whose ZenMonitor has subscribed to it, for a process of this node
+
+  and for a running process of this node also
+
+    * `monitors` - how many monitors it has, `waiting` how many of their `:DOWN`s are due, and
+      `monitoring` some of them, as `{reference, object}`
+
+  Lists are cut after 64 per kind of monitor. Raises `ArgumentError` if `destination` is none of
+  `t:destination/0`.
+  """
+  @spec info(destination) :: %{
+          optional(:monitors) => non_neg_integer,
+          optional(:waiting) => non_neg_integer,
+          optional(:monitoring) => [{reference, pid | {atom, node}}],
+          monitored: non_neg_integer,
+          monitored_by: [pid],
+          watched_by: [node]
+        }
+  defdelegate info(destination), to: Info, as: :of
 
   @doc """
   The module that calls and casts to remote Proxies go through: `GenServer`, unless configured as

@@ -119,7 +119,14 @@ defmodule ZenMonitor.NativeTest do
       end
 
     # What needs no state, and what works on the record of a connector alone.
-    stateless = [:proxy_answer_certificates, :proxy_take, :proxy_take_bulky, :truncate]
+    stateless = [
+      :proxy_answer_certificates,
+      :proxy_outbox_len,
+      :proxy_take,
+      :proxy_take_bulky,
+      :truncate
+    ]
+
     answered = for {function, answer} <- answers, answer != {:raised, true}, do: function
     assert Enum.sort(answered) -- stateless == []
   end
@@ -152,10 +159,14 @@ defmodule ZenMonitor.NativeTest do
   defp valid(:proxy_enqueue, 2),
     do: [Native.proxy_attach(), :erlang.term_to_binary({:name, :reason})]
 
+  defp valid(:survey_subscribers, 1), do: [10]
+  defp valid(:held, 2), do: [node(), self()]
+  defp valid(:watchers, 2), do: [:other@node, :name]
   defp valid(:truncate, 3), do: [:term, 3, 1_024]
 
-  defp valid(name, 1) when name in [:proxy_detach, :proxy_sent, :proxy_answer_certificates],
-    do: [Native.proxy_attach()]
+  defp valid(name, 1)
+       when name in [:proxy_detach, :proxy_sent, :proxy_outbox_len, :proxy_answer_certificates],
+       do: [Native.proxy_attach()]
 
   defp valid(name, 2) when name in [:proxy_take, :proxy_take_bulky],
     do: [Native.proxy_attach(), 10]

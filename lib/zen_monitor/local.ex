@@ -9,7 +9,7 @@ defmodule ZenMonitor.Local do
   """
   use GenServer
 
-  alias ZenMonitor.{Config, Local.Connector, Local.Options, Native}
+  alias ZenMonitor.{Config, Local.Connector, Local.Options, Native, Telemetry}
 
   @doc """
   See `ZenMonitor.monitor/1`.
@@ -108,7 +108,7 @@ defmodule ZenMonitor.Local do
 
   @impl GenServer
   def init(_opts) do
-    Native.backlog_answer()
+    if Native.backlog_answer(), do: Telemetry.restarted(__MODULE__, nil)
     {:ok, nil, {:continue, :expand}}
   end
 

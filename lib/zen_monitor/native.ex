@@ -68,12 +68,21 @@ defmodule ZenMonitor.Native do
   def proxy_take(_connector, _limit), do: stub()
   def proxy_take_bulky(_connector, _limit), do: stub()
   def proxy_sent(_connector), do: stub()
+  def proxy_outbox_len(_connector), do: stub()
+  def proxy_watchers(_destination), do: stub()
   def proxy_counters, do: stub()
 
   # state.rs
   def start, do: stub()
   def stop, do: stub()
   def free, do: stub()
+
+  # survey.rs
+  def survey_nodes, do: stub()
+  def survey_subscribers(_limit), do: stub()
+  def outbox_len(_node), do: stub()
+  def held(_name, _pid), do: stub()
+  def watchers(_node, _target), do: stub()
 
   # truncation.rs
   def truncate(_term, _depth, _max_binary_size), do: stub()

@@ -22,7 +22,7 @@ defmodule ZenMonitor.Proxy do
 
   use GenServer
 
-  alias ZenMonitor.{Config, Native}
+  alias ZenMonitor.{Config, Native, Telemetry}
   alias ZenMonitor.Proxy.Batcher
 
   require Logger
@@ -58,6 +58,13 @@ defmodule ZenMonitor.Proxy do
   end
 
   @doc false
+  # The nodes that watch a process of this node, as it was named to this Proxy.
+  @spec watchers(ZenMonitor.destination()) :: [node]
+  def watchers(destination) do
+    for pid <- GenServer.call(__MODULE__, {:watchers, destination}), do: node(pid)
+  end
+
+  @doc false
   # For when the Batchers' supervisor is back.
   def start_batchers, do: GenServer.cast(__MODULE__, :start_batchers)
 
@@ -79,6 +86,11 @@ defmodule ZenMonitor.Proxy do
     {:reply, connector.batcher, connectors}
   end
 
+  def handle_call({:watchers, destination}, _from, connectors) do
+    watchers = Native.proxy_watchers(destination)
+    {:reply, for({pid, %{native: native}} <- connectors, native in watchers, do: pid), connectors}
+  end
+
   def handle_call(message, _from, connectors) do
     Logger.warning("ZenMonitor.Proxy ignored a call: #{excerpt(message)}")
     {:noreply, connectors}
@@ -88,6 +100,7 @@ defmodule ZenMonitor.Proxy do
   def handle_cast({:process, pid, instructions}, connectors) when is_pid(pid) do
     {connector, connectors} = attach(pid, connectors)
     malformed = process(connector.native, instructions, [])
+    Telemetry.malformed(pid, malformed)
     {:noreply, warn(malformed, pid, connector, connectors)}
   end
 

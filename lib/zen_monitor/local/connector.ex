@@ -18,7 +18,7 @@ defmodule ZenMonitor.Local.Connector do
   # Local.Connectors starts it, and starts it again when it dies.
   use GenServer, restart: :temporary
 
-  alias ZenMonitor.{Config, Local.Connectors, Native, Pace, Proxy}
+  alias ZenMonitor.{Config, Local.Connectors, Native, Pace, Proxy, Telemetry}
 
   @typedoc "What the cache says of a node."
   @type cached_compatibility ::
@@ -162,6 +162,14 @@ defmodule ZenMonitor.Local.Connector do
   @spec chunk_size(pos_integer) :: :ok
   def chunk_size(value), do: Config.put(:connector_chunk_size, value)
 
+  @doc false
+  # The node and the target that the tables know a destination by.
+  @spec address(ZenMonitor.destination()) :: {node, pid | atom}
+  def address(pid) when is_pid(pid), do: {node(pid), pid}
+  def address({name, node}) when is_atom(name) and is_atom(node), do: {key(node), name}
+  def address(name) when is_atom(name), do: {ZenMonitor.Local, name}
+  def address(other), do: ZenMonitor.find_node(other)
+
   # The key of a node in the tables is its name, except for this node, whose name changes when
   # distribution is started.
   defp key(node) when node == node(), do: ZenMonitor.Local
@@ -170,12 +178,6 @@ defmodule ZenMonitor.Local.Connector do
   defp key(other) do
     raise ArgumentError, "expected the name of a node, got: #{inspect(other)}"
   end
-
-  # The node and the target that the tables know a destination by.
-  defp address(pid) when is_pid(pid), do: {node(pid), pid}
-  defp address({name, node}) when is_atom(name) and is_atom(node), do: {key(node), name}
-  defp address(name) when is_atom(name), do: {ZenMonitor.Local, name}
-  defp address(other), do: ZenMonitor.find_node(other)
 
   defp place(subscriber, key, target, identity) do
     placed(Native.monitor(subscriber, key, target, :erlang.term_to_binary(identity)))
@@ -214,6 +216,7 @@ defmodule ZenMonitor.Local.Connector do
     # The subscriptions were made for the predecessor's pid, and a nodedown may have been missed.
     unless connected?(state), do: disconnect(state)
     resubscribe(state.key)
+    Telemetry.restarted(__MODULE__, state.key)
     request(state)
   end
 
@@ -230,7 +233,9 @@ defmodule ZenMonitor.Local.Connector do
   def handle_info(:sweep, state), do: sweep(state)
 
   def handle_info({:dead, _node, certificates}, state) do
+    began = Telemetry.began()
     certify(state.key, certificates)
+    Telemetry.connector_certificates(began, state.key, certificates)
     rest(state)
   end
 
@@ -258,10 +263,12 @@ defmodule ZenMonitor.Local.Connector do
   end
 
   defp sweep(state) do
+    began = Telemetry.began()
+
     {swept, state} =
       case ensure_compatibility(state) do
-        {:compatible, state} -> send_chunk(state)
-        {:incompatible, state} -> fail(state, 0)
+        {:compatible, state} -> state |> send_chunk() |> Telemetry.connector_sweep(began)
+        {:incompatible, state} -> state |> fail(0) |> Telemetry.shed()
       end
 
     state = %{state | pace: Pace.swept(state.pace, swept)}
@@ -327,6 +334,7 @@ defmodule ZenMonitor.Local.Connector do
 
   defp disconnect(state) do
     Native.set_compatibility(state.key, :unavailable, 0, 0)
+    Telemetry.node_down(state.key)
     expire(state)
   end
 
@@ -357,6 +365,7 @@ defmodule ZenMonitor.Local.Connector do
 
       pong?(proxy) ->
         Native.set_compatibility(key, :compatible, 0, 0)
+        Telemetry.node_up(key)
         {:compatible, %{state | proxy: Process.monitor(proxy)}}
 
       true ->
@@ -374,6 +383,7 @@ defmodule ZenMonitor.Local.Connector do
     # The exponent is capped only so that the power stays small.
     penalty = min(@maximum_penalty, @base_penalty * Bitwise.bsl(1, min(attempt, 16)))
     Native.set_compatibility(state.key, :incompatible, ZenMonitor.now() + penalty, attempt)
+    Telemetry.node_incompatible(state.key, penalty, attempt)
     state
   end
 

@@ -7,7 +7,7 @@ defmodule ZenMonitor.Local.Dispatcher do
   """
   use GenServer
 
-  alias ZenMonitor.{Config, Local, Native, Pace}
+  alias ZenMonitor.{Config, Local, Native, Pace, Telemetry}
 
   @doc """
   The shortest time between two deliveries, in milliseconds.
@@ -46,8 +46,14 @@ defmodule ZenMonitor.Local.Dispatcher do
 
   @impl GenServer
   def init(_opts) do
-    pace = if Native.dispatcher_answer(), do: Pace.successor(), else: Pace.new()
-    {:ok, pace, {:continue, :request}}
+    {:ok, pace(Native.dispatcher_answer()), {:continue, :request}}
+  end
+
+  defp pace(false), do: Pace.new()
+
+  defp pace(true) do
+    Telemetry.restarted(__MODULE__, nil)
+    Pace.successor()
   end
 
   @impl GenServer
@@ -67,7 +73,9 @@ defmodule ZenMonitor.Local.Dispatcher do
 
   defp sweep(pace) do
     amount = demand_amount()
+    began = Telemetry.began()
     delivered = amount - deliver(amount)
+    Telemetry.delivery(began, delivered)
     pace = Pace.swept(pace, delivered)
 
     cond do

@@ -19,7 +19,7 @@ defmodule ZenMonitor.Proxy.Batcher do
   # The Proxy starts it, and starts it again when it dies.
   use GenServer, restart: :temporary, shutdown: :brutal_kill
 
-  alias ZenMonitor.{Config, Native, Pace, Proxy}
+  alias ZenMonitor.{Config, Native, Pace, Proxy, Telemetry}
 
   @enforce_keys [:connector, :native, :pace]
   defstruct [:connector, :native, :pace]
@@ -94,12 +94,9 @@ defmodule ZenMonitor.Proxy.Batcher do
 
   @impl true
   def init({connector, native}) do
-    pace =
-      case Native.proxy_answer_certificates(native) do
-        true -> Pace.successor()
-        false -> Pace.new()
-      end
-
+    succeeds? = Native.proxy_answer_certificates(native)
+    if succeeds?, do: Telemetry.restarted(__MODULE__, {connector, native})
+    pace = if succeeds?, do: Pace.successor(), else: Pace.new()
     {:ok, %__MODULE__{connector: connector, native: native, pace: pace}, {:continue, :rest}}
   end
 
@@ -125,12 +122,15 @@ defmodule ZenMonitor.Proxy.Batcher do
   end
 
   defp sweep(state) do
+    began = Telemetry.began()
+
     case take(state.native, chunk_size()) do
       :closed ->
         {:stop, :normal, state}
 
       certificates ->
         deliver(certificates, state.connector)
+        Telemetry.batcher_sweep(began, state.connector, state.native, certificates)
         rest(%{state | pace: Pace.swept(state.pace, length(certificates))})
     end
   end

@@ -13,7 +13,7 @@ use crate::dispatch::{Dispatch, DispatchCounts, Due};
 use crate::nodes::{Node, Nodes};
 use crate::references::References;
 use crate::slot::{Reference, Slot};
-use crate::subscribers::{Counts, Subscribers, Taken};
+use crate::subscribers::{Counts, Holding, Subscribers, Taken};
 use crate::targets::{Cursor, Expired, HELD, Instruction, Key, Targets};
 use crossbeam_queue::SegQueue;
 use crossbeam_utils::Backoff;
@@ -403,6 +403,40 @@ impl<R: Clone, X> MonitorTable<R, X> {
         }
     }
 
+    /// Shows what every subscriber has to `visit`, until that answers `false`. Tells whether all were
+    /// seen.
+    pub fn survey(&self, visit: impl FnMut(Holding) -> bool) -> bool {
+        self.subscribers.survey(visit)
+    }
+
+    /// What a process has, and some of its monitors with what they are of.
+    pub fn held(&self, pid: u64) -> (Holding, Vec<(Reference, Key)>) {
+        let (holding, held) = self.subscribers.held(&self.slots, pid, HELD);
+        let describe = |(reference, target)| (reference, self.targets.describe(target).0);
+        (holding, held.into_iter().map(describe).collect())
+    }
+
+    /// How many monitors a target has that is not due, and some of the processes that placed them.
+    pub fn watchers(&self, node: &Node<X>, target: [u32; 3]) -> (u32, Vec<u64>) {
+        let key = Key {
+            node: node.id(),
+            id: target,
+        };
+        let (count, slots) = self.targets.watchers(&self.slots, key, HELD);
+        let pid = |slot| self.subscribers.pid(self.slots.get(slot).subscriber());
+        (count, slots.into_iter().map(pid).collect())
+    }
+
+    /// Every node with its targets and the monitors of those that it watches.
+    pub fn survey_nodes(&self) -> Vec<(Arc<Node<X>>, u64, u64)> {
+        let sessions = self.targets.sessions();
+        let count = |node: Arc<Node<X>>| {
+            let (targets, monitors) = sessions.get(&node.session()).copied().unwrap_or_default();
+            (node, targets, monitors)
+        };
+        self.nodes.all().into_iter().map(count).collect()
+    }
+
     /// Whether no departed subscriber has monitors left.
     pub fn is_swept(&self) -> bool {
         self.departed.is_empty()
@@ -512,6 +546,29 @@ mod tests {
             owned.sort_unstable();
             (!owned.is_empty()).then(|| owned[nth % owned.len()])
         }
+    }
+
+    #[test]
+    fn shows_who_watches_what_and_what_each_node_has() {
+        let table = Table::default();
+        let node = table.nodes.find_or_add(7, || ());
+        for number in 0..3 {
+            table.monitor(&node, 100 + u64::from(number), reference(number), [1, 0, 0]);
+        }
+        table.monitor(&node, 100, reference(3), [2, 0, 0]);
+        assert_eq!(table.take(&node, 1).len(), 1);
+
+        assert_eq!(table.watchers(&node, [1, 0, 0]), (3, vec![100, 101, 102]));
+        assert_eq!(table.watchers(&node, [9, 0, 0]), (0, vec![]));
+        let (found, targets, monitors) = table.survey_nodes().pop().unwrap();
+        assert_eq!((found.id(), targets, monitors), (node.id(), 2, 3));
+        assert_eq!(found.outbox_len(), 1);
+        let mut seen = 0;
+        let all = table.survey(|_| {
+            seen += 1;
+            seen < 2
+        });
+        assert_eq!((all, seen), (false, 2));
     }
 
     #[derive(Clone, Debug)]
@@ -677,6 +734,28 @@ mod tests {
             }
         }
         assert_eq!(table.dispatch_counts().waiting, model.due.len() as u64);
+        agree_on_holdings(table, model);
+    }
+
+    fn agree_on_holdings(table: &Table, model: &Model) {
+        let mut owned: BTreeMap<u64, usize> = BTreeMap::new();
+        let due = model.due.values().map(|due| due.0);
+        for pid in model.live.values().map(|live| live.0).chain(due) {
+            *owned.entry(pid).or_default() += 1;
+        }
+        let mut surveyed = BTreeMap::new();
+        assert!(table.survey(|holding| {
+            if holding.monitors > 0 {
+                surveyed.insert(holding.pid, holding.monitors as usize);
+            }
+            true
+        }));
+        assert_eq!(surveyed, owned);
+        for (pid, monitors) in owned {
+            let (holding, held) = table.held(pid);
+            assert_eq!((holding.pid, holding.monitors as usize), (pid, monitors));
+            assert_eq!(held.len(), monitors.min(HELD));
+        }
     }
 
     fn settle(table: &Table, model: &mut Model) {

@@ -36,6 +36,11 @@ impl<X> Node<X> {
         self.outbox.is_empty()
     }
 
+    /// How many targets it has to be told something about.
+    pub fn outbox_len(&self) -> usize {
+        self.outbox.len()
+    }
+
     /// The session that new subscriptions belong to.
     #[inline]
     pub(crate) fn session(&self) -> u32 {

@@ -113,6 +113,12 @@ impl<C> Outbox<C> {
         desk.returned = in_flight;
     }
 
+    /// How many certificates wait or are in flight.
+    pub fn len(&self) -> usize {
+        let desk = self.desk.lock();
+        self.waiting.len() + desk.returned.len() + desk.in_flight.len()
+    }
+
     /// Whether nothing waits and nothing is in flight.
     pub fn is_empty(&self) -> bool {
         let desk = self.desk.lock();
@@ -191,6 +197,7 @@ mod tests {
                 let expected: Vec<u32> = (sent..sent + taken.len() as u32).collect();
                 prop_assert_eq!(&taken, &expected);
                 prop_assert_eq!(outbox.is_empty(), sent == pushed);
+                prop_assert_eq!(outbox.len(), (pushed - sent) as usize);
             }
         }
     }

@@ -8,7 +8,7 @@ use crate::local::{Local, Node};
 use crate::options::{Gathered, Kind, pid_of};
 use crate::reason::Reason;
 use crate::state::current;
-use crate::target::{add_remote, is_named, is_remote_pid, object};
+use crate::target::{add_remote, is_named, is_remote_pid, name_of, object};
 use crate::{atoms, word};
 use rustler::schedule::consume_timeslice;
 use rustler::{Encoder, Env, Error, NifResult, Term};
@@ -205,10 +205,7 @@ impl<'a, 'b> Delivery<'a, 'b> {
             let reference = built.next().ok_or(Error::BadArg)?;
             let name = if is_named(*key) {
                 let host = &cached(&mut node, *key, self.local).host;
-                match word::to_term(self.env, host.name) {
-                    local if local == atoms::local().to_term(self.env) => self.name,
-                    remote => remote,
-                }
+                name_of(self.env, host, self.name)
             } else {
                 self.name
             };

@@ -11,6 +11,7 @@ mod options;
 mod proxy;
 mod reason;
 mod state;
+mod survey;
 mod target;
 mod truncation;
 mod word;

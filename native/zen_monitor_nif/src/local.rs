@@ -99,6 +99,19 @@ impl Local {
         Ok(self.table.nodes.find_or_add(word, || Remote::new(name)))
     }
 
+    /// A target and its node, which is added if it is new.
+    pub fn locate<'a>(
+        &self,
+        env: Env<'a>,
+        node: Term<'a>,
+        target: Term<'a>,
+    ) -> NifResult<(Arc<Node>, [u32; 3])> {
+        let encoded = target.to_binary();
+        let pid = || Reader::new(encoded.as_slice())?.pid();
+        let id = target_id(target, pid).ok_or(Error::BadArg)?;
+        Ok((self.node(node_of(env, node, id))?, id))
+    }
+
     /// Expands a part of what is due, and tells whether that was all.
     fn expand(&self, env: Env, limit: usize) -> bool {
         let done = self.table.expand(limit);
@@ -232,11 +245,9 @@ fn monitors<'a>(
     target: Term<'a>,
 ) -> NifResult<Vec<Term<'a>>> {
     let state = current()?;
-    let encoded = target.to_binary();
-    let id = target_id(target, || Reader::new(encoded.as_slice())?.pid()).ok_or(Error::BadArg)?;
-    let pid = word::from_term(subscriber.encode(env));
-    let node = state.local.node(node_of(env, node, id))?;
     let local = &state.local;
+    let (node, id) = local.locate(env, node, target)?;
+    let pid = word::from_term(subscriber.encode(env));
     let identity = Identity::of_caller(env).ok_or(Error::BadArg)?;
     let mut batch = Batch::default();
     for kind in local.options.kinds() {

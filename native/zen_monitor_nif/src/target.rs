@@ -32,6 +32,16 @@ pub fn node_of<'a>(env: Env<'a>, name: Term<'a>, id: [u32; 3]) -> Term<'a> {
     }
 }
 
+/// What a node is called: `name` if it is this one.
+pub fn name_of<'a>(env: Env<'a>, host: &Remote, name: Term<'a>) -> Term<'a> {
+    let remote = word::to_term(env, host.name);
+    if remote == atoms::local().to_term(env) {
+        name
+    } else {
+        remote
+    }
+}
+
 /// The id of a target: a name, a pid of this node, or the pid that `encoded` reads.
 pub fn target_id<'a>(target: Term, encoded: impl FnOnce() -> Option<Pid<'a>>) -> Option<[u32; 3]> {
     if target.is_atom() {
