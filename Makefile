@@ -16,7 +16,7 @@ need = command -v $(1) > /dev/null || { $(SUDO) apt-get update && $(SUDO) apt-ge
 .PHONY: demo test rust elixir dialyzer mix clean
 
 demo: mix
-	mix run examples/demo.exs
+	mix zen_monitor.demo
 
 test: rust elixir dialyzer
 
@@ -41,10 +41,10 @@ dialyzer: mix
 	mix compile
 	mkdir -p .mix_plt
 	export ERL_LIBS="$$(elixir -e 'IO.write(Path.dirname(:code.lib_dir(:elixir)))')"; \
-	plt="$$(elixir -e 'IO.write(".mix_plt/otp-#{System.otp_release()}-elixir-#{System.version()}")')"; \
+	plt="$$(elixir -e 'IO.write(".mix_plt/otp-#{System.otp_release()}-elixir-#{System.version()}-mix")')"; \
 	if [ ! -f $$plt ]; then \
 	  dialyzer --quiet --build_plt --output_plt $$plt.new \
-	    --apps erts kernel stdlib crypto elixir logger || [ $$? = 2 ]; \
+	    --apps erts kernel stdlib crypto elixir logger mix || [ $$? = 2 ]; \
 	  mv $$plt.new $$plt; \
 	fi; \
 	dialyzer --plt $$plt -Wunknown -Werror_handling -r _build/dev/lib/zen_monitor/ebin
