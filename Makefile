@@ -13,7 +13,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # $(call need,COMMAND,PACKAGES) installs PACKAGES unless COMMAND is there.
 need = command -v $(1) > /dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install --yes $(2); }
 
-.PHONY: demo test rust elixir dialyzer mix clean
+.PHONY: demo test rust elixir dialyzer docs test-matrix mix clean
 
 demo: mix
 	mix zen_monitor.demo
@@ -48,6 +48,25 @@ dialyzer: mix
 	  mv $$plt.new $$plt; \
 	fi; \
 	dialyzer --plt $$plt -Wunknown -Werror_handling -r _build/dev/lib/zen_monitor/ebin
+
+# Needs root; takes as long as three times `mix test`, and the first time some downloads.
+test-matrix:
+	@$(call need,debootstrap,debootstrap)
+	.ci/test-matrix
+
+# ExDoc as a command is what Debian has in elixir-ex-doc, since its version 13.
+docs: mix
+	mix compile
+	if command -v ex_doc > /dev/null; then \
+	  elixir -e '{:ok, _} = Application.ensure_all_started(:mix); Code.require_file("mix.exs"); \
+	    IO.write(inspect(Mix.Project.config()[:docs], limit: :infinity))' > _build/docs.exs; \
+	  ex_doc ZenMonitor "$$(sed -n 's/^  @version "\(.*\)"/\1/p' mix.exs)" \
+	    _build/dev/lib/zen_monitor/ebin --config _build/docs.exs --output doc; \
+	elif mix help hex > /dev/null 2>&1; then \
+	  MIX_ENV=docs mix do deps.get + docs; \
+	else \
+	  echo "ExDoc is not at hand: install Hex (mix local.hex), or elixir-ex-doc on Debian 13"; exit 1; \
+	fi
 
 mix:
 	@$(call need,mix,elixir erlang-dev erlang-nox)

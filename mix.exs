@@ -82,7 +82,12 @@ defmodule ZenMonitor.MixProject do
     [
       main: "readme",
       source_ref: "v#{@version}",
-      extras: ["README.md", "CHANGELOG.md", "LICENSE"] ++ Path.wildcard("guides/*.md")
+      extras: ["README.md"] ++ Path.wildcard("guides/*.md") ++ ["CHANGELOG.md", "LICENSE"],
+      groups_for_extras: [Guides: ~r"guides/"],
+      groups_for_modules: [
+        Watching: ~r/^Elixir\.ZenMonitor\.Local/,
+        Watched: ~r/^Elixir\.ZenMonitor\.Proxy/
+      ]
     ]
   end
 end

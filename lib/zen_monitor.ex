@@ -3,11 +3,13 @@ defmodule ZenMonitor do
   A drop-in replacement for `Process.monitor/1` between nodes, for systems that watch hundreds of
   thousands of remote processes.
 
-      ref = ZenMonitor.monitor(remote_pid)
+  ```elixir
+  ref = ZenMonitor.monitor(pid)
 
-      receive do
-        {:DOWN, ^ref, :process, object, {:zen_monitor, reason}} -> {object, reason}
-      end
+  receive do
+    {:DOWN, ^ref, :process, object, {:zen_monitor, reason}} -> {object, reason}
+  end
+  ```
 
   A `:DOWN` message differs from the one of `Process.monitor/1` in its reason only: it is wrapped in
   `{:zen_monitor, reason}`, which tells the two apart, and truncated as `ZenMonitor.Truncator`
@@ -60,7 +62,9 @@ defmodule ZenMonitor do
   A process that monitors thousands may be glad to hear of their deaths in one message instead of
   thousands. Its bulk monitors share one:
 
-      {:DOWN, :bulk, [{ref, object, {:zen_monitor, reason}}]}
+  ```elixir
+  {:DOWN, :bulk, [{ref, object, {:zen_monitor, reason}}]}
+  ```
 
   It holds all that the process is due in one interval of the `ZenMonitor.Local.Dispatcher`, whether
   that is one or a thousand; it takes a second message for more than 1,000, or when many different

@@ -6,11 +6,9 @@ defmodule Mix.ZenMonitor.Demo.Remote do
 
   def kill(pids), do: Enum.each(pids, &Process.exit(&1, :kill))
 
-  @doc "A process that exits with a reason of so many entries when it is told to."
-  def spawn_stateful(entries) do
-    spawn(fn ->
-      state = Map.new(1..entries, &{&1, {:member, &1, "a member of the guild"}})
-      receive do: (:crash -> exit({:crashed, state}))
-    end)
+  @doc "Has a process exit with a reason of so many entries."
+  def crash(pid, entries) do
+    state = Map.new(1..entries, &{&1, {:member, &1, "a member of the guild"}})
+    Process.exit(pid, {:crashed, state})
   end
 end
