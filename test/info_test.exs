@@ -141,6 +141,7 @@ defmodule ZenMonitor.InfoTest do
       empty = %{monitored: 0, monitored_by: [], watched_by: []}
       assert %{monitors: 0, monitoring: [], monitored: 0} = ZenMonitor.info(stranger)
       assert ZenMonitor.info({:name, :nowhere@else}) == empty
+      assert Enum.all?(Metrics.snapshot().nodes, &(&1.node != :nowhere@else))
       assert ZenMonitor.info(:zen_nobody) == empty
       assert_raise ArgumentError, fn -> ZenMonitor.info("what") end
       assert_raise ArgumentError, fn -> ZenMonitor.info({1, 2}) end

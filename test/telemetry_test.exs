@@ -35,6 +35,20 @@ defmodule ZenMonitor.TelemetryTest do
     refute_receive {:telemetry, _, _, _}, 50
   end
 
+  test "what is no list of certificates harms nobody" do
+    connector = Connector.get(self())
+
+    for certificates <- [:garbage, [1 | 2], []],
+        do: send(connector, {:dead, node(), certificates})
+
+    for certificates <- [0, 1, 0] do
+      assert_receive {:telemetry, [:zen_monitor, :connector, :certificates],
+                      %{certificates: ^certificates}, _}
+    end
+
+    assert Process.alive?(connector)
+  end
+
   test "the watched side tells what it sends, and what it ignores" do
     pids = PeerScript.targets(10)
     instructions = [:garbage | for(pid <- pids, do: {:subscribe, pid})] ++ [{:what, 1}]

@@ -82,12 +82,10 @@ defmodule ZenMonitor.Telemetry do
   @doc false
   def connector_certificates(nil, _key, _certificates), do: :ok
 
-  def connector_certificates(began, key, certificates) when is_list(certificates) do
-    measurements = %{duration: since(began), certificates: length(certificates)}
+  def connector_certificates(began, key, certificates) do
+    measurements = %{duration: since(began), certificates: count(certificates, 0)}
     execute([:connector, :certificates], measurements, %{node: name(key)})
   end
-
-  def connector_certificates(_began, _key, _malformed), do: :ok
 
   @doc false
   # Takes and returns what the sweep did.
@@ -188,6 +186,10 @@ defmodule ZenMonitor.Telemetry do
   defp execute(event, measurements, metadata) do
     apply(@telemetry, :execute, [[:zen_monitor | event], measurements, metadata])
   end
+
+  # What another node has sent need not be a proper list.
+  defp count([_ | rest], number), do: count(rest, number + 1)
+  defp count(_end, number), do: number
 
   defp since(began), do: System.monotonic_time() - began
 

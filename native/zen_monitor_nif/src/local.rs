@@ -99,17 +99,18 @@ impl Local {
         Ok(self.table.nodes.find_or_add(word, || Remote::new(name)))
     }
 
-    /// A target and its node, which is added if it is new.
+    /// A target and its node, if anything was ever monitored there.
     pub fn locate<'a>(
         &self,
         env: Env<'a>,
         node: Term<'a>,
         target: Term<'a>,
-    ) -> NifResult<(Arc<Node>, [u32; 3])> {
+    ) -> NifResult<Option<(Arc<Node>, [u32; 3])>> {
         let encoded = target.to_binary();
         let pid = || Reader::new(encoded.as_slice())?.pid();
         let id = target_id(target, pid).ok_or(Error::BadArg)?;
-        Ok((self.node(node_of(env, node, id))?, id))
+        let name = word::from_term(node_of(env, node, id));
+        Ok(self.table.nodes.find(name).map(|node| (node, id)))
     }
 
     /// Expands a part of what is due, and tells whether that was all.
@@ -246,7 +247,9 @@ fn monitors<'a>(
 ) -> NifResult<Vec<Term<'a>>> {
     let state = current()?;
     let local = &state.local;
-    let (node, id) = local.locate(env, node, target)?;
+    let Some((node, id)) = local.locate(env, node, target)? else {
+        return Ok(Vec::new());
+    };
     let pid = word::from_term(subscriber.encode(env));
     let identity = Identity::of_caller(env).ok_or(Error::BadArg)?;
     let mut batch = Batch::default();

@@ -118,7 +118,9 @@ fn held<'a>(
 #[rustler::nif]
 fn watchers<'a>(env: Env<'a>, node: Term<'a>, target: Term<'a>) -> NifResult<(u32, Vec<Term<'a>>)> {
     let state = current()?;
-    let (node, id) = state.local.locate(env, node, target)?;
+    let Some((node, id)) = state.local.locate(env, node, target)? else {
+        return Ok((0, Vec::new()));
+    };
     let (count, pids) = state.local.table.watchers(&node, id);
     let mut pids: Vec<u64> = pids.into_iter().map(pid_of).collect();
     pids.dedup();
