@@ -21,6 +21,18 @@ defmodule ZenMonitor.OptionsTest do
       end
     end
 
+    test "that is huge comes, too, and one that waits while its node gets a name", %{peer: peer} do
+      pid = on(peer, :target)
+      tag = {self(), Enum.to_list(1..50_000), String.duplicate("x", 100_000)}
+      ref = ZenMonitor.monitor(pid, tag: tag)
+      wait_until_watched(pid)
+      Process.exit(pid, :kill)
+      assert_receive {^tag, ^ref, :process, ^pid, {:zen_monitor, :killed}}, 10_000
+
+      lonely = Cluster.start_peer(distributed: false)
+      assert Cluster.call(lonely, PeerScript, :tag_across_a_name, []) in [:late, :noproc]
+    end
+
     test "comes with what is monitored by name", %{peer: peer} do
       on(peer, :named_target, [:zen_tagged])
       there = ZenMonitor.monitor({:zen_tagged, peer.node}, tag: :there)

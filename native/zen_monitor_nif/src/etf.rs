@@ -134,6 +134,13 @@ impl Identity {
     }
 }
 
+impl Identity {
+    /// Whether this node has no name yet, and so may be given one.
+    pub fn is_nameless(&self) -> bool {
+        self.node.ends_with(b"nonode@nohost")
+    }
+}
+
 /// Builds many pids and references at the price of one decoding.
 #[derive(Default)]
 pub struct Batch {

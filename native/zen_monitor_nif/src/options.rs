@@ -6,9 +6,9 @@
 
 use crate::direct;
 use crate::dispatcher::Due;
-use crate::etf::Reader;
+use crate::etf::{Identity, Reader};
 use crate::local::{Local, Node, depart, place};
-use crate::reason::Reason;
+use crate::reason::{BULKY, Reason};
 use crate::state::current;
 use crate::target::target_id;
 use crate::{atoms, word};
@@ -82,7 +82,9 @@ struct Tagged {
 
 enum Tag {
     Atom(u64),
-    Term(OwnedEnv, SavedTerm),
+    Encoded(Reason),
+    /// Takes ten times the memory.
+    Copied(OwnedEnv, SavedTerm),
 }
 
 /// Monitors of one subscriber, taken from its queue and not claimed yet.
@@ -128,7 +130,8 @@ impl WithOptions {
         }
         let tag = |tagged: &Tagged| match &tagged.tag {
             Tag::Atom(atom) => word::to_term(env, *atom),
-            Tag::Term(owned, saved) => owned.run(|inner| saved.load(inner).in_env(env)),
+            Tag::Encoded(encoded) => encoded.to_term(env).unwrap_or(down),
+            Tag::Copied(owned, saved) => owned.run(|inner| saved.load(inner).in_env(env)),
         };
         self.tagged.view(reference, tag).unwrap_or(down)
     }
@@ -185,7 +188,7 @@ fn monitor_with<'a>(
         Kind::Bulk
     } else {
         let (tag,): (Term,) = options.decode()?;
-        let tag = Tag::new(tag);
+        let tag = Tag::new(env, tag)?;
         local
             .options
             .tagged
@@ -197,14 +200,20 @@ fn monitor_with<'a>(
 }
 
 impl Tag {
-    fn new(tag: Term) -> Tag {
+    fn new(env: Env, tag: Term) -> NifResult<Tag> {
         if tag.is_atom() {
-            return Tag::Atom(word::from_term(tag));
+            return Ok(Tag::Atom(word::from_term(tag)));
         }
-        // Copied, not encoded: a pid in it stays one of this node if the node is renamed.
-        let owned = OwnedEnv::new();
-        let saved = owned.save(tag);
-        Tag::Term(owned, saved)
+        let identity = Identity::of_caller(env).ok_or(Error::BadArg)?;
+        let encoded = tag.to_binary();
+        // An encoded pid of this node would not be one of it any more, once that has a name; and one
+        // that is bulky would have all deliveries take place on a dirty scheduler.
+        if identity.is_nameless() || encoded.len() > BULKY {
+            let owned = OwnedEnv::new();
+            let saved = owned.save(tag);
+            return Ok(Tag::Copied(owned, saved));
+        }
+        Ok(Tag::Encoded(Reason::from_etf(&encoded)))
     }
 }
 
