@@ -140,14 +140,14 @@ defmodule Mix.ZenMonitor.Demo.Comparison do
   end
 
   defp amplification(kind, node, count) do
-    [pid] = remote(node, :spawn_idle, [1])
+    pid = remote(node, :spawn_stateful, [])
     # Busy with something else, as the processes are that run out of memory.
     watchers = watchers(kind, node, pid, count, 1_500)
 
     {_, samples} =
       Sampler.measure([node()], nil, fn mark ->
         mark.()
-        remote(node, :crash, [pid, @entries])
+        send(pid, {:crash, @entries})
         await_all(watchers)
       end)
 

@@ -6,9 +6,18 @@ defmodule Mix.ZenMonitor.Demo.Remote do
 
   def kill(pids), do: Enum.each(pids, &Process.exit(&1, :kill))
 
-  @doc "Has a process exit with a reason of so many entries."
-  def crash(pid, entries) do
-    state = Map.new(1..entries, &{&1, {:member, &1, "a member of the guild"}})
-    Process.exit(pid, {:crashed, state})
+  @doc """
+  A process that exits with a reason of as many entries as it is told, and of itself: OTP 25 never
+  comes to an end with a process that many others monitor from afar and that is sent such a reason.
+  """
+  def spawn_stateful do
+    spawn(fn ->
+      receive do
+        {:crash, entries} -> exit({:crashed, Map.new(1..entries, &member/1)})
+        :leave -> :ok
+      end
+    end)
   end
+
+  defp member(number), do: {number, {:member, number, "a member of the guild"}}
 end
