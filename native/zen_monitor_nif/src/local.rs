@@ -234,7 +234,7 @@ fn demonitor<'a>(env: Env<'a>, [encoded]: [Term<'a>; 1]) -> NifResult<Term<'a>> 
     if local.table.demonitor(word::of_caller(env), reference, wake) {
         return Ok(true.encode(env));
     }
-    Ok(options::demonitor(env, local, reference, wake))
+    Ok(options::demonitor(env, local, reference, &mut { wake }))
 }
 
 /// The references under which `subscriber` monitors a target. Dirty: it walks all monitors of it.

@@ -219,15 +219,17 @@ impl Tag {
 
 /// Removes a monitor with options of the calling process. Answers whether it had one: `true` or
 /// `false`, but `:bulk` when it had none and its mailbox may hold bulk messages.
+#[cold]
+#[inline(never)]
 pub fn demonitor<'a>(
     env: Env<'a>,
     local: &Local,
     reference: Reference,
-    mut wake: impl FnMut(&Node),
+    wake: &mut dyn FnMut(&Node),
 ) -> Term<'a> {
     let pid = word::of_caller(env);
     for &kind in &local.options.kinds()[1..] {
-        if local.table.demonitor(kind.mark(pid), reference, &mut wake) {
+        if local.table.demonitor(kind.mark(pid), reference, &mut *wake) {
             local.options.forget(kind, reference);
             return true.encode(env);
         }
