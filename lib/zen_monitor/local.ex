@@ -137,28 +137,22 @@ defmodule ZenMonitor.Local do
   defp options?(options), do: options == []
 
   # The mailbox need not be searched for the message of a monitor that was still there.
-  defp flush(true, _ref), do: true
-  defp flush(:bulk, ref), do: flush(false, ref) or flush_bulk(ref)
+  defp flush(true, _ref), do: :ok
 
-  defp flush(false, ref) do
+  defp flush(in_bulk, ref) do
     receive do
-      {_, ^ref, _, _, _} -> true
+      {_, ^ref, _, _, _} -> :ok
     after
-      0 -> false
+      0 -> if in_bulk, do: flush_bulk(ref)
     end
   end
 
   # Which message holds the reference is only known when it has been received. So all of them are,
   # and sent again without it, in their order: they move behind what has come in since.
   defp flush_bulk(ref) do
-    messages = receive_bulk()
-
-    for entries <- messages,
-        left = List.keydelete(entries, ref, 0),
-        left != [],
-        do: send(self(), {:DOWN, :bulk, left})
-
-    messages != []
+    for entries <- receive_bulk(), left = List.keydelete(entries, ref, 0), left != [] do
+      send(self(), {:DOWN, :bulk, left})
+    end
   end
 
   defp receive_bulk do

@@ -3,7 +3,8 @@ defmodule ZenMonitor.Telemetry do
   The events that ZenMonitor emits where `:telemetry` is present.
 
   They come from the sweeps and deliveries, never from `ZenMonitor.monitor/1` or `demonitor/2`, so
-  they cost what a batch costs, whatever is in it. Without `:telemetry` they cost nothing.
+  there is one for a batch, whatever is in that. Without `:telemetry` all they cost is to see that it
+  is not there.
 
   | event | measurements | metadata |
   |---|---|---|
@@ -12,7 +13,7 @@ defmodule ZenMonitor.Telemetry do
   | `[:zen_monitor, :connector, :shed]`: a node cannot be told, so monitors on it fire with `:nodedown` | `targets` | `node` |
   | `[:zen_monitor, :dispatcher, :delivery]`: `:DOWN`s were delivered | `duration`, `delivered`, `queue` left | |
   | `[:zen_monitor, :batcher, :sweep]`: certificates went to a node | `duration`, `certificates`, `queue` left | `node` |
-  | `[:zen_monitor, :proxy, :malformed]`: instructions of a node were ignored | `instructions` | `node` |
+  | `[:zen_monitor, :proxy, :malformed]`: instructions of a node were ignored | `instructions`, at least so many | `node` |
   | `[:zen_monitor, :node, :up]`: a node takes part from now on | | `node` |
   | `[:zen_monitor, :node, :down]`: the connection to it is gone | | `node` |
   | `[:zen_monitor, :node, :incompatible]`: it does not take part, and is not asked again for `penalty` | `penalty` | `node`, `attempt` |

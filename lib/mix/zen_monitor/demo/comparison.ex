@@ -191,7 +191,7 @@ defmodule Mix.ZenMonitor.Demo.Comparison do
         ref = monitor(kind, pid)
         wait_until_watched(kind, node, 1)
         # Longer than an interval: this is about an idle system.
-        Process.sleep(if kind == :zen, do: 110, else: 1)
+        Process.sleep(if kind == :zen, do: 130, else: 1)
         started = now()
         Process.exit(pid, :kill)
         receive do: ({:DOWN, ^ref, _, _, _} -> now() - started)

@@ -178,7 +178,7 @@ defmodule Mix.ZenMonitor.Demo.Report do
 
   defp latencies(%{latencies: latencies}) do
     median = fn kind, what ->
-      latencies[kind][what] |> Enum.sort() |> percentile(0.5) |> duration()
+      thin(latencies[kind][what]) |> Enum.sort() |> percentile(0.5) |> duration()
     end
 
     section(
