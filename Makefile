@@ -13,12 +13,12 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # $(call need,COMMAND,PACKAGES) installs PACKAGES unless COMMAND is there.
 need = command -v $(1) > /dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install --yes $(2); }
 
-.PHONY: demo test rust elixir dialyzer docs test-matrix mix clean
+.PHONY: demo test rust elixir dialyzer bench bench-small bench-core docs test-matrix mix clean
 
 demo: mix
 	mix zen_monitor.demo
 
-test: rust elixir dialyzer
+test: rust elixir dialyzer bench-small
 
 # The NIF crate links against the VM that loads it, so `mix test` is what tests it. The models have a
 # target directory of their own, because their flags would rebuild everything each time.
@@ -26,6 +26,7 @@ rust:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo test --package zen_monitor_core
+	cargo test --package zen_monitor_core --benches
 	RUSTFLAGS="--cfg loom" cargo test --package zen_monitor_core --release --lib \
 	  --target-dir target/loom models
 
@@ -67,6 +68,25 @@ docs: mix
 	else \
 	  echo "ExDoc is not at hand: install Hex (mix local.hex), or elixir-ex-doc on Debian 13"; exit 1; \
 	fi
+
+# `make bench SCENARIOS="monitor memory" SIZE=100000 ROUNDS=1` measures less. What it found goes into
+# bench/README.md and, with the curves, into bench/results.
+SCENARIOS :=
+SIZE := 500000
+ROUNDS := 3
+bench = MIX_ENV=bench mix do deps.get, compile --warnings-as-errors && \
+	MIX_ENV=bench mix run --no-start bench/run.exs
+
+bench: mix
+	$(bench) --size $(SIZE) --rounds $(ROUNDS) --readme bench/README.md --json bench/results $(SCENARIOS)
+
+# No time that it shows means anything. It fails when a message is lost or a monitor is left.
+bench-small: mix
+	$(bench) --size 2500 --rounds 1 --time 0.01 --json _build/bench/results
+
+# What the native core costs by itself, in about twenty minutes.
+bench-core:
+	cargo bench --package zen_monitor_core
 
 mix:
 	@$(call need,mix,elixir erlang-dev erlang-nox)

@@ -33,6 +33,7 @@ defmodule ZenMonitor.MixProject do
   end
 
   defp elixirc_paths(:test), do: ["lib", "test/support"]
+  defp elixirc_paths(:bench), do: ["lib", "bench/support", "bench/scenarios"]
   defp elixirc_paths(_), do: ["lib"]
 
   # Elixir 1.20 would infer types from every extra application, and warn when telemetry is absent.
@@ -46,8 +47,13 @@ defmodule ZenMonitor.MixProject do
   defp aliases, do: [test: "test --no-start"]
 
   # Without Hex, Mix refuses a project that lists a Hex package, whatever its `only:`; so what only
-  # tooling needs is listed in environments of its own.
-  defp deps(:bench), do: if(Code.ensure_loaded?(Benchee), do: [], else: [{:benchee, "~> 1.3"}])
+  # tooling needs is listed in environments of its own. The benchmarks can do without Benchee.
+  defp deps(:bench) do
+    if Code.ensure_loaded?(Hex) and not Code.ensure_loaded?(Benchee),
+      do: [{:benchee, "~> 1.3"}],
+      else: []
+  end
+
   defp deps(:docs), do: [{:ex_doc, "~> 0.30"}]
   defp deps(_), do: []
 
@@ -65,6 +71,8 @@ defmodule ZenMonitor.MixProject do
         "native/compiler.exs",
         "native/*/Cargo.toml",
         "native/*/src",
+        # Cargo refuses a manifest whose benches are not there.
+        "native/*/benches",
         "Cargo.toml",
         "Cargo.lock",
         ".cargo/config.toml",

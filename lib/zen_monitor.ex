@@ -66,8 +66,8 @@ defmodule ZenMonitor do
   {:DOWN, :bulk, [{ref, object, {:zen_monitor, reason}}]}
   ```
 
-  It holds all that the process is due in one interval of the `ZenMonitor.Local.Dispatcher`, whether
-  that is one or a thousand; it takes a second message for more than 1,000, or when many different
+  It holds all that the process is due when the `ZenMonitor.Local.Dispatcher` delivers, whether that is
+  one or a thousand; it takes a second message for more than 1,000, or when many different
   reasons are large. Each entry counts as one towards `ZenMonitor.Local.Dispatcher.demand_amount/0`,
   and only monitors that were placed with `bulk: true` come this way. No other option goes with it.
 
@@ -183,6 +183,23 @@ defmodule ZenMonitor do
   """
   @spec gen_module(module) :: :ok
   def gen_module(module), do: Config.put(:gen_module, module)
+
+  @doc """
+  How long, in milliseconds, a Connector of a node on which nothing is monitored stays, and a Batcher
+  of a node that monitors nothing here. `:infinity` means for ever.
+
+  The next monitor starts them again.
+  """
+  @spec idle_timeout() :: pos_integer | :infinity
+  def idle_timeout, do: Config.get(:idle_timeout)
+
+  @doc """
+  Changes `idle_timeout/0`, for every process that comes to rest from now on.
+
+  Raises `ArgumentError` unless it is `:infinity` or a positive integer below 2³².
+  """
+  @spec idle_timeout(pos_integer | :infinity) :: :ok
+  def idle_timeout(value), do: Config.put(:idle_timeout, value)
 
   @doc """
   The monotonic time, in milliseconds.

@@ -63,18 +63,19 @@ defmodule ZenMonitor.NativeTest do
   end
 
   test "a monitor of garbage is refused" do
-    ref = :erlang.term_to_binary(make_ref())
-
-    for {subscriber, node, target, encoded} <- [
-          {:no_pid, ZenMonitor.Local, self(), ref},
-          {self(), "node", self(), ref},
-          {self(), ZenMonitor.Local, "target", ref},
+    for {subscriber, node, target, ref} <- [
+          {:no_pid, ZenMonitor.Local, self(), make_ref()},
+          {forged(), ZenMonitor.Local, self(), make_ref()},
+          {self(), "node", self(), "garbage"},
+          {self(), "node", :name, make_ref()},
+          {self(), ZenMonitor.Local, "target", make_ref()},
           {self(), ZenMonitor.Local, self(), "garbage"},
-          {self(), ZenMonitor.Local, self(), :erlang.term_to_binary(:no_ref)},
-          {self(), ZenMonitor.Local, self(), make_ref()},
-          {self(), :other@node, 1, ref}
+          {self(), ZenMonitor.Local, self(), :no_ref},
+          {self(), ZenMonitor.Local, self(), foreign_reference()},
+          {self(), :other@node, 1, make_ref()},
+          {self(), :other@node, forged(), make_ref()}
         ] do
-      assert_raise ArgumentError, fn -> Native.monitor(subscriber, node, target, encoded) end
+      assert_raise ArgumentError, fn -> Native.monitor(subscriber, node, target, ref) end
     end
 
     assert standing() == 0
@@ -82,27 +83,50 @@ defmodule ZenMonitor.NativeTest do
 
   test "a demonitor of garbage removes nothing", %{target: target} do
     ref = watch(target)
-    whole = :erlang.term_to_binary(ref)
+    magic = :ets.new(:table, [])
 
-    for size <- 0..(byte_size(whole) - 1) do
-      refute Native.demonitor(binary_part(whole, 0, size))
+    for garbage <- garbage() ++ [foreign_reference(), :erlang.alias(), magic] do
+      refute Native.demonitor(garbage)
     end
 
     assert standing() == 1
-    assert Native.demonitor(whole)
+    assert Native.demonitor(ref)
     assert standing() == 0
   end
 
-  test "truncated and forged encodings of what is monitored are refused" do
-    pid = self()
-    whole = :erlang.term_to_binary({make_ref(), pid})
+  test "references and pids are read and made on the heap" do
+    assert Native.reads_heap()
+  end
 
-    for size <- 0..(byte_size(whole) - 1) do
-      part = binary_part(whole, 0, size)
-      assert_raise ArgumentError, fn -> Native.monitor(pid, :other@node, forged(), part) end
-    end
+  test "all works the same in the external format, in a VM that is built otherwise" do
+    peer = start_connected_peer(env: [read_heap: false])
+    refute Cluster.call(peer, Native, :reads_heap, [])
+    watcher = on(peer, :watcher)
+    [first, second] = PeerScript.targets(2)
+    ref = on(peer, :place, [watcher, first])
+    on(peer, :place, [watcher, second])
+    wait_until_watched(second)
+    assert Cluster.call(peer, ZenMonitor.Local.Connector, :monitors, [first, watcher]) == [ref]
+    assert on(peer, :remove, [watcher, second])
+    PeerScript.kill([first, second])
+    down = {:DOWN, ref, :process, first, {:zen_monitor, :killed}}
+    wait_until(fn -> on(peer, :received, [watcher]) == [down] end)
 
-    assert standing() == 0
+    named = on(peer, :place, [watcher, {:nobody, node()}])
+    unknown = {:DOWN, named, :process, {:nobody, node()}, {:zen_monitor, :noproc}}
+    wait_until(fn -> on(peer, :received, [watcher]) == [down, unknown] end)
+
+    # And the other way, its instructions and certificates.
+    target = on(peer, :target)
+    ref = watch(target)
+    Process.exit(target, :kill)
+    assert down(ref) == {target, :killed}
+  end
+
+  test "pids of several lives of a node are told apart" do
+    lives = for creation <- 1..3, do: forged(creation)
+    refs = for _ <- 1..3, pid <- lives, do: {ZenMonitor.monitor(pid), pid}
+    for {ref, pid} <- refs, do: assert(down(ref) == {pid, :nodedown})
   end
 
   test "a stopped state refuses every call that needs it, with the same error" do
@@ -124,6 +148,7 @@ defmodule ZenMonitor.NativeTest do
       :proxy_outbox_len,
       :proxy_take,
       :proxy_take_bulky,
+      :reads_heap,
       :truncate
     ]
 
@@ -136,14 +161,23 @@ defmodule ZenMonitor.NativeTest do
   defp garbage, do: @garbage ++ [self(), make_ref(), fn -> 1 end, forged()]
 
   # A pid of another node.
-  defp forged, do: :erlang.binary_to_term(<<131, 88, 100, 0, 5, "a@b.c", 7::32, 0::32, 1::32>>)
+  defp forged(creation \\ 1) do
+    :erlang.binary_to_term(<<131, 88, 100, 0, 5, "a@b.c", 7::32, 0::32, creation::32>>)
+  end
 
-  defp valid(:monitor, 4), do: [self(), :other@node, :name, :erlang.term_to_binary(make_ref())]
+  # The numbers of a reference of this node, but of another one.
+  defp foreign_reference do
+    encoded = :erlang.term_to_binary(make_ref())
+    numbers = binary_part(encoded, byte_size(encoded), -16)
+    :erlang.binary_to_term(<<131, 90, 3::16, 119, 5, "a@b.c", numbers::binary>>)
+  end
 
-  defp valid(:monitor_with, 6),
-    do: [self(), :other@node, :name, :erlang.term_to_binary(make_ref()), "", {:tag}]
+  defp valid(:monitor, 4), do: [self(), :other@node, :name, make_ref()]
 
-  defp valid(:demonitor, 1), do: [:erlang.term_to_binary(make_ref())]
+  defp valid(:monitor_with, 5),
+    do: [self(), :other@node, :name, make_ref(), {:tag, false}]
+
+  defp valid(:demonitor, 1), do: [make_ref()]
   defp valid(:monitors, 3), do: [self(), :other@node, :name]
   defp valid(:connector_take, 3), do: [:other@node, :other@node, 10]
   defp valid(:connector_certify, 2), do: [:other@node, [{:name, :reason}]]
@@ -165,7 +199,13 @@ defmodule ZenMonitor.NativeTest do
   defp valid(:truncate, 3), do: [:term, 3, 1_024]
 
   defp valid(name, 1)
-       when name in [:proxy_detach, :proxy_sent, :proxy_outbox_len, :proxy_answer_certificates],
+       when name in [
+              :proxy_detach,
+              :proxy_sent,
+              :proxy_outbox_len,
+              :proxy_is_unused,
+              :proxy_answer_certificates
+            ],
        do: [Native.proxy_attach()]
 
   defp valid(name, 2) when name in [:proxy_take, :proxy_take_bulky],

@@ -438,8 +438,8 @@ defmodule ZenMonitor.ProxyTest do
 
   defp process_native(native, instructions) do
     {rest, made, [], []} = Native.proxy_process(native, node(), instructions)
-    reference = :erlang.term_to_binary(make_ref())
-    Native.proxy_monitored(for {target, _destination} <- made, do: {target, reference})
+    ref = make_ref()
+    Native.proxy_monitored(for {target, _destination} <- made, do: {target, ref})
     process_native(native, rest)
   end
 

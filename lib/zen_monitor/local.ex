@@ -28,11 +28,11 @@ defmodule ZenMonitor.Local do
   def monitor(destination, []), do: monitor(destination)
 
   def monitor(destination, options) do
-    options = Options.parse!(options)
+    {alias?, options} = Options.parse!(options)
     # Nobody could end an alias that was made for what is no destination.
     ZenMonitor.find_node(destination)
-    ref = if options.alias?, do: :erlang.alias([:explicit_unalias]), else: make_ref()
-    Connector.monitor_with(destination, ref, self(), options.native)
+    ref = if alias?, do: :erlang.alias([:explicit_unalias]), else: make_ref()
+    Connector.monitor_with(destination, ref, self(), options)
     ref
   end
 
@@ -43,12 +43,12 @@ defmodule ZenMonitor.Local do
   def demonitor(ref, options \\ [])
 
   def demonitor(ref, []) when is_reference(ref) do
-    remove(ref)
+    Native.demonitor(ref)
     true
   end
 
   def demonitor(ref, [:flush]) when is_reference(ref) do
-    flush(remove(ref), ref)
+    flush(Native.demonitor(ref), ref)
     true
   end
 
@@ -59,7 +59,7 @@ defmodule ZenMonitor.Local do
               inspect(options)
     end
 
-    removed = remove(ref)
+    removed = Native.demonitor(ref)
     if :flush in options, do: flush(removed, ref)
     removed == true or :info not in options
   end
@@ -124,19 +124,12 @@ defmodule ZenMonitor.Local do
     {:noreply, state}
   end
 
-  # A reference of another node is not ours to know, whatever its numbers. `:bulk` is `false` for a
-  # process that has bulk monitors.
-  defp remove(ref) when node(ref) == node() do
-    Native.demonitor(:erlang.term_to_binary(ref))
-  end
-
-  defp remove(_ref), do: false
-
   # Not `Enum.all?/2`, which fails in its own words for what is no proper list.
   defp options?([option | rest]) when option in [:flush, :info], do: options?(rest)
   defp options?(options), do: options == []
 
-  # The mailbox need not be searched for the message of a monitor that was still there.
+  # The mailbox need not be searched for the message of a monitor that was still there. `:bulk` is
+  # `false` for a process that has bulk monitors.
   defp flush(true, _ref), do: :ok
 
   defp flush(in_bulk, ref) do

@@ -3,6 +3,8 @@ defmodule ZenMonitor.Native do
   # The stubs of the NIF library, and nothing else. What each function does is documented where it
   # is implemented, in `native/zen_monitor_nif/src`.
 
+  alias ZenMonitor.Config
+
   @on_load :load
 
   @doc false
@@ -10,7 +12,7 @@ defmodule ZenMonitor.Native do
     :zen_monitor
     |> :code.priv_dir()
     |> :filename.join(~c"native/zen_monitor_nif")
-    |> :erlang.load_nif(0)
+    |> :erlang.load_nif(Config.get(:read_heap))
   end
 
   # connector.rs
@@ -25,6 +27,10 @@ defmodule ZenMonitor.Native do
   def connector_certify(_node, _certificates), do: stub()
   def connector_certify_bulky(_node, _certificates), do: stub()
   def connector_rest(_node), do: stub()
+  def connector_is_unused(_node), do: stub()
+  def connector_retire(_node), do: stub()
+  def connector_is_wanted(_node), do: stub()
+  def connectors_wanted, do: stub()
   def compatibility(_node), do: stub()
   def set_compatibility(_node, _compatibility, _enforce_until, _attempt), do: stub()
 
@@ -34,11 +40,13 @@ defmodule ZenMonitor.Native do
   def dispatcher_deliver_bulky(_name, _limit), do: stub()
   def dispatcher_rest, do: stub()
 
+  # heap.rs
+  def reads_heap, do: stub()
+
   # local.rs
-  def monitor(_subscriber, _node, _target, _encoded), do: stub()
-  def demonitor(_encoded), do: stub()
+  def monitor(_subscriber, _node, _target, _ref), do: stub()
+  def demonitor(_ref), do: stub()
   def monitors(_subscriber, _node, _target), do: stub()
-  def nodes, do: stub()
   def backlog_answer, do: stub()
   def backlog_expand, do: stub()
   def backlog_rest, do: stub()
@@ -49,7 +57,7 @@ defmodule ZenMonitor.Native do
   def batch_length, do: stub()
 
   # options.rs
-  def monitor_with(_subscriber, _node, _target, _reference, _pid, _options), do: stub()
+  def monitor_with(_subscriber, _node, _target, _monitor, _options), do: stub()
 
   # proxy.rs
   def proxy_reset, do: stub()
@@ -70,6 +78,7 @@ defmodule ZenMonitor.Native do
   def proxy_sent(_connector), do: stub()
   def proxy_outbox_len(_connector), do: stub()
   def proxy_watchers(_destination), do: stub()
+  def proxy_is_unused(_connector), do: stub()
   def proxy_counters, do: stub()
 
   # state.rs

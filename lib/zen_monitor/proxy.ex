@@ -27,6 +27,9 @@ defmodule ZenMonitor.Proxy do
 
   require Logger
 
+  # In ms. Instructions leave garbage behind, and each `:DOWN` of a mass exit is a message.
+  @hibernate_after 1_000
+
   defmodule Connector do
     @moduledoc false
     # `native` is its record in the subscription table, `monitor` is nil when its connection is gone,
@@ -47,7 +50,7 @@ defmodule ZenMonitor.Proxy do
 
   @doc false
   def start_link(_opts) do
-    GenServer.start_link(__MODULE__, [], name: __MODULE__)
+    GenServer.start_link(__MODULE__, [], name: __MODULE__, hibernate_after: @hibernate_after)
   end
 
   @doc false
@@ -63,6 +66,11 @@ defmodule ZenMonitor.Proxy do
   def watchers(destination) do
     for pid <- GenServer.call(__MODULE__, {:watchers, destination}), do: node(pid)
   end
+
+  @doc false
+  # Detaches a connector that has no subscriptions. Its next instructions attach it again.
+  @spec retire(connector :: pid) :: :ok
+  def retire(connector), do: GenServer.cast(__MODULE__, {:retire, connector})
 
   @doc false
   # For when the Batchers' supervisor is back.
@@ -107,6 +115,14 @@ defmodule ZenMonitor.Proxy do
   def handle_cast({:subscribe, pid, destinations}, connectors) when is_pid(pid) do
     handle_cast({:process, pid, subscriptions(destinations)}, connectors)
   end
+
+  def handle_cast({:retire, pid}, connectors) when is_map_key(connectors, pid) do
+    if Native.proxy_is_unused(connectors[pid].native),
+      do: {:noreply, detach(pid, connectors)},
+      else: {:noreply, connectors}
+  end
+
+  def handle_cast({:retire, _pid}, connectors), do: {:noreply, connectors}
 
   def handle_cast(:start_batchers, connectors) do
     missing = for {pid, %Connector{batcher: nil}} <- connectors, do: pid
@@ -213,9 +229,7 @@ defmodule ZenMonitor.Proxy do
 
     if made != [] do
       Native.proxy_monitored(
-        for {target, destination} <- made do
-          {target, :erlang.term_to_binary(monitor(destination))}
-        end
+        for {target, destination} <- made, do: {target, monitor(destination)}
       )
     end
 

@@ -69,15 +69,13 @@ defmodule ZenMonitor.Telemetry do
   def began, do: if(attached?(), do: System.monotonic_time())
 
   @doc false
-  # Takes and returns what the sweep did.
-  def connector_sweep({instructions, state}, began) do
-    if began && instructions > 0 do
-      queue = Native.outbox_len(state.key)
-      measurements = %{duration: since(began), instructions: instructions, queue: queue}
-      execute([:connector, :sweep], measurements, %{node: name(state.key)})
-    end
+  def connector_sweep(nil, _key, _instructions), do: :ok
+  def connector_sweep(_began, _key, 0), do: :ok
 
-    {instructions, state}
+  def connector_sweep(began, key, instructions) do
+    queue = Native.outbox_len(key)
+    measurements = %{duration: since(began), instructions: instructions, queue: queue}
+    execute([:connector, :sweep], measurements, %{node: name(key)})
   end
 
   @doc false
@@ -89,13 +87,14 @@ defmodule ZenMonitor.Telemetry do
   end
 
   @doc false
-  # Takes and returns what the sweep did.
-  def shed({targets, state}) do
-    if targets > 0 and attached?() do
-      execute([:connector, :shed], %{targets: targets}, %{node: name(state.key)})
+  # Before it happens: all that waits is shed.
+  def shed(key) do
+    if attached?() do
+      targets = Native.outbox_len(key)
+      if targets > 0, do: execute([:connector, :shed], %{targets: targets}, %{node: name(key)})
     end
 
-    {targets, state}
+    :ok
   end
 
   @doc false

@@ -35,20 +35,51 @@ defmodule ZenMonitor.Truncator do
   # What the NIF surely can decode. Its own bounds lie far below.
   @word 0xFFFF_FFFF
 
+  # A map of more than 4 keys, whether or not one of them is `__struct__`.
+  defguardp is_large(term) when is_map(term) and map_size(term) > 5
+
   @doc """
   Truncates `term` as the reason of a `:DOWN` message is truncated.
 
       iex> ZenMonitor.Truncator.truncate({:error, [1, 2, 3, 4, 5]})
       {:error, :truncated}
 
-      iex> ZenMonitor.Truncator.truncate({:a, {:b, {:c, {:d}}}}, 3)
-      {:a, {:b, {:truncated, :truncated}}}
-
       iex> ZenMonitor.Truncator.truncate({:shutdown, [1, 2, 3, 4, 5]})
       {:shutdown, [1, 2, 3, 4, 5]}
   """
-  @spec truncate(term, non_neg_integer) :: term
-  def truncate(term, depth \\ Config.get(:truncation_depth))
+  @spec truncate(term) :: term
+  def truncate({:shutdown, _detail} = reason), do: reason
+  def truncate(term), do: truncate(term, Config.get(:truncation_depth))
+
+  @doc """
+  Truncates `term` as `truncate/1` does, with a `depth` other than the configured one.
+
+      iex> ZenMonitor.Truncator.truncate({:a, {:b, {:c, {:d}}}}, 3)
+      {:a, {:b, {:truncated, :truncated}}}
+
+  Raises `ArgumentError` unless `depth` is a non-negative integer.
+  """
+  @spec truncate(term, depth :: non_neg_integer) :: term
+  def truncate(term, depth)
+
+  # What takes less to tell here than to hand to the NIF: most reasons, and the state of a server.
+  def truncate(term, depth)
+      when is_integer(depth) and depth > 0 and
+             (is_atom(term) or is_number(term) or is_pid(term) or is_reference(term)),
+      do: term
+
+  def truncate({:shutdown, _detail} = reason, depth) when is_integer(depth) and depth >= 0 do
+    reason
+  end
+
+  def truncate(term, depth) when is_integer(depth) and depth > 0 and is_large(term) do
+    :truncated
+  end
+
+  def truncate({tag, term}, depth)
+      when is_integer(depth) and depth > 1 and is_atom(tag) and is_large(term) do
+    {tag, :truncated}
+  end
 
   def truncate(term, depth) when is_integer(depth) and depth >= 0 do
     Native.truncate(term, min(depth, @word), min(Config.get(:max_binary_size), @word))

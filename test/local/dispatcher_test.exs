@@ -10,56 +10,74 @@ defmodule ZenMonitor.Local.DispatcherTest do
 
   describe "deliveries" do
     test "never exceed the amount in any window of one interval", %{peer: peer} do
-      Dispatcher.demand_amount(50)
-      Dispatcher.demand_interval(100)
-      recorder = recorder()
-      pids = on(peer, :targets, [500])
-      for pid <- pids, do: PeerScript.place(recorder, pid)
-      wait_until_watched(List.last(pids))
+      pids = on(peer, :targets, [10_000])
+      watch_all(pids)
+      trace_deliveries()
       on(peer, :kill, [pids])
-
-      times = recorded(recorder, 500)
-      # A message may be received late. So the window is a little shorter than the interval.
-      assert busiest(times, 80) <= 50
-      assert List.last(times) - hd(times) >= 800
+      assert busiest_of(10_000) == 1_000
     end
 
     test "share the amount among all subscribers", %{peer: peer} do
       Dispatcher.demand_amount(20)
-      Dispatcher.demand_interval(100)
       pid = on(peer, :target)
-      recorders = for _ <- 1..100, do: recorder()
-      for recorder <- recorders, do: PeerScript.place(recorder, pid)
+      watchers = for _ <- 1..100, do: PeerScript.watcher()
+      for watcher <- watchers, do: PeerScript.place(watcher, pid)
       wait_until_watched(pid)
+      trace_deliveries()
       Process.exit(pid, :kill)
-      times = recorders |> Enum.flat_map(&recorded(&1, 1)) |> Enum.sort()
-      assert busiest(times, 80) <= 20
+      assert busiest_of(100) <= 20
     end
 
     test "hold for the death of a node too" do
       Dispatcher.demand_amount(50)
-      Dispatcher.demand_interval(100)
       peer = start_connected_peer()
-      recorder = recorder()
-      pids = on(peer, :targets, [300])
-      for pid <- pids, do: PeerScript.place(recorder, pid)
-      wait_until_watched(List.last(pids))
+      watch_all(on(peer, :targets, [300]))
+      trace_deliveries()
       Cluster.disconnect(peer)
-      times = recorded(recorder, 300)
-      assert busiest(times, 80) <= 50
+      assert busiest_of(300) <= 50
+    end
+
+    test "by a Dispatcher that is killed again and again do not exceed it", %{peer: peer} do
+      Dispatcher.demand_amount(50)
+      Dispatcher.demand_interval(500)
+      pids = on(peer, :targets, [200])
+      refs = watch_all(pids)
+      trace_deliveries()
+      on(peer, :kill, [pids])
+
+      times =
+        for _ <- 1..4 do
+          times = for {_, time} <- deliveries(50), do: time
+          PeerScript.kill_name(Dispatcher)
+          # Before the new one sends anything.
+          trace_deliveries()
+          times
+        end
+
+      assert times |> Enum.concat() |> busiest(500_000_000) == 50
+      for ref <- refs, do: assert(reason(ref) == :killed)
+    end
+
+    # The interval is 100 ms.
+    defp busiest_of(amount) do
+      times = for {_, time} <- deliveries(amount), do: time
+      busiest(times, 100_000_000)
     end
 
     test "do not count what was removed", %{peer: peer} do
+      Dispatcher.demand_amount(1)
+      Dispatcher.demand_interval(60_000)
       pids = on(peer, :targets, [2_000])
       [last | others] = pids |> watch_all() |> Enum.reverse()
-      :sys.suspend(Dispatcher)
-      on(peer, :kill, [pids])
-      wait_until(fn -> Local.batch_length() == 2_000 end)
-      for ref <- others, do: ZenMonitor.demonitor(ref)
-      assert Local.batch_length() == 1
-      :sys.resume(Dispatcher)
-      downs([last])
-      wait_until(fn -> standing() == 0 end)
+
+      while_suspended(1, fn ->
+        on(peer, :kill, [pids])
+        wait_until(fn -> Local.batch_length() == 2_000 end)
+        for ref <- others, do: ZenMonitor.demonitor(ref)
+      end)
+
+      assert reason(last) == :killed
+      assert standing() == 0
     end
 
     test "come in the order in which the processes of a node died", %{peer: peer} do
@@ -80,127 +98,30 @@ defmodule ZenMonitor.Local.DispatcherTest do
       assert received == order
     end
 
-    test "of one subscriber do not wait behind the 20,000 of another", %{peer: peer} do
-      Dispatcher.demand_amount(1_000)
-      Dispatcher.demand_interval(50)
-      [crowd, single] = [on(peer, :targets, [20_000]), on(peer, :target)]
-      guild = PeerScript.watcher()
-      for pid <- crowd, do: PeerScript.place(guild, pid)
-      wait_until_watched(List.last(crowd))
-      ref = watch(single)
-      :sys.suspend(Dispatcher)
-      on(peer, :kill, [crowd])
-      wait_until(fn -> Local.batch_length() == 20_000 end)
-      Process.exit(single, :kill)
-      wait_until(fn -> Local.batch_length() == 20_001 end)
-      delivered = Metrics.get("zen_monitor.local.dispatcher.events.delivered")
-      :sys.resume(Dispatcher)
-      assert reason(ref) == :killed
-      now = Metrics.get("zen_monitor.local.dispatcher.events.delivered")
-      # The first delivery has it, and at most a few more went out before this process ran.
-      assert now - delivered <= 5_000
-      wait_until(fn -> length(PeerScript.received(guild)) == 20_000 end)
-    end
-
-    test "take turns among subscribers, one each", %{peer: peer} do
-      pids = on(peer, :targets, [10])
-      recorder = self()
-      subscribers = for _ <- 1..4, do: tagger(recorder)
-      for subscriber <- subscribers, pid <- pids, do: PeerScript.place(subscriber, pid)
-      wait_until_watched(List.last(pids))
-      :sys.suspend(Dispatcher)
-      on(peer, :kill, [pids])
-      wait_until(fn -> Local.batch_length() == 40 end)
-      Dispatcher.demand_amount(4)
-      Dispatcher.demand_interval(50)
-      :sys.resume(Dispatcher)
-
-      for _ <- 1..10 do
-        turn =
-          for _ <- 1..4 do
-            assert_receive {:got, subscriber}, 10_000
-            subscriber
-          end
-
-        assert Enum.sort(turn) == Enum.sort(subscribers)
-      end
-    end
-
     test "follow a change of the settings by the next one", %{peer: peer} do
       Dispatcher.demand_amount(10)
       Dispatcher.demand_interval(300)
-      recorder = recorder()
       pids = on(peer, :targets, [1_000])
-      for pid <- pids, do: PeerScript.place(recorder, pid)
-      wait_until_watched(List.last(pids))
+      watch_all(pids)
+      trace_deliveries()
       on(peer, :kill, [pids])
       wait_until(fn -> Local.batch_length() == 990 end)
       Dispatcher.demand_amount(495)
       wait_until(fn -> Local.batch_length() == 495 end)
       Dispatcher.demand_amount(1)
       Dispatcher.demand_interval(1)
-      wait_until(fn -> Local.batch_length() == 0 end)
-      # Two deliveries at 300 ms, the rest one at a time.
-      times = recorded(recorder, 1_000)
-      assert Enum.at(times, 10) - Enum.at(times, 9) >= 200
-      assert List.last(times) - Enum.at(times, 504) >= 495
-    end
 
-    defp recorder do
-      spawn(fn -> record([], nil) end)
-    end
-
-    # A watcher that notes when its messages come.
-    defp record(times, waiting) do
-      case waiting do
-        {amount, from} when length(times) >= amount -> send(from, {self(), Enum.reverse(times)})
-        _ -> :ok
-      end
-
-      receive do
-        {:place, destination, from, tag} ->
-          send(from, {tag, ZenMonitor.monitor(destination)})
-          record(times, waiting)
-
-        {:recorded, amount, from} ->
-          record(times, {amount, from})
-
-        {:DOWN, _, _, _, _} ->
-          record([ZenMonitor.now() | times], waiting)
-      end
-    end
-
-    defp recorded(recorder, amount) do
-      send(recorder, {:recorded, amount, self()})
-      assert_receive {^recorder, times}, 20_000
-      assert length(times) == amount
-      times
-    end
-
-    # A watcher that tells at once.
-    defp tagger(to) do
-      spawn(fn -> tag(to) end)
-    end
-
-    defp tag(to) do
-      receive do
-        {:place, destination, from, tag} -> send(from, {tag, ZenMonitor.monitor(destination)})
-        {:DOWN, _, _, _, _} -> send(to, {:got, self()})
-      end
-
-      tag(to)
-    end
-
-    defp busiest(times, window) do
-      times
-      |> Enum.map(fn start -> Enum.count(times, &(&1 >= start and &1 < start + window)) end)
-      |> Enum.max()
+      {first, rest} = for({_, time} <- deliveries(1_000), do: time) |> Enum.split(10)
+      {second, rest} = Enum.split(rest, 495)
+      assert hd(second) - List.last(first) >= 300_000_000 - 1_000_000
+      assert busiest(rest, 1_000_000) == 1
     end
   end
 
   describe "an idle system" do
-    test "delivers at once, and what follows waits its turn", %{peer: peer} do
+    test "delivers at once, and what exceeds the budget waits its turn", %{peer: peer} do
       Dispatcher.demand_interval(1_000)
+      Dispatcher.demand_amount(1)
       pids = on(peer, :targets, [2])
       refs = watch_all(pids)
       Process.sleep(1_100)
@@ -216,8 +137,9 @@ defmodule ZenMonitor.Local.DispatcherTest do
       assert 2 * first < second
     end
 
-    test "subscribes at once, and what follows waits its turn", %{peer: peer} do
+    test "subscribes at once, and what exceeds the budget waits its turn", %{peer: peer} do
       Connector.sweep_interval(1_000)
+      Connector.chunk_size(1)
       Connector.connect(peer.node)
       Process.sleep(1_100)
 
@@ -230,23 +152,36 @@ defmodule ZenMonitor.Local.DispatcherTest do
 
       assert 2 * first < second
     end
+  end
 
-    test "has no timers" do
-      pid = PeerScript.target()
-      Dispatcher.demand_interval(1)
-      ref = ZenMonitor.monitor(pid)
-      Process.exit(pid, :kill)
-      down(ref)
-      connector = Connector.get(pid)
+  test "periodic deliveries happen on ticks only", %{peer: peer} do
+    Application.put_env(:zen_monitor, :sweep, dispatcher: :periodic)
+    pids = on(peer, :targets, [4])
+    refs = watch_all(pids)
+    trace_deliveries()
 
-      for process <- [Dispatcher, Local, connector, ZenMonitor.Proxy] do
-        process = if is_atom(process), do: Process.whereis(process), else: process
-        wait_until(fn -> Process.info(process, :message_queue_len) == {:message_queue_len, 0} end)
-        :erlang.trace(process, true, [:receive])
+    times =
+      for {pid, ref} <- Enum.zip(pids, refs) do
+        Process.exit(pid, :kill)
+        assert reason(ref) == :killed
+        [{_, time}] = deliveries(1)
+        time
       end
 
-      refute_receive {:trace, _, :receive, _}, 300
-    end
+    # One a tick, and none at once.
+    assert busiest(times, 100_000_000) == 1
+  end
+
+  test "paced deliveries come by slices", %{peer: peer} do
+    Dispatcher.pacing(20)
+    pids = on(peer, :targets, [3_000])
+    watch_all(pids)
+    trace_deliveries()
+    on(peer, :kill, [pids])
+    times = for {_, time} <- deliveries(3_000), do: time
+    assert busiest(times, 100_000_000) <= 1_000
+    # No two slices begin within 2.5 ms. But one may be held up until the next begins.
+    assert busiest(times, 2_500_000) <= 2 * 50
   end
 
   describe "the settings" do

@@ -4,7 +4,7 @@ defmodule ZenMonitor.Case do
 
   use ExUnit.CaseTemplate
 
-  alias ZenMonitor.{Cluster, Metrics}
+  alias ZenMonitor.{Cluster, Local.Dispatcher, Metrics}
 
   using do
     quote do
@@ -114,6 +114,50 @@ defmodule ZenMonitor.Case do
     ref = ZenMonitor.monitor(:zen_monitor_nobody)
     assert_receive {:DOWN, ^ref, :process, _, {:zen_monitor, :noproc}}, 10_000
     Process.sleep(50)
+  end
+
+  @doc """
+  Has the calling process told of every `:DOWN` that the Dispatcher sends. `deliveries/1` has them.
+  """
+  def trace_deliveries do
+    :erlang.trace(Process.whereis(Dispatcher), true, [:send, :monotonic_timestamp])
+  end
+
+  @doc "The next so many deliveries in the order of their sending, each as `{subscriber, time in ns}`."
+  def deliveries(0), do: []
+
+  def deliveries(amount) do
+    assert_receive {:trace_ts, _, :send, {:DOWN, _, :process, _, {:zen_monitor, _}}, to, time},
+                   10_000
+
+    [{to, System.convert_time_unit(time, :native, :nanosecond)} | deliveries(amount - 1)]
+  end
+
+  @doc "The most of these ascending times that any window of this length has."
+  def busiest(times, window), do: busiest(times, times, 0, 0, window)
+
+  defp busiest([], _first, _size, most, _window), do: most
+
+  defp busiest([time | times], [start | _] = first, size, most, window)
+       when start > time - window do
+    busiest(times, first, size + 1, max(most, size + 1), window)
+  end
+
+  defp busiest(times, [_ | first], size, most, window) do
+    busiest(times, first, size - 1, most, window)
+  end
+
+  @doc "Runs a function while the Dispatcher sends nothing, and returns when so many more wait."
+  def while_suspended(amount, fun) do
+    waiting = Metrics.get("zen_monitor.local.batch_length")
+    :sys.suspend(Dispatcher)
+    fun.()
+
+    Cluster.wait_until(fn ->
+      Metrics.get("zen_monitor.local.batch_length") == waiting + amount
+    end)
+
+    :sys.resume(Dispatcher)
   end
 
   @doc "The number of standing monitors."

@@ -63,9 +63,22 @@ defmodule ZenMonitor.PeerScript do
     ZenMonitor.Cluster.wait_until(fn -> Process.whereis(name) not in [nil, pid] end)
   end
 
+  @doc "Changes the configuration of this node."
+  def configure(env), do: Application.put_all_env(zen_monitor: env)
+
+  @doc "Makes the configuration of this node the default again."
+  def reset_configuration do
+    for {key, _} <- Application.get_all_env(:zen_monitor) do
+      Application.delete_env(:zen_monitor, key)
+    end
+  end
+
+  @doc "The children of a `DynamicSupervisor`."
+  def children(supervisor), do: DynamicSupervisor.which_children(supervisor)
+
   @doc "Kills all children of a `DynamicSupervisor`."
   def kill_children(supervisor) do
-    kill(for {_, pid, _, _} <- DynamicSupervisor.which_children(supervisor), do: pid)
+    kill(for {_, pid, _, _} <- children(supervisor), do: pid)
   end
 
   @doc "Whether the Proxy of this node watches a process."

@@ -6,12 +6,15 @@ defmodule Mix.ZenMonitor.Demo do
   alias ZenMonitor.Local.{Connector, Dispatcher}
   alias ZenMonitor.Proxy.Batcher
 
+  @paced 10_000
+
   def run(count) do
     node = start_node()
     IO.puts("This is #{node()}, and #{node} is #{ZenMonitor.connect(node)}.\n")
 
     alone(node)
     storm(node, count)
+    interlacing(node, min(count, @paced))
     node_death(node, count)
   end
 
@@ -75,6 +78,36 @@ defmodule Mix.ZenMonitor.Demo do
       "  Another process watched one that was killed in the midst of this: " <>
         "#{milliseconds(Task.await(other, :infinity))} to its :DOWN.\n"
     )
+  end
+
+  # A process with other work to do: a message a millisecond.
+  defp interlacing(node, count) do
+    IO.puts(
+      "#{number(count)} are killed while their watcher gets a message of another kind each ms:"
+    )
+
+    for {slices, pacing} <- [{false, "without pacing"}, {20, "with pacing: 20"}] do
+      Dispatcher.pacing(slices)
+      pids = remote(node, :spawn_idle, [count])
+      for pid <- pids, do: ZenMonitor.monitor(pid)
+      let_through(Connector, count)
+      {:ok, ticks} = :timer.send_interval(1, :work)
+      remote(node, :kill, [pids])
+      IO.puts("  #{pacing}, the longest run of :DOWN messages is #{longest_run(count, 0, 0)}.")
+      :timer.cancel(ticks)
+    end
+
+    IO.puts("")
+    Dispatcher.pacing(false)
+  end
+
+  defp longest_run(0, run, longest), do: max(run, longest)
+
+  defp longest_run(left, run, longest) do
+    receive do
+      :work -> longest_run(left, 0, max(run, longest))
+      {:DOWN, _, :process, _, {:zen_monitor, _}} -> longest_run(left - 1, run + 1, longest)
+    end
   end
 
   defp node_death(node, count) do

@@ -2,6 +2,9 @@ defmodule ZenMonitor.Local.Connector do
   @moduledoc """
   The link to one remote node: one process per node, started when something on it is first monitored.
 
+  When nothing on the node has been monitored for `ZenMonitor.idle_timeout/0`, it stops until something
+  is. The cache forgets then that the node is compatible.
+
   It sends the node's Proxy what this node wants watched, at most `chunk_size/0` instructions per
   `sweep_interval/0`, and receives the death certificates. It keeps the cache of which nodes are
   compatible, and notices when the node or its Proxy goes down.
@@ -24,6 +27,8 @@ defmodule ZenMonitor.Local.Connector do
   @type cached_compatibility ::
           :miss | :compatible | :unavailable | :incompatible | {:expired, attempt :: pos_integer}
 
+  # Instructions in one message.
+  @message_size 5_000
   @ping_timeout 5_000
   @base_penalty 1_000
   @maximum_penalty 60_000
@@ -60,7 +65,7 @@ defmodule ZenMonitor.Local.Connector do
   end
 
   def monitor(pid, ref, subscriber) when is_pid(pid) do
-    place(subscriber, node(pid), pid, {ref, pid})
+    place(subscriber, node(pid), pid, ref)
   end
 
   def monitor({name, node}, ref, subscriber) when is_atom(name) and is_atom(node) do
@@ -75,13 +80,16 @@ defmodule ZenMonitor.Local.Connector do
 
   @doc false
   # `options` is what `Local.Options` has made of them.
-  @spec monitor_with(ZenMonitor.destination(), reference, subscriber :: pid, :bulk | {term}) ::
+  @spec monitor_with(
+          ZenMonitor.destination(),
+          reference,
+          subscriber :: pid,
+          :bulk | {term, boolean}
+        ) ::
           :ok
   def monitor_with(destination, ref, subscriber, options) do
     {key, target} = address(destination)
-    pid = if is_pid(target), do: :erlang.term_to_binary(target), else: ""
-    ref = :erlang.term_to_binary(ref)
-    placed(Native.monitor_with(subscriber, key, target, ref, pid, options))
+    placed(Native.monitor_with(subscriber, key, target, ref, options))
   end
 
   @doc """
@@ -132,12 +140,12 @@ defmodule ZenMonitor.Local.Connector do
   def connect(node) do
     case cached_compatibility(node) do
       known when known in [:compatible, :incompatible] -> known
-      _ -> node |> get_for_node() |> GenServer.call(:connect, :infinity)
+      _ -> ask(node)
     end
   end
 
   @doc """
-  The shortest time between two chunks of instructions to one node, in milliseconds.
+  The interval in which at most one `chunk_size/0` of instructions goes to a node, in milliseconds.
   """
   @spec sweep_interval() :: pos_integer
   def sweep_interval, do: Config.get(:connector_sweep_interval)
@@ -150,7 +158,7 @@ defmodule ZenMonitor.Local.Connector do
   def sweep_interval(value), do: Config.put(:connector_sweep_interval, value)
 
   @doc """
-  How many instructions a chunk has at most.
+  How many instructions go to a node at most in any window of one `sweep_interval/0`.
   """
   @spec chunk_size() :: pos_integer
   def chunk_size, do: Config.get(:connector_chunk_size)
@@ -179,8 +187,19 @@ defmodule ZenMonitor.Local.Connector do
     raise ArgumentError, "expected the name of a node, got: #{inspect(other)}"
   end
 
-  defp place(subscriber, key, target, identity) do
-    placed(Native.monitor(subscriber, key, target, :erlang.term_to_binary(identity)))
+  defp ask(node) do
+    connector = get_for_node(node)
+
+    try do
+      GenServer.call(connector, :connect, :infinity)
+    catch
+      # It has just retired.
+      :exit, {reason, _call} when reason in [:normal, :noproc] -> connect(node)
+    end
+  end
+
+  defp place(subscriber, key, target, ref) do
+    placed(Native.monitor(subscriber, key, target, ref))
   end
 
   defp placed(:ok), do: :ok
@@ -202,13 +221,9 @@ defmodule ZenMonitor.Local.Connector do
   @impl GenServer
   def init(key) do
     :net_kernel.monitor_nodes(true, node_type: :all)
-    state = %{key: key, pace: Pace.new(), proxy: nil}
-
-    if Native.connector_answer(key) do
-      {:ok, %{state | pace: Pace.successor()}, {:continue, :succeed}}
-    else
-      {:ok, state, {:continue, :request}}
-    end
+    succeeds = Native.connector_answer(key)
+    state = %{key: key, pace: Pace.new(:connector, succeeds), proxy: nil}
+    {:ok, state, {:continue, if(succeeds, do: :succeed, else: :request)}}
   end
 
   @impl GenServer
@@ -225,18 +240,21 @@ defmodule ZenMonitor.Local.Connector do
   @impl GenServer
   def handle_call(:connect, _from, state) do
     {compatibility, state} = ensure_compatibility(state)
-    {:reply, compatibility, state}
+    {:reply, compatibility, state, :hibernate}
   end
 
   @impl GenServer
-  def handle_info(:wake, state), do: request(state)
-  def handle_info(:sweep, state), do: sweep(state)
+  def handle_info(message, state) when message in [:wake, :sweep], do: request(state)
 
   def handle_info({:dead, _node, certificates}, state) do
     began = Telemetry.began()
     certify(state.key, certificates)
     Telemetry.connector_certificates(began, state.key, certificates)
     rest(state)
+  end
+
+  def handle_info({:timeout, idle, :idle}, %{pace: %Pace{idle: idle}} = state) do
+    if Native.connector_retire(state.key), do: {:stop, :normal, state}, else: request(state)
   end
 
   def handle_info({:nodedown, node, _info}, %{key: node} = state) do
@@ -253,51 +271,68 @@ defmodule ZenMonitor.Local.Connector do
     %{state | proxy: nil} |> expire() |> penalize(1) |> request()
   end
 
-  def handle_info(_other, state), do: {:noreply, state}
+  def handle_info(_other, state), do: {:noreply, state, :hibernate}
 
   defp request(state) do
-    case Pace.request(state.pace, sweep_interval()) do
-      {:now, pace} -> sweep(%{state | pace: pace})
-      {:later, pace} -> {:noreply, %{state | pace: pace}}
+    case Pace.request(state.pace) do
+      {0, pace} -> {:noreply, %{state | pace: pace}}
+      {allowance, pace} -> sweep(allowance, %{state | pace: pace})
     end
   end
 
-  defp sweep(state) do
+  defp sweep(allowance, state) do
     began = Telemetry.began()
 
-    {swept, state} =
+    state =
       case ensure_compatibility(state) do
-        {:compatible, state} -> state |> send_chunk() |> Telemetry.connector_sweep(began)
-        {:incompatible, state} -> state |> fail(0) |> Telemetry.shed()
+        {:compatible, state} ->
+          {left, state} = send_chunk(allowance, state)
+          Telemetry.connector_sweep(began, state.key, allowance - left)
+          state
+
+        {:incompatible, state} ->
+          Telemetry.shed(state.key)
+          fail(state)
       end
 
-    state = %{state | pace: Pace.swept(state.pace, swept)}
     if Native.connector_rest(state.key), do: rest(state), else: request(state)
   end
 
   # A chunk or a batch of certificates leaves megabytes of garbage behind, and a Connector that has
   # nothing more to do would keep them.
-  defp rest(state), do: {:noreply, state, :hibernate}
+  defp rest(state) do
+    pace = Pace.rest(state.pace, Native.connector_is_unused(state.key))
+    {:noreply, %{state | pace: pace}, :hibernate}
+  end
 
-  defp send_chunk(%{key: key} = state) do
-    chunk = take(key, node_name(key), chunk_size())
+  # A large chunk goes as several messages: what is built and encoded at once then stays in the
+  # processor's cache, and other messages to the node get in between. Returns what is left of the
+  # allowance.
+  defp send_chunk(0, state), do: {0, state}
+
+  defp send_chunk(allowance, %{key: key} = state) do
+    instructions = take(key, node_name(key), min(allowance, @message_size))
 
     receive do
       {:nodedown, ^key, _info} ->
         withdraw(key)
-        {0, disconnect(state)}
+        {allowance, disconnect(state)}
     after
       0 ->
-        cast(key, chunk)
+        cast(key, instructions)
         Native.connector_confirm(key)
-        {length(chunk), state}
+
+        case length(instructions) do
+          0 -> {allowance, state}
+          sent -> send_chunk(allowance - sent, %{state | pace: Pace.enter(state.pace, sent)})
+        end
     end
   end
 
   defp cast(_key, []), do: :ok
 
-  defp cast(key, chunk) do
-    ZenMonitor.gen_module().cast({Proxy, node_name(key)}, {:process, self(), chunk})
+  defp cast(key, instructions) do
+    ZenMonitor.gen_module().cast({Proxy, node_name(key)}, {:process, self(), instructions})
   end
 
   # A slice at a time, so that no single call holds the scheduler.
@@ -321,12 +356,8 @@ defmodule ZenMonitor.Local.Connector do
 
   defp certify(_key, _malformed), do: :ok
 
-  defp fail(state, failed) do
-    case Native.connector_fail(state.key) do
-      {more, true} -> {failed + more, state}
-      {more, false} -> fail(state, failed + more)
-    end
-  end
+  # Nothing is sent for it, so the allowance does not matter.
+  defp fail(state), do: if(Native.connector_fail(state.key), do: state, else: fail(state))
 
   defp withdraw(key), do: Native.connector_withdraw(key) || withdraw(key)
 
@@ -366,7 +397,7 @@ defmodule ZenMonitor.Local.Connector do
       pong?(proxy) ->
         Native.set_compatibility(key, :compatible, 0, 0)
         Telemetry.node_up(key)
-        {:compatible, %{state | proxy: Process.monitor(proxy)}}
+        {:compatible, %{state | proxy: state.proxy || Process.monitor(proxy)}}
 
       true ->
         {:incompatible, penalize(state, attempt)}

@@ -5,8 +5,10 @@ defmodule ZenMonitor.Local.Connectors do
   # Invariants:
   #
   # - It alone starts Connectors, so a node has one. Each is monitored, and replaced when it dies.
-  # - Every node in the native tables has a Connector, or this process is about to start it. So a
-  #   request that is lost with a killed process is made up for by its successor.
+  # - Every node that something is monitored on has a Connector, or this process is about to start
+  #   it. So a request that is lost with a killed process is made up for by its successor.
+  # - A Connector that retires first makes itself unknown to the tables. Whoever monitors something
+  #   after that asks for another, and what was monitored until its death is noticed is found then.
   #
   # There is no Registry: the tables know which process answers for a node, and a Registry that is
   # killed may take its name with it into the restart of its successor.
@@ -47,9 +49,10 @@ defmodule ZenMonitor.Local.Connectors do
   @impl GenServer
   def handle_info({{:DOWN, key}, _monitor, :process, pid, _reason}, state) do
     case state.connectors do
-      # Not at once, so that one that cannot live does not keep a scheduler busy.
       %{^key => ^pid} = connectors ->
-        {:noreply, retry(%{state | connectors: Map.delete(connectors, key)})}
+        state = %{state | connectors: Map.delete(connectors, key)}
+        # Not at once, so that one that cannot live does not keep a scheduler busy.
+        {:noreply, if(Native.connector_is_wanted(key), do: retry(state), else: state)}
 
       %{} ->
         {:noreply, state}
@@ -63,15 +66,15 @@ defmodule ZenMonitor.Local.Connectors do
   defp get(key, from, state) do
     state = ensure(key, state)
 
-    case state.connectors do
-      %{^key => pid} -> GenServer.reply(from, pid)
-      %{} -> Process.send_after(self(), {:get, key, from}, @retry)
-    end
+    # One that has just retired is still among the connectors.
+    if pid = running(key),
+      do: GenServer.reply(from, pid),
+      else: Process.send_after(self(), {:get, key, from}, @retry)
 
     {:noreply, state}
   end
 
-  defp start_all(state), do: Enum.reduce(Native.nodes(), state, &ensure/2)
+  defp start_all(state), do: Enum.reduce(Native.connectors_wanted(), state, &ensure/2)
 
   defp ensure(key, %{connectors: connectors} = state) when is_map_key(connectors, key), do: state
 

@@ -9,8 +9,11 @@ defmodule ZenMonitor.Local.Dispatcher do
 
   alias ZenMonitor.{Config, Local, Native, Pace, Telemetry}
 
+  # What a process can wait, in ms.
+  @longest_timeout 0xFFFF_FFFF
+
   @doc """
-  The shortest time between two deliveries, in milliseconds.
+  The interval in which at most one `demand_amount/0` is delivered, in milliseconds.
   """
   @spec demand_interval() :: pos_integer
   def demand_interval, do: Config.get(:demand_interval)
@@ -23,7 +26,7 @@ defmodule ZenMonitor.Local.Dispatcher do
   def demand_interval(value), do: Config.put(:demand_interval, value)
 
   @doc """
-  How many `:DOWN` messages one delivery sends at most.
+  How many `:DOWN` messages are delivered at most in any window of one `demand_interval/0`.
   """
   @spec demand_amount() :: pos_integer
   def demand_amount, do: Config.get(:demand_amount)
@@ -36,6 +39,22 @@ defmodule ZenMonitor.Local.Dispatcher do
   def demand_amount(value), do: Config.put(:demand_amount, value)
 
   @doc """
+  In how many slices one `demand_amount/0` is delivered, or `false` for as fast as it can.
+
+  Slices are spread over the `demand_interval/0`, so that no process receives more than
+  `demand_amount / slices` messages in a row. None is shorter than 2 ms, whatever this number, and
+  periodic sweeping knows none.
+  """
+  @spec pacing() :: pos_integer | false
+  def pacing, do: Config.get(:pacing)
+
+  @doc """
+  Changes `pacing/0`. Raises `ArgumentError` unless it is `false` or a positive integer below 2³².
+  """
+  @spec pacing(pos_integer | false) :: :ok
+  def pacing(value), do: Config.put(:pacing, value)
+
+  @doc """
   The greatest number of `:DOWN` messages per second that the settings allow.
   """
   @spec maximum_mps() :: float
@@ -46,53 +65,52 @@ defmodule ZenMonitor.Local.Dispatcher do
 
   @impl GenServer
   def init(_opts) do
-    {:ok, pace(Native.dispatcher_answer()), {:continue, :request}}
-  end
-
-  defp pace(false), do: Pace.new()
-
-  defp pace(true) do
-    Telemetry.restarted(__MODULE__, nil)
-    Pace.successor()
+    succeeds = Native.dispatcher_answer()
+    if succeeds, do: Telemetry.restarted(__MODULE__, nil)
+    {:ok, Pace.new(:dispatcher, succeeds), {:continue, :request}}
   end
 
   @impl GenServer
   def handle_continue(:request, pace), do: request(pace)
 
   @impl GenServer
-  def handle_info(:wake, pace), do: request(pace)
-  def handle_info(:sweep, pace), do: sweep(pace)
-  def handle_info(_other, pace), do: {:noreply, pace}
+  def handle_info(message, pace) when message in [:wake, :sweep], do: request(pace)
+  def handle_info(:timeout, pace), do: {:noreply, pace, :hibernate}
+  def handle_info(_other, pace), do: idle(pace)
 
   defp request(pace) do
-    case Pace.request(pace, demand_interval()) do
-      {:now, pace} -> sweep(pace)
-      {:later, pace} -> {:noreply, pace}
-    end
-  end
+    case Pace.request(pace) do
+      {0, pace} ->
+        {:noreply, pace}
 
-  defp sweep(pace) do
-    amount = demand_amount()
-    began = Telemetry.began()
-    delivered = amount - deliver(amount)
-    Telemetry.delivery(began, delivered)
-    pace = Pace.swept(pace, delivered)
-
-    cond do
-      not Native.dispatcher_rest() -> request(pace)
-      delivered >= Local.hibernation_threshold() -> {:noreply, pace, :hibernate}
-      true -> {:noreply, pace}
+      {allowance, pace} ->
+        began = Telemetry.began()
+        {delivered, pace} = deliver(allowance, pace, 0)
+        Telemetry.delivery(began, delivered)
+        rest(pace)
     end
   end
 
   # A slice at a time, so that no single call holds the scheduler.
-  defp deliver(left) do
-    case Native.dispatcher_deliver(node(), left) do
-      :bulky -> node() |> Native.dispatcher_deliver_bulky(left) |> deliver_more(left)
-      delivered -> deliver_more(delivered, left)
+  defp deliver(left, pace, delivered) do
+    {sent, more?} = deliver_slice(left)
+    {pace, delivered} = {Pace.enter(pace, sent), delivered + sent}
+    if more?, do: deliver(left - sent, pace, delivered), else: {delivered, pace}
+  end
+
+  defp deliver_slice(limit) do
+    case Native.dispatcher_deliver(node(), limit) do
+      :bulky -> Native.dispatcher_deliver_bulky(node(), limit)
+      delivered -> delivered
     end
   end
 
-  defp deliver_more({sent, true}, left), do: deliver(left - sent)
-  defp deliver_more({sent, false}, left), do: left - sent
+  defp rest(pace) do
+    if Native.dispatcher_rest(), do: idle(pace), else: request(pace)
+  end
+
+  # A ticking Dispatcher would have found its queue empty so many times by then.
+  defp idle(pace) do
+    {:noreply, pace, min(Local.hibernation_threshold() * demand_interval(), @longest_timeout)}
+  end
 end

@@ -2,22 +2,18 @@ defmodule ZenMonitor.Local.Options do
   @moduledoc false
   # The options of `ZenMonitor.monitor/2`: what they mean, and which of them go together.
 
-  @enforce_keys [:native, :alias?]
-  defstruct [:native, :alias?]
-
-  @typedoc """
-  `native` is what the tables keep: `:bulk`, or `{tag}` with the first element of the message.
+  @doc """
+  Whether the reference is to be an alias, and what the tables keep: `:bulk`, or the first element of
+  the message and whether the reference is an alias.
   """
-  @type t :: %__MODULE__{native: :bulk | {term}, alias?: boolean}
-
-  @spec parse!([ZenMonitor.monitor_option()]) :: t
+  @spec parse!([ZenMonitor.monitor_option()]) :: {alias? :: boolean, :bulk | {term, boolean}}
   def parse!(options) do
     given = collect(options, options, %{})
-    native = native(given)
-    %__MODULE__{native: native, alias?: Map.has_key?(given, :alias)}
+    alias? = Map.has_key?(given, :alias)
+    {alias?, native(given, alias?)}
   end
 
-  defp native(%{bulk: true} = given) do
+  defp native(%{bulk: true} = given, _alias?) do
     if map_size(given) > 1 do
       raise ArgumentError,
             "bulk: true goes with no other option of monitor/2: its message is shared with other " <>
@@ -27,7 +23,7 @@ defmodule ZenMonitor.Local.Options do
     :bulk
   end
 
-  defp native(given), do: {Map.get(given, :tag, :DOWN)}
+  defp native(given, alias?), do: {Map.get(given, :tag, :DOWN), alias?}
 
   # Not `Enum`, which fails in its own words for what is no proper list.
   defp collect([{:tag, tag} | rest], all, given),

@@ -2,8 +2,8 @@ defmodule ZenMonitor.Proxy.Batcher do
   @moduledoc """
   Sends death certificates to one subscribed Connector, a batch at a time.
 
-  At most `chunk_size/0` certificates go out within one `sweep_interval/0`. The first after a quiet
-  interval goes out at once.
+  At most `chunk_size/0` certificates go out in any window of one `sweep_interval/0`. Until then they
+  go out at once, or together with those of the next two milliseconds.
   """
 
   # The certificates wait in the connector's native outbox, which wakes the Batcher. The Batcher only
@@ -12,9 +12,9 @@ defmodule ZenMonitor.Proxy.Batcher do
   # Invariants:
   #
   # - What was taken stays in the outbox until it is sent. A successor sends it (again) first.
-  # - A Batcher that is at rest has no timer, and will be woken. One that is not has a timer.
-  # - It stops when its connector is detached. If the connector comes back, that is another record
-  #   in the subscription table with another Batcher.
+  # - A Batcher that is at rest sets no timer to sweep, and will be woken. One that is not has set one.
+  # - It stops when its connector is detached, which it asks for when it has been idle for long. If the
+  #   connector comes back, that is another record in the subscription table with another Batcher.
 
   # The Proxy starts it, and starts it again when it dies.
   use GenServer, restart: :temporary, shutdown: :brutal_kill
@@ -57,12 +57,12 @@ defmodule ZenMonitor.Proxy.Batcher do
   @spec sweep_interval(pos_integer) :: :ok
   def sweep_interval(value), do: Config.put(:batcher_sweep_interval, value)
 
-  @doc "Returns how many certificates may go out in one sweep."
+  @doc "Returns how many certificates may go out in any window of one `sweep_interval/0`."
   @spec chunk_size() :: pos_integer
   def chunk_size, do: Config.get(:batcher_chunk_size)
 
   @doc """
-  Sets how many certificates may go out in one sweep.
+  Sets how many certificates may go out in any window of one `sweep_interval/0`.
 
   It takes effect at the next sweep. Raises `ArgumentError` unless it is a positive integer below 2³².
   """
@@ -94,9 +94,9 @@ defmodule ZenMonitor.Proxy.Batcher do
 
   @impl true
   def init({connector, native}) do
-    succeeds? = Native.proxy_answer_certificates(native)
-    if succeeds?, do: Telemetry.restarted(__MODULE__, {connector, native})
-    pace = if succeeds?, do: Pace.successor(), else: Pace.new()
+    succeeds = Native.proxy_answer_certificates(native)
+    if succeeds, do: Telemetry.restarted(__MODULE__, {connector, native})
+    pace = Pace.new(:batcher, succeeds)
     {:ok, %__MODULE__{connector: connector, native: native, pace: pace}, {:continue, :rest}}
   end
 
@@ -110,28 +110,34 @@ defmodule ZenMonitor.Proxy.Batcher do
   end
 
   @impl true
-  def handle_info(:wake, state), do: request(state)
-  def handle_info(:sweep, state), do: sweep(state)
+  def handle_info(message, state) when message in [:wake, :sweep], do: request(state)
+
+  # It is the Proxy that subscribes, so the Proxy alone knows that nothing comes in between.
+  def handle_info({:timeout, idle, :idle}, %{pace: %Pace{idle: idle}} = state) do
+    Proxy.retire(state.connector)
+    {:noreply, %{state | pace: Pace.rest(state.pace, false)}, :hibernate}
+  end
+
   def handle_info(_message, state), do: {:noreply, state}
 
   defp request(state) do
-    case Pace.request(state.pace, sweep_interval()) do
-      {:now, pace} -> sweep(%{state | pace: pace})
-      {:later, pace} -> {:noreply, %{state | pace: pace}}
+    case Pace.request(state.pace) do
+      {0, pace} -> {:noreply, %{state | pace: pace}}
+      {allowance, pace} -> sweep(allowance, %{state | pace: pace})
     end
   end
 
-  defp sweep(state) do
+  defp sweep(allowance, state) do
     began = Telemetry.began()
 
-    case take(state.native, chunk_size()) do
+    case take(state.native, allowance) do
       :closed ->
         {:stop, :normal, state}
 
       certificates ->
         deliver(certificates, state.connector)
         Telemetry.batcher_sweep(began, state.connector, state.native, certificates)
-        rest(%{state | pace: Pace.swept(state.pace, length(certificates))})
+        rest(%{state | pace: Pace.enter(state.pace, length(certificates))})
     end
   end
 
@@ -161,6 +167,11 @@ defmodule ZenMonitor.Proxy.Batcher do
   end
 
   defp rest(state) do
-    if Native.proxy_sent(state.native), do: {:noreply, state}, else: request(state)
+    if Native.proxy_sent(state.native) do
+      pace = Pace.rest(state.pace, Native.proxy_is_unused(state.native))
+      {:noreply, %{state | pace: pace}, :hibernate}
+    else
+      request(state)
+    end
   end
 end

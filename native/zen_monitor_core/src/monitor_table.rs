@@ -199,19 +199,18 @@ impl<R: Clone, X> MonitorTable<R, X> {
     }
 
     /// Makes up to `limit` targets in a node's outbox due as [`MonitorTable::expire`] does, since
-    /// the node cannot be subscribed to. Tells how many that were, and whether the outbox was
-    /// emptied.
-    pub fn fail(&self, node: &Node<X>, limit: usize) -> (usize, bool) {
-        for failed in 0..limit {
+    /// the node cannot be subscribed to. `true` when the outbox was emptied.
+    pub fn fail(&self, node: &Node<X>, limit: usize) -> bool {
+        for _ in 0..limit {
             let Some(target) = node.outbox.pop() else {
-                return (failed, true);
+                return true;
             };
             if let Some(monitors) = self.targets.fail(target) {
                 self.dispatch.add_waiting(u64::from(monitors));
                 self.dispatch.backlog.push(Due::Target(target));
             }
         }
-        (limit, false)
+        false
     }
 
     /// Makes a target due with the reason of its death certificate.
@@ -237,6 +236,12 @@ impl<R: Clone, X> MonitorTable<R, X> {
             node: node.clone(),
             shard: 0,
         });
+    }
+
+    /// Whether nothing on a node is monitored, and it need not be told anything. What falls due does
+    /// not count. See [`Targets::has_session`] for what that means to who asks.
+    pub fn is_unused(&self, node: &Node<X>) -> bool {
+        node.is_outbox_empty() && !self.targets.has_session(node.session())
     }
 
     /// Moves up to about `limit` due monitors to the queues of their subscribers. `true` when the
@@ -701,7 +706,7 @@ mod tests {
                 model.subscribed = subscribed.into_iter().filter(|t| t.0 != node).collect();
             }
             Op::Fail(node) => {
-                while !on_node(table, node, |node| table.fail(node, 3)).1 {}
+                while !on_node(table, node, |node| table.fail(node, 3)) {}
                 let subscribed = model.subscribed.clone();
                 model.fall_due(None, |found| found.0 == node && !subscribed.contains(found));
                 // A target that nobody monitors any more is dropped with the rest.
@@ -817,6 +822,54 @@ mod tests {
         }
         table.expand(100);
         assert_eq!(turns(&table), [(16, 0), (32, 4), (16, 1), (16, 2), (16, 3)]);
+    }
+
+    #[test]
+    fn a_departed_subscriber_gets_nothing_more_even_before_it_is_swept() {
+        let table = Table::default();
+        for number in 0..4 {
+            place(&table, 16, number, number);
+        }
+        place(&table, 32, 4, 4);
+        subscribe_all(&table);
+        for id in 0..5 {
+            on_node(&table, 0, |node| table.certify(node, [id, 0, 0], 0));
+        }
+        table.expand(100);
+        assert!(table.depart(16));
+        let turns: Vec<Turn> = std::iter::repeat_with(|| table.next())
+            .take_while(|turn| !turn.idle)
+            .collect();
+        let served: Vec<u64> = turns
+            .iter()
+            .filter_map(|turn| Some(turn.taken?.pid))
+            .collect();
+        assert_eq!((turns.len(), served), (5, vec![32]));
+        while !table.sweep_departed(2, |_| (), |_, _| ()) {}
+        assert_eq!(table.counts().standing, 1);
+    }
+
+    #[test]
+    fn a_node_is_used_while_it_has_a_target_or_an_instruction() {
+        let table = Table::default();
+        let is_unused = || on_node(&table, 0, |node| table.is_unused(node));
+        assert!(is_unused());
+        place(&table, 16, 1, 1);
+        assert!(!is_unused());
+        subscribe_all(&table);
+        assert!(!is_unused());
+        assert!(table.demonitor(16, reference(1), |_| ()));
+        assert!(!is_unused(), "the node must be told");
+        subscribe_all(&table);
+        assert!(is_unused());
+        place(&table, 16, 2, 2);
+        subscribe_all(&table);
+        on_node(&table, 0, |node| table.certify(node, [2, 0, 0], 0));
+        assert!(is_unused(), "what is due does not concern the node");
+        place(&table, 16, 3, 3);
+        subscribe_all(&table);
+        on_node(&table, 0, |node| table.expire(node));
+        assert!(is_unused(), "nor does what an old connection left");
     }
 
     #[test]

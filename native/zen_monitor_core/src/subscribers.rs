@@ -11,7 +11,7 @@
 
 use crate::arena::Arena;
 use crate::claim::Ticket;
-use crate::hash::{hash, shard};
+use crate::hash::hash;
 use crate::index::Index;
 use crate::list::{self, NIL};
 use crate::slab::Slab;
@@ -102,8 +102,7 @@ impl Subscribers {
     /// death must be watched from now on.
     #[inline]
     pub fn place(&self, slots: &Arena<Slot>, pid: u64, reference: Reference) -> (u32, bool) {
-        let hash = hash_of(pid);
-        let number = shard(hash, SHARDS);
+        let (number, hash) = locate(pid);
         let shard = &mut *self.shards[number].lock();
         let slot = shard.slots.take(slots, &self.depot);
         let (local, newcomer) = match shard.find(hash, pid) {
@@ -124,8 +123,7 @@ impl Subscribers {
     /// The id of a subscriber that has not departed.
     #[inline]
     pub fn find(&self, pid: u64) -> Option<u32> {
-        let hash = hash_of(pid);
-        let number = shard(hash, SHARDS);
+        let (number, hash) = locate(pid);
         let local = self.shards[number].lock().find(hash, pid)?;
         Some(global(number, local))
     }
@@ -181,7 +179,8 @@ impl Subscribers {
     }
 
     /// Takes the first monitor from the queue of a subscriber that was taken from the ring.
-    /// `None` when that one had been removed; the flag tells to put the subscriber back.
+    /// `None` when that one had been removed or the subscriber has departed; the flag tells to put
+    /// the subscriber back.
     #[inline]
     pub fn dequeue(&self, slots: &Arena<Slot>, subscriber_id: u32) -> (Option<Taken>, bool) {
         let shard = &mut *self.lock(subscriber_id);
@@ -196,11 +195,12 @@ impl Subscribers {
             subscriber.last = NIL;
             subscriber.in_ring = false;
         }
-        let pid = subscriber.pid;
+        let (pid, departed) = (subscriber.pid, subscriber.departed);
         slot.set_place(Place::Taken);
         let taken = if slot.is_owned() {
-            // Even if a removal has just won: then `begin_send` fails and the remover frees it.
-            Some(Taken {
+            // Even if a removal has just won: then `begin_send` fails and the remover frees it. That
+            // of a departed subscriber is freed by the sweep.
+            (!departed).then(|| Taken {
                 slot: id,
                 ticket: slot.claim.ticket(),
                 pid,
@@ -217,8 +217,7 @@ impl Subscribers {
 
     /// Notes the death of a process. Returns its id when it leaves monitors to be swept.
     pub fn depart(&self, pid: u64) -> Option<u32> {
-        let hash = hash_of(pid);
-        let number = shard(hash, SHARDS);
+        let (number, hash) = locate(pid);
         let shard = &mut *self.shards[number].lock();
         let Shard {
             index, subscribers, ..
@@ -298,8 +297,8 @@ impl Subscribers {
         pid: u64,
         limit: usize,
     ) -> (Holding, Vec<(Reference, u32)>) {
-        let hash = hash_of(pid);
-        let shard = self.shards[shard(hash, SHARDS)].lock();
+        let (number, hash) = locate(pid);
+        let shard = self.shards[number].lock();
         let mut held = Vec::new();
         let Some(local) = shard.find(hash, pid) else {
             return (Holding::default(), held);
@@ -389,8 +388,20 @@ impl Shard {
 
 #[inline]
 fn hash_of(pid: u64) -> u64 {
+    locate(pid).1
+}
+
+/// The shard of a pid, and its hash in there.
+///
+/// Processes that were spawned one after the other often monitor at the same time, so they are dealt
+/// out to the shards in turn. What follows on each other in one shard lies side by side.
+#[inline]
+fn locate(pid: u64) -> (usize, u64) {
     // The low four bits of a local pid's word are its type; the number is above them.
-    hash(pid >> 36, (pid >> 4) as u32)
+    let number = pid >> 4;
+    let turn = number / SHARDS as u64;
+    let shard = (number % SHARDS as u64) as usize;
+    (shard, hash(turn >> 32, turn as u32))
 }
 
 #[inline]

@@ -229,6 +229,12 @@ impl<O> SubscriptionTable<O> {
         }
     }
 
+    /// Whether a connector is attached and has a subscription.
+    pub fn is_subscribed(&mut self, id: ConnectorId) -> bool {
+        self.attached(id)
+            .is_some_and(|connector| connector.rows != NIL)
+    }
+
     /// The destination of a target that `subscribe` has returned, once, unless it is gone again.
     /// The caller places a monitor and tells it to [`SubscriptionTable::set_monitor`].
     #[inline]
@@ -690,6 +696,10 @@ mod tests {
                 prop_assert_eq!(monitored.len(), owner.placed.len());
                 prop_assert!(watched.into_iter().all(|number| monitored.contains(&pid(number))));
                 prop_assert!(owner.table.len() >= model.len());
+                for (&node, &id) in &connectors {
+                    let is_subscribed = model.iter().any(|&(of, _)| of == node);
+                    prop_assert_eq!(owner.table.is_subscribed(id), is_subscribed);
+                }
             }
             owner.sweep_all(1);
             owner.release(usize::MAX);

@@ -52,13 +52,14 @@ pub struct Targets<R> {
 struct Shard<R> {
     index: Index,
     targets: Slab<Target>,
-    sessions: HashMap<u32, Session, FxBuildHasher>,
+    sessions: Sessions,
     /// The reasons of the dead; a target that is missing here died with its node.
     reasons: HashMap<u32, R, FxBuildHasher>,
 }
 
 /// The targets of one session in one shard.
 struct Session {
+    node: u32,
     head: u32,
     targets: u32,
     /// The monitors of those among them that are subscribed: what falls due if the session ends.
@@ -66,26 +67,53 @@ struct Session {
     expired: bool,
 }
 
+/// A target: 32 bytes.
 struct Target {
-    key: Key,
+    id: [u32; 3],
     /// Its listed monitors.
     head: u32,
-    monitors: u32,
+    /// How many monitors it has, in units of [`MONITOR`], and its flags below them.
+    state: u32,
+    /// Its session, which knows its node; once it is dead, its node itself.
     session: u32,
     links: Links,
-    flags: u8,
 }
 
 /// In the outbox of its node.
-const QUEUED: u8 = 1;
+const QUEUED: u32 = 1;
 /// The remote node watches it for us.
-const SUBSCRIBED: u8 = 2;
+const SUBSCRIBED: u32 = 2;
 /// Its monitors are due; new ones need a new target.
-const DEAD: u8 = 4;
+const DEAD: u32 = 4;
 /// In the backlog.
-const BACKLOG: u8 = 8;
+const BACKLOG: u32 = 8;
 /// Found by the index.
-const INDEXED: u8 = 16;
+const INDEXED: u32 = 16;
+/// One monitor.
+const MONITOR: u32 = 32;
+
+impl Target {
+    #[inline]
+    fn is(&self, flag: u32) -> bool {
+        self.state & flag != 0
+    }
+
+    #[inline]
+    fn monitors(&self) -> u32 {
+        self.state / MONITOR
+    }
+
+    #[inline]
+    fn key(&self, sessions: &Sessions) -> Key {
+        let node = match self.is(DEAD) {
+            true => self.session,
+            false => sessions[&self.session].node,
+        };
+        Key { node, id: self.id }
+    }
+}
+
+type Sessions = HashMap<u32, Session, FxBuildHasher>;
 
 /// What became of a target when a monitor left it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,6 +172,10 @@ impl<R: Clone> Targets<R> {
     /// Arms a monitor and lists it under the target of `key`. Returns the target's id when it must be put into
     /// its node's outbox. `session` reads the node's current session; it is called under the lock,
     /// so that a session that has expired before is never joined.
+    ///
+    /// # Panics
+    ///
+    /// When the target has 2^27 - 1 monitors already; nothing has changed then.
     #[inline]
     pub fn join(
         &self,
@@ -163,11 +195,12 @@ impl<R: Clone> Targets<R> {
             None => (shard.add(hash, key, session()), true),
         };
         let target = &mut shard.targets[local];
+        let state = target.state.checked_add(MONITOR);
+        target.state = state.expect("a process has at most 2^27 - 1 monitors");
         slots.get(slot).set_target(global(number, local));
         slots.get(slot).claim.arm();
         list::push_back(&mut target.head, slot, |id| &slots.get(id).target_links);
-        target.monitors += 1;
-        if target.flags & SUBSCRIBED != 0 {
+        if target.is(SUBSCRIBED) {
             let session = target.session;
             shard.session(session).monitors += 1;
         }
@@ -186,24 +219,24 @@ impl<R: Clone> Targets<R> {
         if listed {
             list::unlink(&mut target.head, slot_id, |id| &slots.get(id).target_links);
         }
-        target.monitors -= 1;
+        target.state -= MONITOR;
         let mut left = Left {
             listed,
-            waiting: target.flags & DEAD != 0,
+            waiting: target.is(DEAD),
             outbox: None,
         };
         if left.waiting {
             shard.reap(local);
-        } else if target.flags & SUBSCRIBED != 0 {
+        } else if target.is(SUBSCRIBED) {
             let session = shard
                 .sessions
                 .get_mut(&target.session)
                 .expect("an undead target is in its session");
             session.monitors -= 1;
             left.waiting = session.expired;
-            if target.monitors == 0 && target.flags & QUEUED == 0 && !session.expired {
-                target.flags |= QUEUED;
-                left.outbox = Some(target.key.node);
+            if target.monitors() == 0 && !target.is(QUEUED) && !session.expired {
+                target.state |= QUEUED;
+                left.outbox = Some(session.node);
             }
         }
         left
@@ -216,11 +249,11 @@ impl<R: Clone> Targets<R> {
         let number = shard(hash, SHARDS);
         let shard = &mut *self.shards[number].lock();
         let local = shard.find(hash, key)?;
-        if shard.targets[local].flags & SUBSCRIBED == 0 || shard.has_expired(local) {
+        if !shard.targets[local].is(SUBSCRIBED) || shard.has_expired(local) {
             return None;
         }
         let monitors = shard.bury(local, Some(reason));
-        shard.targets[local].flags |= BACKLOG;
+        shard.targets[local].state |= BACKLOG;
         Some((global(number, local), monitors))
     }
 
@@ -228,20 +261,20 @@ impl<R: Clone> Targets<R> {
     pub fn emit(&self, target_id: u32, session: impl Fn() -> u32) -> Option<Instruction> {
         let shard = &mut *self.lock(target_id);
         let local = local(target_id);
-        let target = shard.unqueue(local)?;
-        match (target.monitors > 0, target.flags & SUBSCRIBED != 0) {
+        shard.unqueue(local)?;
+        let target = &shard.targets[local];
+        let (key, monitors) = (target.key(&shard.sessions), target.monitors());
+        match (monitors > 0, target.is(SUBSCRIBED)) {
             (true, false) => {
-                let (key, monitors) = (target.key, target.monitors);
                 shard.restamp(local, session());
                 let target = &mut shard.targets[local];
-                target.flags |= SUBSCRIBED;
+                target.state |= SUBSCRIBED;
                 let session = target.session;
                 shard.session(session).monitors += monitors;
                 Some(Instruction::Subscribe(key))
             }
             (true, true) => None,
             (false, subscribed) => {
-                let key = target.key;
                 let expired = shard.has_expired(local);
                 shard.bury(local, None);
                 shard.reap(local);
@@ -262,8 +295,9 @@ impl<R: Clone> Targets<R> {
     pub fn fail(&self, target_id: u32) -> Option<u32> {
         let shard = &mut *self.lock(target_id);
         let local = local(target_id);
-        let target = shard.unqueue(local)?;
-        if target.monitors > 0 && target.flags & SUBSCRIBED != 0 {
+        shard.unqueue(local)?;
+        let target = &shard.targets[local];
+        if target.monitors() > 0 && target.is(SUBSCRIBED) {
             return None;
         }
         let monitors = shard.bury(local, None);
@@ -271,7 +305,7 @@ impl<R: Clone> Targets<R> {
             shard.reap(local);
             return None;
         }
-        shard.targets[local].flags |= BACKLOG;
+        shard.targets[local].state |= BACKLOG;
         Some(monitors)
     }
 
@@ -288,6 +322,13 @@ impl<R: Clone> Targets<R> {
         waiting
     }
 
+    /// Whether a session has a target. Who joins one later than that sees what the caller had done
+    /// before it asked: both hold the lock of the target's shard in turn.
+    pub fn has_session(&self, session: u32) -> bool {
+        let has_session = |shard: &Mutex<Shard<R>>| shard.lock().sessions.contains_key(&session);
+        self.shards.iter().any(has_session)
+    }
+
     /// Takes one target out of an expired session. One that had not been subscribed yet goes over
     /// to the session that `current` reads: the old connection owed it nothing.
     pub fn next_expired(&self, number: usize, session: u32, current: impl Fn() -> u32) -> Expired {
@@ -296,12 +337,12 @@ impl<R: Clone> Targets<R> {
             return Expired::Nothing;
         };
         let target = &shard.targets[local];
-        if target.flags & SUBSCRIBED == 0 {
+        if !target.is(SUBSCRIBED) {
             shard.restamp(local, current());
             return Expired::Moved;
         }
         shard.bury(local, None);
-        shard.targets[local].flags |= BACKLOG;
+        shard.targets[local].state |= BACKLOG;
         Expired::Target(global(number, local))
     }
 
@@ -329,7 +370,7 @@ impl<R: Clone> Targets<R> {
         }
         let done = target.head == NIL;
         if done {
-            target.flags &= !BACKLOG;
+            target.state &= !BACKLOG;
             shard.reap(local);
         }
         done
@@ -341,7 +382,8 @@ impl<R: Clone> Targets<R> {
     pub fn describe(&self, target_id: u32) -> (Key, Option<R>) {
         let shard = self.lock(target_id);
         let local = local(target_id);
-        (shard.targets[local].key, shard.reasons.get(&local).cloned())
+        let key = shard.targets[local].key(&shard.sessions);
+        (key, shard.reasons.get(&local).cloned())
     }
 
     /// Up to `limit` monitors of an undead target, in order, beginning behind `last`, which was
@@ -387,7 +429,7 @@ impl<R: Clone> Targets<R> {
             let shard = self.shards[shard(hash, SHARDS)].lock();
             shard
                 .find(hash, key)
-                .map_or(0, |local| shard.targets[local].monitors)
+                .map_or(0, |local| shard.targets[local].monitors())
         };
         (
             count,
@@ -451,22 +493,24 @@ impl<R: Clone> Targets<R> {
 impl<R> Shard<R> {
     #[inline]
     fn find(&self, hash: u64, key: Key) -> Option<u32> {
-        self.index.find(hash, |id| self.targets[id].key == key)
+        self.index.find(hash, |id| {
+            let target = &self.targets[id];
+            target.id == key.id && target.key(&self.sessions) == key
+        })
     }
 
     fn add(&mut self, hash: u64, key: Key, session: u32) -> u32 {
         let local = self.targets.insert(Target {
-            key,
+            id: key.id,
             head: NIL,
-            monitors: 0,
+            state: QUEUED | INDEXED,
             session,
             links: Links::default(),
-            flags: QUEUED | INDEXED,
         });
-        let targets = &self.targets;
+        self.enlist(local, key.node);
+        let (targets, sessions) = (&self.targets, &self.sessions);
         self.index
-            .insert(hash, local, |id| hash_of(targets[id].key));
-        self.enlist(local);
+            .insert(hash, local, |id| hash_of(targets[id].key(sessions)));
         local
     }
 
@@ -476,7 +520,7 @@ impl<R> Shard<R> {
         if !self.has_expired(local) {
             return Some(local);
         }
-        if self.targets[local].flags & SUBSCRIBED == 0 {
+        if !self.targets[local].is(SUBSCRIBED) {
             self.restamp(local, session());
             return Some(local);
         }
@@ -492,11 +536,13 @@ impl<R> Shard<R> {
 
     /// Makes a target dead: out of the index and of its session. Returns how many monitors it has.
     fn bury(&mut self, local: u32, reason: Option<R>) -> u32 {
+        let node = self.targets[local].key(&self.sessions).node;
         self.unindex(local);
         self.delist(local);
         let target = &mut self.targets[local];
-        target.flags = (target.flags | DEAD) & !SUBSCRIBED;
-        let monitors = target.monitors;
+        target.state = (target.state | DEAD) & !SUBSCRIBED;
+        target.session = node;
+        let monitors = target.monitors();
         if let Some(reason) = reason {
             self.reasons.insert(local, reason);
         }
@@ -506,7 +552,7 @@ impl<R> Shard<R> {
     #[inline]
     fn reap(&mut self, local: u32) {
         let target = &self.targets[local];
-        if target.monitors == 0 && target.flags & (DEAD | QUEUED | BACKLOG) == DEAD {
+        if target.monitors() == 0 && target.state & (DEAD | QUEUED | BACKLOG) == DEAD {
             // Most targets die without a reason of their own, and a lookup is not free.
             if !self.reasons.is_empty() {
                 self.reasons.remove(&local);
@@ -516,25 +562,26 @@ impl<R> Shard<R> {
     }
 
     /// Notes that a target is out of its outbox; `None` when it is dead and has no more to say.
-    fn unqueue(&mut self, local: u32) -> Option<&mut Target> {
-        self.targets[local].flags &= !QUEUED;
-        if self.targets[local].flags & DEAD != 0 {
+    fn unqueue(&mut self, local: u32) -> Option<()> {
+        let target = &mut self.targets[local];
+        target.state &= !QUEUED;
+        if target.is(DEAD) {
             self.reap(local);
             return None;
         }
-        Some(&mut self.targets[local])
+        Some(())
     }
 
     fn withdraw(&mut self, local: u32) -> bool {
         let target = &self.targets[local];
-        if target.flags & SUBSCRIBED == 0 || self.has_expired(local) {
+        if !target.is(SUBSCRIBED) || self.has_expired(local) {
             return false;
         }
-        let (session, monitors) = (target.session, target.monitors);
+        let (session, monitors) = (target.session, target.monitors());
         self.session(session).monitors -= monitors;
         let target = &mut self.targets[local];
-        let queue = target.flags & QUEUED == 0;
-        target.flags = (target.flags | QUEUED) & !SUBSCRIBED;
+        let queue = !target.is(QUEUED);
+        target.state = (target.state | QUEUED) & !SUBSCRIBED;
         queue
     }
 
@@ -547,16 +594,18 @@ impl<R> Shard<R> {
 
     fn restamp(&mut self, local: u32, session: u32) {
         if self.targets[local].session != session {
+            let node = self.targets[local].key(&self.sessions).node;
             self.delist(local);
             self.targets[local].session = session;
-            self.enlist(local);
+            self.enlist(local, node);
         }
     }
 
-    fn enlist(&mut self, local: u32) {
+    fn enlist(&mut self, local: u32, node: u32) {
         let target = &self.targets[local];
-        debug_assert_eq!(target.flags & SUBSCRIBED, 0);
+        debug_assert!(!target.is(SUBSCRIBED));
         let session = self.sessions.entry(target.session).or_insert(Session {
+            node,
             head: NIL,
             targets: 0,
             monitors: 0,
@@ -573,8 +622,8 @@ impl<R> Shard<R> {
             .get_mut(&target.session)
             .expect("an undead target is in its session");
         session.targets -= 1;
-        if target.flags & SUBSCRIBED != 0 {
-            session.monitors -= target.monitors;
+        if target.is(SUBSCRIBED) {
+            session.monitors -= target.monitors();
         }
         list::unlink(&mut session.head, local, |id| &self.targets[id].links);
         if session.targets == 0 {
@@ -584,14 +633,13 @@ impl<R> Shard<R> {
 
     fn unindex(&mut self, local: u32) {
         let target = &mut self.targets[local];
-        if target.flags & INDEXED == 0 {
+        if !target.is(INDEXED) {
             return;
         }
-        target.flags &= !INDEXED;
-        let hash = hash_of(target.key);
-        let targets = &self.targets;
-        self.index
-            .remove(hash, |id| id == local, |id| hash_of(targets[id].key));
+        target.state &= !INDEXED;
+        let (targets, sessions) = (&self.targets, &self.sessions);
+        let hash = |id: u32| hash_of(targets[id].key(sessions));
+        self.index.remove(hash(local), |id| id == local, hash);
     }
 }
 

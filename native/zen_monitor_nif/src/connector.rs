@@ -1,12 +1,12 @@
 //! What the Connectors do with the monitor table: outboxes, certificates, compatibility.
 
 use crate::etf::Batch;
-use crate::local::SLICE;
+use crate::local::{Local, Node, SLICE};
 use crate::reason::Reason;
 use crate::state::current;
 use crate::target::{add_remote, certified_id, object};
+use crate::timeslice::Timeslice;
 use crate::{atoms, word};
-use rustler::schedule::consume_timeslice;
 use rustler::{Atom, Encoder, Env, Error, LocalPid, NifResult, Term};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use zen_monitor_core::targets::{Cursor, Instruction};
 /// How long one call may certify.
 const CERTIFYING: Duration = Duration::from_micros(300);
 
-/// The Connector of a node, dead or alive; `nil` if it never had one.
+/// The Connector of a node, dead or alive; `nil` if it never had one, or the last has retired.
 #[rustler::nif]
 fn connector<'a>(env: Env<'a>, node: Term<'a>) -> NifResult<Option<LocalPid>> {
     let state = current()?;
@@ -34,8 +34,9 @@ fn connector_answer(env: Env, node: Term) -> NifResult<bool> {
 
 /// Queues a slice of a node's subscriptions once more. `true` when all were seen.
 #[rustler::nif]
-fn connector_resubscribe(node: Term) -> NifResult<bool> {
+fn connector_resubscribe(env: Env, node: Term) -> NifResult<bool> {
     let state = current()?;
+    let _timeslice = Timeslice::begin(env);
     let node = state.local.node(node)?;
     let mut cursor = node.host.cursor.lock();
     Ok(state.local.table.resubscribe(&node, &mut cursor, SLICE))
@@ -53,16 +54,18 @@ fn connector_take<'a>(
     let state = current()?;
     let local = &state.local;
     let node = local.node(node)?;
+    let _timeslice = Timeslice::begin(env);
     let instructions = local.table.take(&node, limit.min(SLICE));
     local
         .swept
         .fetch_add(instructions.len() as u64, Ordering::Relaxed);
-    let mut batch = Batch::default();
+    let sample = node.host.origin.sample();
+    let mut batch = Batch::new(env);
     for instruction in &instructions {
         let (Instruction::Subscribe(key) | Instruction::Unsubscribe(key)) = instruction;
-        add_remote(&mut batch, &node.host, *key);
+        add_remote(&mut batch, &node.host, sample.as_deref(), *key);
     }
-    let mut pids = batch.build(env).ok_or(Error::BadArg)?.into_iter();
+    let mut pids = batch.build().ok_or(Error::BadArg)?.into_iter();
     let (subscribe, unsubscribe) = (atoms::subscribe(), atoms::unsubscribe());
     instructions
         .iter()
@@ -87,21 +90,22 @@ fn connector_confirm(node: Term) -> NifResult<Atom> {
 
 /// Takes a slice of the chunk back: it was not sent. `true` when nothing is left of it.
 #[rustler::nif]
-fn connector_withdraw(node: Term) -> NifResult<bool> {
+fn connector_withdraw(env: Env, node: Term) -> NifResult<bool> {
     let state = current()?;
+    let _timeslice = Timeslice::begin(env);
     let node = state.local.node(node)?;
     Ok(state.local.table.withdraw(&node, SLICE))
 }
 
-/// Makes a slice of what waits for a node due, since it cannot be told. Answers how much that was,
-/// and `true` when nothing is left.
+/// Makes a slice of what waits for a node due, since it cannot be told. `true` when nothing is left.
 #[rustler::nif]
-fn connector_fail(env: Env, node: Term) -> NifResult<(usize, bool)> {
+fn connector_fail(env: Env, node: Term) -> NifResult<bool> {
     let state = current()?;
+    let _timeslice = Timeslice::begin(env);
     let local = &state.local;
-    let failed = local.table.fail(&*local.node(node)?, SLICE);
+    let emptied = local.table.fail(&*local.node(node)?, SLICE);
     local.expand_or_defer(env, SLICE);
-    Ok(failed)
+    Ok(emptied)
 }
 
 /// Makes everything that a node was told to watch due, since the connection to it is gone.
@@ -148,6 +152,7 @@ fn certify<'a>(
     let state = current()?;
     let local = &state.local;
     let node = local.node(node)?;
+    let _timeslice = Timeslice::begin(env);
     let began = Instant::now();
     let mut last: Option<(Term, Reason)> = None;
     let mut rest = certificates;
@@ -180,8 +185,6 @@ fn certify<'a>(
         rest = tail;
     }
     local.expand_or_defer(env, SLICE);
-    let percent = began.elapsed().as_micros() / 10;
-    consume_timeslice(env, percent.clamp(1, 100) as i32);
     Ok((rest, stopped))
 }
 
@@ -197,6 +200,56 @@ fn is_untruncated(reason: Term) -> bool {
 fn connector_rest(node: Term) -> NifResult<bool> {
     let node = current()?.local.node(node)?;
     Ok(node.host.connector.rest(|| node.is_outbox_empty()))
+}
+
+/// Whether nothing on a node is monitored and nothing waits in its outbox.
+#[rustler::nif]
+fn connector_is_unused(node: Term) -> NifResult<bool> {
+    let state = current()?;
+    let node = state.local.node(node)?;
+    Ok(state.local.table.is_unused(&node))
+}
+
+/// Ends the caller's duty as the Connector of a node that is unused; otherwise `false`, and it must
+/// sweep. Nobody would notice if the node were not compatible any more, so that is forgotten.
+#[rustler::nif]
+fn connector_retire(env: Env, node: Term) -> NifResult<bool> {
+    let state = current()?;
+    let node = state.local.node(node)?;
+    let is_unused = || state.local.table.is_unused(&node);
+    let retired = node.host.connector.retire(env, is_unused);
+    if retired && !node.host.connector.is_answered() {
+        // Release as every change of it. A failure means that it holds something else.
+        let _ = node.host.compatibility.compare_exchange(
+            COMPATIBLE,
+            MISS,
+            Ordering::Release,
+            Ordering::Relaxed,
+        );
+    }
+    Ok(retired)
+}
+
+/// Whether a node must have a Connector: it has one, alive or crashed, or something is monitored.
+#[rustler::nif]
+fn connector_is_wanted(node: Term) -> NifResult<bool> {
+    let state = current()?;
+    Ok(is_wanted(&state.local, &*state.local.node(node)?))
+}
+
+/// The names of all nodes that must have a Connector.
+#[rustler::nif]
+fn connectors_wanted(env: Env<'_>) -> NifResult<Vec<Term<'_>>> {
+    let state = current()?;
+    let nodes = state.local.table.nodes.all();
+    let wanted = nodes.iter().filter(|node| is_wanted(&state.local, node));
+    Ok(wanted
+        .map(|node| word::to_term(env, node.host.name))
+        .collect())
+}
+
+fn is_wanted(local: &Local, node: &Node) -> bool {
+    node.host.connector.is_answered() || !local.table.is_unused(node)
 }
 
 /// `Remote::compatibility`: a tag in two bits, the attempt in the next six, and the millisecond

@@ -3,14 +3,15 @@
 //! Each is claimed, sent and released within one call, so whatever kills the Dispatcher neither
 //! loses nor doubles one.
 
-use crate::etf::{Batch, Identity};
+use crate::etf::Batch;
 use crate::local::{Local, Node};
 use crate::options::{Gathered, Kind, pid_of};
+use crate::origin::Sample;
 use crate::reason::Reason;
 use crate::state::current;
 use crate::target::{add_remote, is_named, is_remote_pid, name_of, object};
+use crate::timeslice::Timeslice;
 use crate::{atoms, word};
-use rustler::schedule::consume_timeslice;
 use rustler::{Encoder, Env, Error, NifResult, Term};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -54,8 +55,9 @@ fn dispatcher_deliver_bulky<'a>(
 
 fn deliver<'a>(env: Env<'a>, name: Term<'a>, limit: usize) -> NifResult<(usize, bool)> {
     let state = current()?;
+    let _timeslice = Timeslice::begin(env);
     let began = Instant::now();
-    let mut delivery = Delivery::new(env, &state.local, name)?;
+    let mut delivery = Delivery::new(env, &state.local, name);
     while delivery.sent < limit && began.elapsed() < DELIVERY {
         if !delivery.run(BATCH.min(limit - delivery.sent))? {
             break;
@@ -69,8 +71,6 @@ fn deliver<'a>(env: Env<'a>, name: Term<'a>, limit: usize) -> NifResult<(usize, 
             None => break,
         }
     }
-    let percent = began.elapsed().as_micros() / 10;
-    consume_timeslice(env, percent.clamp(1, 100) as i32);
     Ok((delivery.sent, !done || !local.options.is_delivered()))
 }
 
@@ -92,24 +92,22 @@ struct Delivery<'a, 'b> {
     env: Env<'a>,
     local: &'b Local,
     name: Term<'a>,
-    identity: Identity,
-    batch: Batch,
+    batch: Batch<'a>,
     /// The last reason and its `{:zen_monitor, reason}`: neighbours often share one.
     cause: Option<(Option<Reason>, Term<'a>)>,
     sent: usize,
 }
 
 impl<'a, 'b> Delivery<'a, 'b> {
-    fn new(env: Env<'a>, local: &'b Local, name: Term<'a>) -> NifResult<Self> {
-        Ok(Delivery {
+    fn new(env: Env<'a>, local: &'b Local, name: Term<'a>) -> Self {
+        Delivery {
             env,
             local,
             name,
-            identity: Identity::of_caller(env).ok_or(Error::BadArg)?,
-            batch: Batch::default(),
+            batch: Batch::new(env),
             cause: None,
             sent: 0,
-        })
+        }
     }
 
     /// Takes up to `limit` monitors in turn and sends their `:DOWN`s, but gathers those that go out
@@ -187,25 +185,23 @@ impl<'a, 'b> Delivery<'a, 'b> {
 
     /// The reference, the object and the `{:zen_monitor, reason}` of each.
     fn build(&mut self, due: &[Due]) -> NifResult<Vec<(Term<'a>, Term<'a>, Term<'a>)>> {
-        let mut node = None;
+        let mut last = None;
         for (taken, key, _) in due {
-            let rest = self
-                .local
-                .options
-                .alias(Kind::of(taken.pid), taken.reference);
-            self.batch.reference(&self.identity, taken.reference, rest);
+            let kind = Kind::of(taken.pid);
+            let options = &self.local.options;
+            options.add_reference(&mut self.batch, kind, taken.reference);
             if is_remote_pid(*key) {
-                let node = cached(&mut node, *key, self.local);
-                add_remote(&mut self.batch, &node.host, *key);
+                let (node, sample) = cached(&mut last, *key, self.local);
+                add_remote(&mut self.batch, &node.host, sample.as_deref(), *key);
             }
         }
-        let mut built = self.batch.build(self.env).ok_or(Error::BadArg)?.into_iter();
+        let mut built = self.batch.build().ok_or(Error::BadArg)?.into_iter();
         let mut terms = Vec::with_capacity(due.len());
         for (_, key, reason) in due {
             let reference = built.next().ok_or(Error::BadArg)?;
             let name = if is_named(*key) {
-                let host = &cached(&mut node, *key, self.local).host;
-                name_of(self.env, host, self.name)
+                let (node, _) = cached(&mut last, *key, self.local);
+                name_of(self.env, &node.host, self.name)
             } else {
                 self.name
             };
@@ -249,9 +245,14 @@ fn is_same(one: &Option<Reason>, other: &Option<Reason>) -> bool {
     }
 }
 
-fn cached<'n>(last: &'n mut Option<Arc<Node>>, key: Key, local: &Local) -> &'n Node {
-    if last.as_ref().is_none_or(|node| node.id() != key.node) {
-        *last = Some(local.table.nodes.get(key.node));
+/// A node, and a sample of its pids.
+type Cached = (Arc<Node>, Option<Arc<Sample>>);
+
+fn cached<'n>(last: &'n mut Option<Cached>, key: Key, local: &Local) -> &'n Cached {
+    if last.as_ref().is_none_or(|(node, _)| node.id() != key.node) {
+        let node = local.table.nodes.get(key.node);
+        let sample = node.host.origin.sample();
+        *last = Some((node, sample));
     }
     last.as_ref().expect("set above")
 }

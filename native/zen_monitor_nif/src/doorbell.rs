@@ -29,6 +29,32 @@ impl Doorbell {
         former != NOBODY
     }
 
+    /// Ends the calling owner's duty, if `is_unused` holds for its queue once nobody answers any
+    /// more. Otherwise the caller must sweep, because who pushed meanwhile has woken nobody. One
+    /// that has a successor already has no duty to end.
+    ///
+    /// `is_unused` must take the locks that a producer pushes under: a producer that it did not see
+    /// then finds that nobody answers, and has an owner started.
+    pub fn retire(&self, env: Env, is_unused: impl Fn() -> bool) -> bool {
+        let caller = word::of_caller(env);
+        // AcqRel: releases what this owner has done to the one that succeeds it.
+        let retired = self
+            .owner
+            .compare_exchange(caller, NOBODY, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok();
+        if !retired || is_unused() {
+            return true;
+        }
+        let resumed = self
+            .owner
+            .compare_exchange(NOBODY, caller, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok();
+        if resumed {
+            self.bell.ring();
+        }
+        !resumed
+    }
+
     /// The process that answers, dead or alive.
     pub fn owner(&self, env: Env) -> Option<LocalPid> {
         match self.owner.load(Ordering::Acquire) {
@@ -37,7 +63,7 @@ impl Doorbell {
         }
     }
 
-    /// Whether a process has ever answered.
+    /// Whether a process has answered and not retired since.
     pub fn is_answered(&self) -> bool {
         self.owner.load(Ordering::Acquire) != NOBODY
     }

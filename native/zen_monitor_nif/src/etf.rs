@@ -3,7 +3,9 @@
 //! A pid or a reference has no compact form in the NIF interface, but the bytes of its external
 //! form are documented: the node's name, then numbers. The tables keep the numbers.
 
-use rustler::{Env, Term};
+use crate::heap;
+use crate::origin::Sample;
+use rustler::{Encoder, Env, Term};
 
 const VERSION: u8 = 131;
 // OTP 25 writes the Latin-1 forms, OTP 26 and later the UTF-8 ones.
@@ -11,7 +13,6 @@ const ATOM: u8 = 100;
 const SMALL_ATOM: u8 = 115;
 const ATOM_UTF8: u8 = 118;
 const SMALL_ATOM_UTF8: u8 = 119;
-const SMALL_TUPLE: u8 = 104;
 const LIST: u8 = 108;
 const NIL: u8 = 106;
 const NEW_PID: u8 = 88;
@@ -28,6 +29,16 @@ pub struct Pid<'a> {
     pub serial: u32,
     /// Which life of that node it belongs to.
     pub creation: u32,
+}
+
+/// The numbers of a reference: the three words that tell it from all others of its node, and two more
+/// that an alias has since OTP 27.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Numbers {
+    /// What identifies it.
+    pub words: [u32; 3],
+    /// What only the VM needs.
+    pub rest: Option<[u32; 2]>,
 }
 
 /// Reads encoded terms one after another. Every method answers `None` for bytes that hold
@@ -54,38 +65,27 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The three words that tell a reference from all others of its node.
-    #[inline]
+    /// The three words of an ordinary reference.
     pub fn reference(&mut self) -> Option<[u32; 3]> {
-        self.reference_and_rest().map(|(words, _)| words)
+        Some(self.full_reference()?.2.words)
     }
 
-    /// The same, and the two more that an alias has since OTP 27.
-    #[inline]
-    pub fn reference_and_rest(&mut self) -> Option<([u32; 3], Option<[u32; 2]>)> {
+    /// The node, the creation and the numbers of a reference.
+    fn full_reference(&mut self) -> Option<(&'a [u8], u32, Numbers)> {
         if self.byte()? != NEWER_REFERENCE {
             return None;
         }
         let [0, length @ (3 | 5)] = *self.take(2)? else {
             return None;
         };
-        self.atom()?;
-        self.word()?;
+        let (node, creation) = (self.atom()?, self.word()?);
         let words = [self.word()?, self.word()?, self.word()?];
         let rest = if length == 5 {
             Some([self.word()?, self.word()?])
         } else {
             None
         };
-        Some((words, rest))
-    }
-
-    /// The same, or the first element of a pair, whose second is read next.
-    pub fn reference_or_first(&mut self) -> Option<[u32; 3]> {
-        if self.0.starts_with(&[SMALL_TUPLE, 2]) {
-            self.take(2)?;
-        }
-        self.reference()
+        Some((node, creation, Numbers { words, rest }))
     }
 
     fn atom(&mut self) -> Option<&'a [u8]> {
@@ -116,15 +116,21 @@ impl<'a> Reader<'a> {
 
 /// Who this node is at this moment: what its pids and references are encoded with.
 pub struct Identity {
-    node: Box<[u8]>,
-    creation: u32,
+    /// The encoded atom of its name.
+    pub node: Box<[u8]>,
+    /// Which life of the node this is.
+    pub creation: u32,
 }
 
 impl Identity {
+    /// Whether this node has no name yet, and so may be given one.
+    pub fn is_nameless(&self) -> bool {
+        self.node.ends_with(b"nonode@nohost")
+    }
+
     /// Reads it off the calling process. It holds until the NIF returns: a node is renamed only
     /// while every scheduler stands still.
     pub fn of_caller(env: Env) -> Option<Identity> {
-        use rustler::Encoder;
         let encoded = env.pid().encode(env).to_binary();
         let pid = Reader::new(encoded.as_slice())?.pid()?;
         Some(Identity {
@@ -134,64 +140,141 @@ impl Identity {
     }
 }
 
-impl Identity {
-    /// Whether this node has no name yet, and so may be given one.
-    pub fn is_nameless(&self) -> bool {
-        self.node.ends_with(b"nonode@nohost")
+/// The words of a reference of this node.
+#[inline]
+pub fn reference(env: Env, term: Term) -> Option<[u32; 3]> {
+    heap::reference(term).or_else(|| encoded_reference(env, term))
+}
+
+#[cold]
+fn encoded_reference(env: Env, term: Term) -> Option<[u32; 3]> {
+    Some(numbers(env, term)?.words)
+}
+
+/// The numbers of a reference of this node, of whatever kind.
+pub fn numbers(env: Env, term: Term) -> Option<Numbers> {
+    if !term.is_ref() {
+        return None;
     }
+    let encoded = term.to_binary();
+    let identity = Identity::of_caller(env)?;
+    let (node, creation, numbers) = Reader::new(encoded.as_slice())?.full_reference()?;
+    (node == &*identity.node && creation == identity.creation).then_some(numbers)
 }
 
-/// Builds many pids and references at the price of one decoding.
-#[derive(Default)]
-pub struct Batch {
-    bytes: Vec<u8>,
-    terms: u32,
+/// Builds pids and references: at once where [`heap`] can, the others together at the price of one
+/// decoding.
+pub struct Batch<'a> {
+    env: Env<'a>,
+    /// `None` for those that are decoded.
+    terms: Vec<Option<Term<'a>>>,
+    encoded: Vec<u8>,
+    waiting: u32,
 }
 
-impl Batch {
-    /// Adds a pid of another node.
-    pub fn pid(&mut self, pid: Pid) {
-        self.begin();
-        self.bytes.push(NEW_PID);
-        self.bytes.extend_from_slice(pid.node);
-        for word in [pid.id, pid.serial, pid.creation] {
-            self.bytes.extend_from_slice(&word.to_be_bytes());
+impl<'a> Batch<'a> {
+    /// Begins an empty batch.
+    pub fn new(env: Env<'a>) -> Batch<'a> {
+        Batch {
+            env,
+            terms: Vec::new(),
+            encoded: Vec::new(),
+            waiting: 0,
         }
     }
 
-    /// Adds a reference of this node. `rest` is what an alias has beyond the first words.
+    /// Adds a pid of another node, of which a sample may be at hand.
     #[inline]
-    pub fn reference(&mut self, identity: &Identity, words: [u32; 3], rest: Option<[u32; 2]>) {
-        self.begin();
-        let length = if rest.is_some() { 5 } else { 3 };
-        self.bytes.extend_from_slice(&[NEWER_REFERENCE, 0, length]);
-        self.bytes.extend_from_slice(&identity.node);
-        self.bytes
-            .extend_from_slice(&identity.creation.to_be_bytes());
-        for word in words.into_iter().chain(rest.into_iter().flatten()) {
-            self.bytes.extend_from_slice(&word.to_be_bytes());
+    pub fn pid(&mut self, pid: Pid, sample: Option<&Sample>) {
+        let numbers = [pid.id, pid.serial, pid.creation];
+        let made = sample.and_then(|sample| sample.pid(self.env, numbers));
+        if made.is_none() {
+            self.begin();
+            encode_pid(&mut self.encoded, &pid);
         }
+        self.terms.push(made);
+    }
+
+    /// Adds a reference of this node.
+    #[inline]
+    pub fn reference(&mut self, words: [u32; 3]) {
+        let made = heap::make_reference(self.env, words);
+        if made.is_none() {
+            self.encode_reference(Numbers { words, rest: None });
+        }
+        self.terms.push(made);
+    }
+
+    /// Adds an alias of this node. Only the VM itself makes one.
+    #[cold]
+    pub fn alias(&mut self, numbers: Numbers) {
+        self.encode_reference(numbers);
+        self.terms.push(None);
     }
 
     /// The terms, in the order in which they were added. The batch is empty afterwards.
-    pub fn build<'a>(&mut self, env: Env<'a>) -> Option<Vec<Term<'a>>> {
-        if self.terms == 0 {
-            return Some(Vec::new());
+    pub fn build(&mut self) -> Option<Vec<Term<'a>>> {
+        let mut decoded = Vec::new();
+        if self.waiting > 0 {
+            decoded = decode_list(self.env, &mut self.encoded, self.waiting)?;
+            self.encoded.clear();
+            self.waiting = 0;
         }
-        self.bytes[2..6].copy_from_slice(&self.terms.to_be_bytes());
-        self.bytes.push(NIL);
-        // SAFETY: every byte was written by this type, in the format that the VM reads.
-        let built = unsafe { env.binary_to_term_trusted(&self.bytes) };
-        self.bytes.clear();
-        self.terms = 0;
-        built?.0.into_list_iterator().ok().map(Iterator::collect)
+        let mut decoded = decoded.into_iter();
+        let terms = self.terms.drain(..);
+        terms.map(|made| made.or_else(|| decoded.next())).collect()
+    }
+
+    #[cold]
+    fn encode_reference(&mut self, Numbers { words, rest }: Numbers) {
+        self.begin();
+        let Some(identity) = Identity::of_caller(self.env) else {
+            // Unreachable, since a NIF has a caller; the decoder would refuse the batch.
+            return;
+        };
+        let length = if rest.is_some() { 5 } else { 3 };
+        self.encoded
+            .extend_from_slice(&[NEWER_REFERENCE, 0, length]);
+        self.encoded.extend_from_slice(&identity.node);
+        let words = words.iter().chain(rest.iter().flatten());
+        for word in [identity.creation].iter().chain(words) {
+            self.encoded.extend_from_slice(&word.to_be_bytes());
+        }
     }
 
     fn begin(&mut self) {
-        if self.terms == 0 {
-            // The length is filled in by `build`.
-            self.bytes.extend_from_slice(&[VERSION, LIST, 0, 0, 0, 0]);
+        if self.waiting == 0 {
+            self.encoded.extend_from_slice(&LIST_HEADER);
         }
-        self.terms += 1;
+        self.waiting += 1;
     }
+}
+
+/// Decodes pids of any node.
+pub fn decode_pids<'a>(env: Env<'a>, pids: &[Pid]) -> Option<Vec<Term<'a>>> {
+    let mut encoded = LIST_HEADER.to_vec();
+    for pid in pids {
+        encode_pid(&mut encoded, pid);
+    }
+    decode_list(env, &mut encoded, pids.len() as u32)
+}
+
+/// A list whose length is filled in by [`decode_list`].
+const LIST_HEADER: [u8; 6] = [VERSION, LIST, 0, 0, 0, 0];
+
+fn encode_pid(bytes: &mut Vec<u8>, pid: &Pid) {
+    bytes.push(NEW_PID);
+    bytes.extend_from_slice(pid.node);
+    for word in [pid.id, pid.serial, pid.creation] {
+        bytes.extend_from_slice(&word.to_be_bytes());
+    }
+}
+
+/// Completes and decodes a list of `length` terms.
+fn decode_list<'a>(env: Env<'a>, encoded: &mut Vec<u8>, length: u32) -> Option<Vec<Term<'a>>> {
+    encoded[2..6].copy_from_slice(&length.to_be_bytes());
+    encoded.push(NIL);
+    // SAFETY: every byte was written by this module, in the format that the VM reads.
+    let list = unsafe { env.binary_to_term_trusted(encoded) }?.0;
+    list.into_list_iterator().ok().map(Iterator::collect)
 }

@@ -4,16 +4,16 @@
 //! for ever, because its real name changes when distribution is started or stopped.
 
 use crate::doorbell::Doorbell;
-use crate::etf::{Batch, Identity, Reader};
+use crate::etf::{Batch, reference};
 use crate::options::{self, Kind, WithOptions};
+use crate::origin::Origin;
 use crate::reason::Reason;
 use crate::state::current;
-use crate::target::{node_of, target_id};
+use crate::target::{known_id, node_of, target_id};
+use crate::timeslice::Timeslice;
 use crate::{atoms, direct, word};
 use parking_lot::Mutex;
-use rustler::{
-    Binary, Encoder, Env, Error, LocalPid, Monitor, NifResult, Resource, ResourceArc, Term,
-};
+use rustler::{Encoder, Env, Error, LocalPid, Monitor, NifResult, Resource, ResourceArc, Term};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use zen_monitor_core::monitor_table::MonitorTable;
@@ -52,6 +52,8 @@ pub struct Remote {
     pub name: u64,
     /// Its name as pids of the node are encoded with.
     pub encoded: Box<[u8]>,
+    /// Which life of the node its pids are of.
+    pub origin: Origin,
     /// Wakes the Connector when the outbox has something.
     pub connector: Doorbell,
     /// What the cache says of it, packed; 0 is a miss.
@@ -106,11 +108,15 @@ impl Local {
         node: Term<'a>,
         target: Term<'a>,
     ) -> NifResult<Option<(Arc<Node>, [u32; 3])>> {
-        let encoded = target.to_binary();
-        let pid = || Reader::new(encoded.as_slice())?.pid();
-        let id = target_id(target, pid).ok_or(Error::BadArg)?;
-        let name = word::from_term(node_of(env, node, id));
-        Ok(self.table.nodes.find(name).map(|node| (node, id)))
+        if !node.is_atom() || !target.is_atom() && !target.is_pid() {
+            return Err(Error::BadArg);
+        }
+        let name = word::from_term(node_of(env, node, target));
+        let located = self.table.nodes.find(name).and_then(|node| {
+            let id = target_id(target, &node.host)?;
+            Some((node, id))
+        });
+        Ok(located)
     }
 
     /// Expands a part of what is due, and tells whether that was all.
@@ -135,6 +141,7 @@ impl Remote {
         Remote {
             name: word::from_term(name),
             encoded: name.to_binary().as_slice()[1..].into(),
+            origin: Origin::default(),
             connector: Doorbell::default(),
             compatibility: AtomicU64::default(),
             cursor: Mutex::default(),
@@ -152,31 +159,17 @@ pub fn depart(env: Env, local: &Local, pid: u64) {
 direct::nif!("monitor", 4, monitor);
 direct::nif!("demonitor", 1, demonitor);
 
-/// Places a monitor for `subscriber`. `target` is a pid or a registered name; `encoded` is the
-/// reference, or `{reference, target}` for a pid. Answers `{:start, node}` when that node has no
-/// Connector yet; everybody who monitors something on it before it has one is told so.
+/// Places a monitor for `subscriber` under a fresh reference. `target` is a registered name, a pid of
+/// `node` or a pid of this node. Answers `{:start, node}` when that node has no Connector yet;
+/// everybody who monitors something on it before it has one is told so.
 fn monitor<'a>(
     env: Env<'a>,
-    [subscriber, node, target, encoded]: [Term<'a>; 4],
+    [subscriber, node, target, monitor]: [Term<'a>; 4],
 ) -> NifResult<Term<'a>> {
     let state = current()?;
-    if !node.is_atom() {
-        return Err(Error::BadArg);
-    }
-    let subscriber: LocalPid = subscriber.decode()?;
-    let encoded: Binary = encoded.decode()?;
-    let mut reader = Reader::new(encoded.as_slice()).ok_or(Error::BadArg)?;
-    let reference = reader.reference_or_first().ok_or(Error::BadArg)?;
-    let id = target_id(target, || reader.pid()).ok_or(Error::BadArg)?;
-    place(
-        env,
-        &state.local,
-        subscriber,
-        Kind::Plain,
-        node,
-        reference,
-        id,
-    )
+    let reference = reference(env, monitor).ok_or(Error::BadArg)?;
+    let monitor = (subscriber.decode()?, Kind::Plain, reference);
+    place(env, &state.local, monitor, node, target)
 }
 
 /// Places a monitor, and does what that calls for.
@@ -184,15 +177,13 @@ fn monitor<'a>(
 pub fn place<'a>(
     env: Env<'a>,
     local: &Local,
-    subscriber: LocalPid,
-    kind: Kind,
+    (subscriber, kind, reference): (LocalPid, Kind, [u32; 3]),
     node: Term<'a>,
-    reference: [u32; 3],
-    id: [u32; 3],
+    target: Term<'a>,
 ) -> NifResult<Term<'a>> {
-    let node = node_of(env, node, id);
     let pid = kind.mark(word::from_term(subscriber.encode(env)));
-    let place = |node: &Node| {
+    let node = node_of(env, node, target);
+    let place = |node: &Node, id| {
         let placed = local.table.monitor(node, pid, reference, id);
         if placed.newcomer {
             let watch = &local.watches[(pid >> 4 & (WATCHES - 1)) as usize];
@@ -207,9 +198,17 @@ pub fn place<'a>(
         }
         node.host.connector.is_answered()
     };
-    let answered = match local.table.nodes.view(word::from_term(node), place) {
+    let known = local.table.nodes.view(word::from_term(node), |node| {
+        Some(place(node, known_id(target, &node.host)?))
+    });
+    let answered = match known.flatten() {
         Some(answered) => answered,
-        None => place(&*local.node(node)?),
+        None if target.is_atom() || target.is_pid() => {
+            let node = local.node(node)?;
+            let id = target_id(target, &node.host).ok_or(Error::BadArg)?;
+            place(&node, id)
+        }
+        None => return Err(Error::BadArg),
     };
     if answered {
         return Ok(atoms::ok().to_term(env));
@@ -219,12 +218,10 @@ pub fn place<'a>(
 
 /// Removes a monitor of the calling process; tells whether it had one, and may answer `:bulk` as
 /// [`options::demonitor`] does.
-fn demonitor<'a>(env: Env<'a>, [encoded]: [Term<'a>; 1]) -> NifResult<Term<'a>> {
+fn demonitor<'a>(env: Env<'a>, [monitor]: [Term<'a>; 1]) -> NifResult<Term<'a>> {
     let state = current()?;
-    let encoded: Binary = encoded.decode()?;
     let local = &state.local;
-    let Some(reference) = Reader::new(encoded.as_slice()).and_then(|mut reader| reader.reference())
-    else {
+    let Some(reference) = reference(env, monitor) else {
         return Ok(false.encode(env));
     };
     let wake = |node: &Node| {
@@ -251,25 +248,13 @@ fn monitors<'a>(
         return Ok(Vec::new());
     };
     let pid = word::from_term(subscriber.encode(env));
-    let identity = Identity::of_caller(env).ok_or(Error::BadArg)?;
-    let mut batch = Batch::default();
-    for kind in local.options.kinds() {
+    let mut batch = Batch::new(env);
+    for &kind in local.options.kinds() {
         for reference in local.table.monitors(&node, kind.mark(pid), id) {
-            batch.reference(&identity, reference, local.options.alias(*kind, reference));
+            local.options.add_reference(&mut batch, kind, reference);
         }
     }
-    batch.build(env).ok_or(Error::BadArg)
-}
-
-/// The names of all nodes that something was ever monitored on.
-#[rustler::nif]
-fn nodes(env: Env<'_>) -> NifResult<Vec<Term<'_>>> {
-    let state = current()?;
-    let nodes = state.local.table.nodes.all();
-    Ok(nodes
-        .iter()
-        .map(|node| word::to_term(env, node.host.name))
-        .collect())
+    batch.build().ok_or(Error::BadArg)
 }
 
 /// Makes the caller `ZenMonitor.Local`, which expands the backlog.
@@ -281,7 +266,9 @@ fn backlog_answer(env: Env) -> NifResult<bool> {
 /// Expands a slice of the backlog. `true` when it was emptied.
 #[rustler::nif]
 fn backlog_expand(env: Env) -> NifResult<bool> {
-    Ok(current()?.local.expand(env, SLICE))
+    let state = current()?;
+    let _timeslice = Timeslice::begin(env);
+    Ok(state.local.expand(env, SLICE))
 }
 
 /// Puts `ZenMonitor.Local` to rest; `false` when the backlog has something.
@@ -302,6 +289,7 @@ fn departures_answer(env: Env) -> NifResult<bool> {
 #[rustler::nif]
 fn departures_sweep(env: Env) -> NifResult<bool> {
     let state = current()?;
+    let _timeslice = Timeslice::begin(env);
     let local = &state.local;
     Ok(local.table.sweep_departed(
         SLICE,

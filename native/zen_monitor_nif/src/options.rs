@@ -6,15 +6,14 @@
 
 use crate::direct;
 use crate::dispatcher::Due;
-use crate::etf::{Identity, Reader};
+use crate::etf::{Batch, Identity, Numbers, numbers};
 use crate::local::{Local, Node, depart, place};
 use crate::reason::{BULKY, Reason};
 use crate::state::current;
-use crate::target::target_id;
 use crate::{atoms, word};
 use parking_lot::Mutex;
 use rustler::env::{OwnedEnv, SavedTerm};
-use rustler::{Binary, Encoder, Env, Error, LocalPid, NifResult, Term};
+use rustler::{Encoder, Env, Error, LocalPid, NifResult, Term};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use zen_monitor_core::options::Options;
@@ -76,8 +75,8 @@ pub struct WithOptions {
 /// What a tagged monitor carries.
 struct Tagged {
     tag: Tag,
-    /// The rest of its reference: newer releases of OTP write an alias in five words.
-    alias: Option<[u32; 2]>,
+    /// Its reference, if that is an alias.
+    alias: Option<Numbers>,
 }
 
 enum Tag {
@@ -114,12 +113,17 @@ impl WithOptions {
         }
     }
 
-    /// The rest of a monitor's reference, if that is longer than others.
-    pub fn alias(&self, kind: Kind, reference: Reference) -> Option<[u32; 2]> {
-        if kind != Kind::Tagged {
-            return None;
+    /// Adds the reference of a monitor to a batch.
+    #[inline]
+    pub fn add_reference(&self, batch: &mut Batch, kind: Kind, reference: Reference) {
+        let alias = match kind {
+            Kind::Tagged => self.tagged.view(reference, |tagged| tagged.alias).flatten(),
+            _ => None,
+        };
+        match alias {
+            Some(numbers) => batch.alias(numbers),
+            None => batch.reference(reference),
         }
-        self.tagged.view(reference, |tagged| tagged.alias).flatten()
     }
 
     /// The tag of a monitor's message. Another one if the monitor is gone: its claim fails then.
@@ -164,39 +168,37 @@ impl WithOptions {
     }
 }
 
-direct::nif!("monitor_with", 6, monitor_with);
+direct::nif!("monitor_with", 5, monitor_with);
 
-/// Places a monitor with options, as `monitor` does one without. `options` is `:bulk`, or `{tag}`
-/// with what its message begins with.
+/// Places a monitor with options, as `monitor` does one without. `options` is `:bulk`, or what its
+/// message begins with and whether its reference is an alias.
 fn monitor_with<'a>(
     env: Env<'a>,
-    [subscriber, node, target, reference, pid, options]: [Term<'a>; 6],
+    [subscriber, node, target, monitor, options]: [Term<'a>; 5],
 ) -> NifResult<Term<'a>> {
     let state = current()?;
     let local = &state.local;
     let subscriber: LocalPid = subscriber.decode()?;
-    let reference: Binary = reference.decode()?;
-    let (reference, alias) = Reader::new(reference.as_slice())
-        .and_then(|mut reader| reader.reference_and_rest())
-        .ok_or(Error::BadArg)?;
-    let pid: Binary = pid.decode()?;
-    let id = target_id(target, || Reader::new(pid.as_slice())?.pid()).ok_or(Error::BadArg)?;
+    let numbers = numbers(env, monitor).ok_or(Error::BadArg)?;
     if !node.is_atom() {
         return Err(Error::BadArg);
     }
     let kind = if atoms::bulk() == options {
         Kind::Bulk
     } else {
-        let (tag,): (Term,) = options.decode()?;
+        let (tag, alias): (Term, bool) = options.decode()?;
         let tag = Tag::new(env, tag)?;
-        local
-            .options
-            .tagged
-            .insert(reference, Tagged { tag, alias });
+        let alias = alias.then_some(numbers);
+        let tagged = Tagged { tag, alias };
+        local.options.tagged.insert(numbers.words, tagged);
         Kind::Tagged
     };
     local.options.used.store(true, Ordering::Relaxed);
-    place(env, local, subscriber, kind, node, reference, id)
+    let placed = place(env, local, (subscriber, kind, numbers.words), node, target);
+    if placed.is_err() {
+        local.options.forget(kind, numbers.words);
+    }
+    placed
 }
 
 impl Tag {

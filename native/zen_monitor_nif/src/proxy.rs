@@ -10,7 +10,7 @@
 //!   it either makes sure that its caller still is the owner, or touches what has none.
 
 use crate::doorbell::Doorbell;
-use crate::etf::{Batch, Identity, Reader};
+use crate::etf::{Batch, reference};
 use crate::reason::Reason;
 use crate::state::current;
 use crate::truncation::truncate;
@@ -200,6 +200,12 @@ impl<'a> Instruction<'a> {
     }
 }
 
+impl Instruction<'_> {
+    fn is_unsubscribe(&self) -> bool {
+        matches!(self, Instruction::Unsubscribe(_))
+    }
+}
+
 /// Whether a destination is a pid of this node, a bare name, or a name at one of the `home` nodes.
 #[inline]
 fn is_local(destination: Destination, home: [u64; 2]) -> bool {
@@ -219,12 +225,11 @@ fn monitors_to_terms<'a>(env: Env<'a>, monitors: &[MonitorRef]) -> NifResult<Vec
     if monitors.is_empty() {
         return Ok(Vec::new());
     }
-    let identity = Identity::of_caller(env).ok_or(Error::BadArg)?;
-    let mut batch = Batch::default();
+    let mut batch = Batch::new(env);
     for monitor in monitors {
-        batch.reference(&identity, *monitor, None);
+        batch.reference(*monitor);
     }
-    batch.build(env).ok_or(Error::BadArg)
+    batch.build().ok_or(Error::BadArg)
 }
 
 fn count(counter: &AtomicU64, amount: usize) {
@@ -340,10 +345,16 @@ fn proxy_process<'a>(
             Instruction::Nothing => {}
         }
     }
+    let unused =
+        slice.iter().any(Instruction::is_unsubscribe) && !table.is_subscribed(connector.id);
     let begin = |target| Some((target, table.begin_monitor(target)?));
     let made: Vec<(u32, Destination)> = made.into_iter().filter_map(begin).collect();
     drop(table);
 
+    if unused {
+        // It notes when it could retire.
+        connector.batcher.ring(env);
+    }
     count(&state.proxy.enqueued, refused.len());
     for subject in refused {
         let certificate = (subject, atoms::noproc()).encode(env);
@@ -357,12 +368,12 @@ fn proxy_process<'a>(
     Ok((rest, made, released, malformed))
 }
 
-/// Notes the monitors of targets: `{target, monitor}`, the reference in the external term format.
+/// Notes the monitors of targets: `{target, monitor}`.
 #[rustler::nif]
-fn proxy_monitored(env: Env, placed: Vec<(u32, Binary)>) -> NifResult<Atom> {
+fn proxy_monitored<'a>(env: Env<'a>, placed: Vec<(u32, Term<'a>)>) -> NifResult<Atom> {
     let state = current()?;
-    let decode = |(target, etf): &(u32, Binary)| Some((*target, Reader::new(etf)?.reference()?));
-    let placed: Option<Vec<(u32, MonitorRef)>> = placed.iter().map(decode).collect();
+    let read = |&(target, monitor): &(u32, Term<'a>)| Some((target, reference(env, monitor)?));
+    let placed: Option<Vec<(u32, MonitorRef)>> = placed.iter().map(read).collect();
     let placed = placed.ok_or(Error::BadArg)?;
     let mut table = state.proxy.table.lock();
     for &(target, monitor) in &placed {
@@ -542,6 +553,14 @@ fn proxy_sent(env: Env, connector: ResourceArc<Connector>) -> NifResult<bool> {
     let sent = connector.outbox.sent(word::of_caller(env));
     count(&state.proxy.swept, sent);
     Ok(connector.batcher.rest(|| connector.is_quiet()))
+}
+
+/// Whether a connector has no subscriptions, and no certificates wait for it.
+#[rustler::nif]
+fn proxy_is_unused(connector: ResourceArc<Connector>) -> NifResult<bool> {
+    let state = current()?;
+    let subscribed = state.proxy.table.lock().is_subscribed(connector.id);
+    Ok(!subscribed && connector.is_quiet())
 }
 
 /// How many certificates a connector has not been sent.

@@ -1,6 +1,6 @@
 //! What the tables hold, for people who look at them. Nothing here is on anybody's way.
 
-use crate::etf::{Batch, Identity};
+use crate::etf::Batch;
 use crate::options::pid_of;
 use crate::state::current;
 use crate::target::{add_remote, name_of, object};
@@ -88,21 +88,19 @@ fn held<'a>(
     let local = &state.local;
     let pid = word::from_term(pid.encode(env));
     let (mut monitors, mut queued, mut listed) = (0, 0, Vec::new());
-    let identity = Identity::of_caller(env).ok_or(Error::BadArg)?;
-    let mut batch = Batch::default();
+    let mut batch = Batch::new(env);
     for &kind in local.options.kinds() {
         let (holding, held) = local.table.held(kind.mark(pid));
         monitors += holding.monitors;
         queued += holding.queued;
         for (reference, key) in held {
-            let rest = local.options.alias(kind, reference);
-            batch.reference(&identity, reference, rest);
+            local.options.add_reference(&mut batch, kind, reference);
             let node = local.table.nodes.get(key.node);
-            add_remote(&mut batch, &node.host, key);
+            add_remote(&mut batch, &node.host, None, key);
             listed.push((key, node));
         }
     }
-    let mut built = batch.build(env).ok_or(Error::BadArg)?.into_iter();
+    let mut built = batch.build().ok_or(Error::BadArg)?.into_iter();
     let described: NifResult<Vec<(Term, Term)>> = listed
         .into_iter()
         .map(|(key, node)| {

@@ -5,7 +5,8 @@
 
 use crate::etf::{Batch, Pid, Reader};
 use crate::local::Remote;
-use crate::{atoms, word};
+use crate::origin::Sample;
+use crate::{atoms, heap, word};
 use rustler::{Encoder, Env, Error, LocalPid, NifResult, Term};
 use zen_monitor_core::targets::Key;
 
@@ -24,8 +25,9 @@ fn pair_word(id: [u32; 3]) -> u64 {
 
 /// The node that a target is kept under: that of its name, but this node's own processes are under
 /// `ZenMonitor.Local`. A pid from a former life of this node is not among those.
-pub fn node_of<'a>(env: Env<'a>, name: Term<'a>, id: [u32; 3]) -> Term<'a> {
-    if id[2] == LOCAL {
+#[inline]
+pub fn node_of<'a>(env: Env<'a>, name: Term<'a>, target: Term) -> Term<'a> {
+    if target.decode::<LocalPid>().is_ok() {
         atoms::local().to_term(env)
     } else {
         name
@@ -42,19 +44,37 @@ pub fn name_of<'a>(env: Env<'a>, host: &Remote, name: Term<'a>) -> Term<'a> {
     }
 }
 
-/// The id of a target: a name, a pid of this node, or the pid that `encoded` reads.
-pub fn target_id<'a>(target: Term, encoded: impl FnOnce() -> Option<Pid<'a>>) -> Option<[u32; 3]> {
+/// The id of a target if that is read off at once: a name, a pid of this node, or a pid of the life
+/// of `host` that is known. [`target_id`] tells all others.
+#[inline]
+pub fn known_id(target: Term, host: &Remote) -> Option<[u32; 3]> {
+    if let Some((origin, [id, serial])) = heap::remote_pid(target) {
+        return Some([id, serial, host.origin.creation(origin)?]);
+    }
     if target.is_atom() {
         return Some(words(word::from_term(target), NAMED));
     }
-    if target.decode::<LocalPid>().is_ok() {
-        return Some(words(word::from_term(target), LOCAL));
-    }
-    remote_id(encoded()?)
+    let is_local = target.decode::<LocalPid>().is_ok();
+    is_local.then(|| words(word::from_term(target), LOCAL))
 }
 
-fn remote_id(pid: Pid) -> Option<[u32; 3]> {
-    (pid.creation < LOCAL).then_some([pid.id, pid.serial, pid.creation])
+/// The id of a target: a name, a pid of this node, or a pid of `host`.
+pub fn target_id(target: Term, host: &Remote) -> Option<[u32; 3]> {
+    known_id(target, host).or_else(|| decoded_id(target, host))
+}
+
+#[cold]
+fn decoded_id(target: Term, host: &Remote) -> Option<[u32; 3]> {
+    if !target.is_pid() {
+        return None;
+    }
+    let encoded = target.to_binary();
+    let pid = Reader::new(encoded.as_slice())?.pid()?;
+    if pid.node != &*host.encoded || pid.creation >= LOCAL {
+        return None;
+    }
+    host.origin.learn(target, pid.creation);
+    Some([pid.id, pid.serial, pid.creation])
 }
 
 /// Whether a target is monitored by name.
@@ -68,15 +88,17 @@ pub fn is_remote_pid(key: Key) -> bool {
 }
 
 /// Adds the pid of a target to a batch, if it has to be built.
-pub fn add_remote(batch: &mut Batch, host: &Remote, key: Key) {
+#[inline]
+pub fn add_remote(batch: &mut Batch, host: &Remote, sample: Option<&Sample>, key: Key) {
     if is_remote_pid(key) {
         let [id, serial, creation] = key.id;
-        batch.pid(Pid {
+        let pid = Pid {
             node: &host.encoded,
             id,
             serial,
             creation,
-        });
+        };
+        batch.pid(pid, sample);
     }
 }
 
@@ -100,16 +122,5 @@ pub fn certified_id(destination: Term, host: &Remote) -> Option<[u32; 3]> {
     if let Ok((name, _node)) = destination.decode::<(Term, Term)>() {
         return name.is_atom().then(|| words(word::from_term(name), NAMED));
     }
-    if destination.is_atom() || destination.decode::<LocalPid>().is_ok() {
-        return target_id(destination, || None);
-    }
-    if !destination.is_pid() {
-        return None;
-    }
-    let encoded = destination.to_binary();
-    let pid = Reader::new(encoded.as_slice())?.pid()?;
-    if pid.node != &*host.encoded {
-        return None;
-    }
-    remote_id(pid)
+    target_id(destination, host)
 }

@@ -1,0 +1,1 @@
+Bench.Suite.run(System.argv(), System.get_env())

@@ -1,0 +1,68 @@
+defmodule Bench.Scenarios.Dispatch do
+  @moduledoc false
+  # The dispatch queue alone, native and as a queue beside ETS: what it takes to deliver the messages
+  # that are due, to one subscriber and dealt out to many.
+
+  @behaviour Bench.Scenario
+
+  alias Bench.{EtsTables, Micro, NativeTables, Report}
+  alias ZenMonitor.Local.Connector
+
+  # Messages that one run of a job delivers.
+  @batch 1_000
+  @subscribers %{"1 subscriber" => 1, "100 subscribers" => 100}
+
+  @impl true
+  def run(options) do
+    NativeTables.start()
+    ets = EtsTables.start()
+
+    sinks =
+      for {name, amount} <- @subscribers, into: %{}, do: {name, for(_ <- 1..amount, do: sink())}
+
+    results = Micro.run(jobs(ets), sinks, options)
+    0 = NativeTables.standing()
+    0 = :ets.info(ets.references, :size)
+    NativeTables.stop()
+    EtsTables.stop(ets)
+    for sink <- Enum.concat(Map.values(sinks)), do: Process.exit(sink, :kill)
+
+    rows =
+      for name <- Map.keys(@subscribers) do
+        [native, ets] = for job <- ["native", "ETS"], do: results[{job, name}].median / @batch
+        Report.row("a :DOWN is delivered, #{name}", "ns", native, [{"ETS", ets}], nil)
+      end
+
+    %Report{title: "the dispatch queue alone, median", rows: rows}
+  end
+
+  defp jobs(ets) do
+    pids = for i <- 0..(@batch - 1), do: NativeTables.pid(i)
+    certificates = for pid <- pids, do: {pid, :normal}
+
+    %{
+      "native" => {
+        fn _ -> @batch = NativeTables.deliver() end,
+        before_each: fn sinks ->
+          each(pids, sinks, &Connector.monitor(&1, make_ref(), &2))
+          NativeTables.settle()
+          NativeTables.certify(certificates)
+        end
+      },
+      "ETS" => {
+        fn queue -> @batch = EtsTables.deliver(ets, queue) end,
+        before_each: fn sinks ->
+          each(pids, sinks, &EtsTables.monitor(ets, &1, &2))
+          EtsTables.certify(ets, certificates, :queue.new())
+        end
+      }
+    }
+  end
+
+  defp each(pids, sinks, function) do
+    for {pid, sink} <- Enum.zip(pids, Stream.cycle(sinks)), do: function.(pid, sink)
+  end
+
+  defp sink, do: spawn(&drain/0)
+  defp drain, do: receive(do: (_ -> drain()))
+end

@@ -1,0 +1,91 @@
+defmodule Bench.NativeTables do
+  @moduledoc false
+  # The native tables by themselves: without the processes of ZenMonitor and without another node.
+  #
+  # The pids that are monitored are made up. They are those that a node would give to processes
+  # that it starts one after the other. The calling process stands in for the Connector: it takes
+  # the instructions as if it had sent them, so the tables get into the state that they have when
+  # all monitors have been placed on the other node.
+
+  alias ZenMonitor.{Metrics, Native}
+
+  @node :"bench@127.0.0.1"
+  @name Atom.to_string(@node)
+
+  @doc "Makes fresh tables."
+  @spec start() :: :ok
+  def start do
+    Native.start()
+    Native.connector_answer(@node)
+    :ok
+  end
+
+  @doc "Discards the tables."
+  @spec stop() :: :ok
+  def stop do
+    Native.stop()
+    Native.free()
+  end
+
+  @doc "Has a process of its own monitor so many, from the nth on. It lives on, and keeps nothing."
+  @spec subscriber(non_neg_integer, pos_integer) :: pid
+  def subscriber(from, amount) do
+    owner = self()
+    tag = make_ref()
+
+    subscriber =
+      spawn(fn ->
+        for i <- from..(from + amount - 1), do: ZenMonitor.monitor(pid(i))
+        send(owner, tag)
+        :erlang.hibernate(__MODULE__, :idle, [])
+      end)
+
+    receive do: (^tag -> settle())
+    subscriber
+  end
+
+  @doc false
+  def idle, do: receive(do: (:never -> :ok))
+
+  @doc "The nth process of the other node."
+  @spec pid(non_neg_integer) :: pid
+  def pid(i) do
+    # 2^15 processes share a serial.
+    <<131, 88, 119, byte_size(@name), @name::binary, rem(i, 32_768)::32, div(i, 32_768)::32,
+      1::32>>
+    |> :erlang.binary_to_term()
+  end
+
+  @doc "Sends the instructions that wait, so to speak."
+  @spec settle() :: :ok
+  def settle do
+    case Native.connector_take(@node, @node, 1_000_000) do
+      [] -> Native.connector_rest(@node) && :ok
+      _ -> Native.connector_confirm(@node) && settle()
+    end
+  end
+
+  @doc "Makes the monitors of the targets due, as the Connector does with certificates."
+  @spec certify([{pid, term}]) :: :ok
+  def certify([]), do: :ok
+
+  def certify(certificates) do
+    {:ok, rest} = Native.connector_certify(@node, certificates)
+    certify(rest)
+  end
+
+  @doc "Sends all that is due, as the Dispatcher does, and returns how much that was."
+  @spec deliver() :: non_neg_integer
+  def deliver do
+    unless Native.backlog_expand(), do: raise("more is due than is expanded at once")
+
+    case Native.dispatcher_deliver(node(), 1_000_000) do
+      {sent, true} -> sent + deliver()
+      {sent, false} -> sent
+    end
+  end
+
+  @doc "How many monitors stand."
+  @spec standing() :: non_neg_integer
+  def standing, do: Metrics.get("zen_monitor.local.ets.references.size")
+end

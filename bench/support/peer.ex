@@ -1,0 +1,74 @@
+defmodule Bench.Peer do
+  @moduledoc false
+  # A VM of its own, controlled over its standard input and output: the VM that controls it is no
+  # node, and is not part of what is measured.
+
+  @enforce_keys [:control, :node, :os_pid]
+  defstruct @enforce_keys
+
+  @type t :: %__MODULE__{control: pid, node: node, os_pid: String.t()}
+
+  @cookie ~c"zen_monitor_bench"
+
+  @doc "Starts a VM with the code of a contender. It stops with the calling process."
+  @spec start(String.t(), [Path.t()]) :: t
+  def start(name, code) do
+    paths = Enum.flat_map(code, &[~c"-pa", String.to_charlist(&1)])
+
+    # Whether to connect, and when to part, is up to the scenario.
+    alone = [
+      ~c"-connect_all",
+      ~c"false",
+      ~c"-kernel",
+      ~c"prevent_overlapping_partitions",
+      ~c"false"
+    ]
+
+    {:ok, control, node} =
+      :peer.start_link(%{
+        name: String.to_charlist("#{name}_#{System.pid()}_#{System.unique_integer([:positive])}"),
+        host: ~c"127.0.0.1",
+        longnames: true,
+        connection: :standard_io,
+        args: [~c"+P", ~c"5000000", ~c"-setcookie", @cookie] ++ alone ++ paths
+      })
+
+    os_pid = control |> :peer.call(:os, :getpid, []) |> List.to_string()
+    peer = %__MODULE__{control: control, node: node, os_pid: os_pid}
+    for module <- modules(), do: load(peer, module)
+    {:ok, _} = call(peer, Application, :ensure_all_started, [:elixir])
+    peer
+  end
+
+  @doc "Calls a function in the VM, and waits for as long as it takes."
+  @spec call(t, module, atom, [term]) :: term
+  def call(peer, module, function, args) do
+    :peer.call(peer.control, module, function, args, :infinity)
+  end
+
+  @doc "Stops the VM."
+  @spec stop(t) :: :ok
+  def stop(peer), do: :peer.stop(peer.control)
+
+  @doc "The code path of a VM that runs this project's own build."
+  @spec own_code() :: [Path.t()]
+  def own_code, do: for(path <- :code.get_path(), path != ~c".", do: List.to_string(path))
+
+  @doc "The code path of a VM that runs another build in place of it."
+  @spec other_code([Path.t()]) :: [Path.t()]
+  def other_code(ebins) do
+    own = :zen_monitor |> :code.lib_dir() |> Path.join("ebin")
+    ebins ++ Enum.reject(own_code(), &(Path.expand(&1) == own))
+  end
+
+  # The suite lies beside this project's code, which not every VM has on its path.
+  defp modules do
+    {:ok, modules} = :application.get_key(:zen_monitor, :modules)
+    Enum.filter(modules, &match?(["Bench" | _], Module.split(&1)))
+  end
+
+  defp load(peer, module) do
+    {^module, binary, file} = :code.get_object_code(module)
+    {:module, ^module} = call(peer, :code, :load_binary, [module, file, binary])
+  end
+end

@@ -1,0 +1,51 @@
+defmodule Bench.Resources do
+  @moduledoc false
+  # What a VM uses, read from outside of it: reading costs it nothing.
+
+  # The unit in which Linux reports CPU time to user space, whatever its own clock: 10 ms.
+  @tick 10_000
+
+  @doc "The CPU time that an OS process has used in user and system mode, in µs, to the nearest 10 ms."
+  @spec cpu(String.t()) :: non_neg_integer
+  def cpu(os_pid) do
+    # The name of the command, in parentheses, may hold anything.
+    fields = "/proc/#{os_pid}/stat" |> File.read!() |> String.split(") ") |> List.last()
+    [user, system] = fields |> String.split(" ") |> Enum.slice(11, 2)
+    (String.to_integer(user) + String.to_integer(system)) * @tick
+  end
+
+  @doc "The resident memory of an OS process, in bytes."
+  @spec resident(String.t()) :: non_neg_integer
+  def resident(os_pid) do
+    status = File.read!("/proc/#{os_pid}/status")
+    [_, kilobytes] = Regex.run(~r/^VmRSS:\s+(\d+) kB$/m, status)
+    String.to_integer(kilobytes) * 1024
+  end
+
+  @doc "The machine and the versions that a result holds for."
+  @spec machine() :: %{atom => String.t()}
+  def machine do
+    %{
+      processor: "#{processor()}, #{:erlang.system_info(:logical_processors_available)} cores",
+      system: :erlang.system_info(:system_architecture) |> List.to_string(),
+      otp: System.otp_release(),
+      elixir: System.version(),
+      rust: first_line("rustc", ["--version"]),
+      commit: first_line("git", ["describe", "--always", "--dirty"])
+    }
+  end
+
+  defp processor do
+    case Regex.run(~r/^model name\s*: (.*)$/m, File.read!("/proc/cpuinfo")) do
+      [_, name] -> name
+      nil -> "unknown processor"
+    end
+  end
+
+  defp first_line(command, args) do
+    {output, 0} = System.cmd(command, args)
+    output |> String.split("\n") |> hd()
+  rescue
+    _ -> "unknown"
+  end
+end

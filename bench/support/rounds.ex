@@ -1,0 +1,49 @@
+defmodule Bench.Rounds do
+  @moduledoc false
+  # The contenders take turns, so that what disturbs the machine for a while disturbs them all.
+
+  alias Bench.{Contender, Options, Pair, Statistics}
+
+  @typedoc "The median of each figure by contender, and the long schedules by contender."
+  @type result :: %{atom => %{Contender.t() => number}}
+
+  @doc """
+  Starts a pair of nodes for each contender, prepares each with `prepare`, and has each go through
+  `round` in turn, which returns figures by name. `:long_schedules` is one more figure.
+  """
+  @spec compare(Options.t(), keyword, (Pair.t() -> term), (Pair.t(), term -> %{atom => number})) ::
+          result
+  def compare(options, settings \\ [], prepare, round) do
+    pairs =
+      for contender <- Options.contenders(options) do
+        pair = Pair.start(contender, options, Keyword.get(settings, :settings, :unthrottled))
+        {pair, prepare.(pair)}
+      end
+
+    samples =
+      for _ <- 1..Keyword.get(settings, :rounds, options.rounds), {pair, prepared} <- pairs do
+        {pair.contender, round.(pair, prepared)}
+      end
+
+    held = for {pair, _} <- pairs, into: %{}, do: {pair.contender, long(pair)}
+    samples |> medians() |> Map.put(:long_schedules, held)
+  end
+
+  # Those of our own functions; for `Process.monitor/1`, all that there were in its VMs.
+  defp long(pair) do
+    seen = Pair.stop(pair)
+    ours = for {held, true, place} <- seen, do: "#{held} ms from #{place}"
+    for worst <- Enum.take(ours, 3), do: IO.puts(:stderr, "On a scheduler for long: #{worst}")
+    if pair.contender == :process, do: length(seen), else: length(ours)
+  end
+
+  defp medians(samples) do
+    figures =
+      for {contender, sample} <- samples, {name, value} <- sample, do: {name, contender, value}
+
+    for {name, of_name} <- Enum.group_by(figures, &elem(&1, 0)), into: %{} do
+      by_contender = Enum.group_by(of_name, &elem(&1, 1), &elem(&1, 2))
+      {name, Map.new(by_contender, fn {who, values} -> {who, Statistics.median(values)} end)}
+    end
+  end
+end

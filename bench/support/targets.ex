@@ -1,0 +1,54 @@
+defmodule Bench.Targets do
+  @moduledoc false
+  # The processes that are monitored. Runs in the VM of the remote node, where one process of this
+  # name knows them all.
+
+  @doc "Adds processes that do nothing, hibernated and so as small as can be."
+  @spec add(pos_integer) :: :ok
+  def add(amount) do
+    if Process.whereis(__MODULE__) == nil,
+      do: {:ok, _} = Agent.start(fn -> [] end, name: __MODULE__)
+
+    Agent.update(__MODULE__, &spawn_idle(amount, &1), :infinity)
+  end
+
+  @doc "The processes from the nth on, at most so many."
+  @spec slice(non_neg_integer, pos_integer) :: [pid]
+  def slice(from, amount), do: Agent.get(__MODULE__, &Enum.slice(&1, from, amount), :infinity)
+
+  @doc "Ends all of them and returns at once."
+  @spec kill() :: :ok
+  def kill do
+    Agent.cast(__MODULE__, fn pids ->
+      Enum.each(pids, &Process.exit(&1, :kill))
+      []
+    end)
+  end
+
+  @doc "A process that exits with the reason it is sent, or with one of 5 KB."
+  @spec single() :: pid
+  def single do
+    spawn(fn ->
+      receive do
+        :crash -> exit({:crash, Enum.to_list(1..320)})
+        {:exit, reason} -> exit(reason)
+      end
+    end)
+  end
+
+  @doc "A process that is dead."
+  @spec dead() :: pid
+  def dead do
+    {pid, ref} = spawn_monitor(fn -> :ok end)
+    receive do: ({:DOWN, ^ref, _, _, _} -> pid)
+  end
+
+  @doc false
+  def idle, do: receive(do: (:never -> :ok))
+
+  defp spawn_idle(0, pids), do: pids
+
+  defp spawn_idle(amount, pids) do
+    spawn_idle(amount - 1, [spawn(:erlang, :hibernate, [__MODULE__, :idle, []]) | pids])
+  end
+end

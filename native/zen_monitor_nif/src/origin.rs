@@ -1,0 +1,79 @@
+//! The life of a node that its pids were last seen to be of.
+
+use crate::heap;
+use parking_lot::Mutex;
+use rustler::{Env, OwnedEnv, Term};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering, fence};
+
+/// Tells the creation of a pid that is not decoded, and makes pids of that creation.
+#[derive(Default)]
+pub struct Origin {
+    /// What [`heap::remote_pid`] says of the sample; 0 while it changes.
+    word: AtomicUsize,
+    creation: AtomicU32,
+    sample: Mutex<Option<Arc<Sample>>>,
+}
+
+/// A pid that is kept, so that its origin stays what it is.
+pub struct Sample {
+    origin: usize,
+    creation: u32,
+    /// A mutex only because the environment may be dropped by any thread, but not shared.
+    _env: Mutex<OwnedEnv>,
+}
+
+impl Origin {
+    /// The creation of a pid of this node that was read off the heap, if it is the one known.
+    ///
+    /// The pid exists, and so does what its origin points to: while it does, no other life of the
+    /// node can have the same.
+    #[inline]
+    pub fn creation(&self, origin: usize) -> Option<u32> {
+        // Acquire: the creation that is read next is at least as new as the word.
+        if self.word.load(Ordering::Acquire) != origin {
+            return None;
+        }
+        let creation = self.creation.load(Ordering::Relaxed);
+        // The fence pairs with the one in `learn`: had the creation been of a later word, this
+        // would read 0 or that word.
+        fence(Ordering::Acquire);
+        (self.word.load(Ordering::Relaxed) == origin).then_some(creation)
+    }
+
+    /// Keeps a pid of this node as the sample.
+    pub fn learn(&self, pid: Term, creation: u32) {
+        let env = OwnedEnv::new();
+        let Some((origin, _)) = env.run(|env| heap::remote_pid(pid.in_env(env))) else {
+            return;
+        };
+        let mut sample = self.sample.lock();
+        self.word.store(0, Ordering::Relaxed);
+        // Release: no reader sees the new creation together with the old word.
+        fence(Ordering::Release);
+        self.creation.store(creation, Ordering::Relaxed);
+        self.word.store(origin, Ordering::Release);
+        *sample = Some(Arc::new(Sample {
+            origin,
+            creation,
+            _env: Mutex::new(env),
+        }));
+    }
+
+    /// The sample, to make pids by.
+    pub fn sample(&self) -> Option<Arc<Sample>> {
+        self.sample.lock().clone()
+    }
+}
+
+impl Sample {
+    /// A pid of the node, if it is of the life that is known.
+    #[inline]
+    pub fn pid<'a>(&self, env: Env<'a>, [id, serial, creation]: [u32; 3]) -> Option<Term<'a>> {
+        if creation != self.creation {
+            return None;
+        }
+        // SAFETY: the origin is that of the pid in the environment that the sample holds.
+        unsafe { heap::make_remote_pid(env, self.origin, [id, serial]) }
+    }
+}

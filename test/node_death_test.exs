@@ -1,0 +1,109 @@
+defmodule ZenMonitor.NodeDeathTest do
+  # What the death of a node costs, and what may happen while its monitors still wait.
+  use ZenMonitor.Case
+
+  alias ZenMonitor.Local
+  alias ZenMonitor.Local.{Connector, Dispatcher}
+
+  @amount 200_000
+  @gone :zen_gone@nowhere
+
+  test "costs no memory up front, and less than 20 bytes per DOWN while they wait" do
+    # The table of a node that has no Connector: what one does is done by hand.
+    place = fn -> for number <- 1..@amount, do: monitor_by_hand(number) end
+    watcher = spawn_link(fn -> wait_for(place) end)
+    send(watcher, {:place, self()})
+    assert_receive :placed, 20_000
+    take_all()
+    for process <- [Dispatcher, Local], do: :sys.suspend(process)
+
+    before = :erlang.memory(:system)
+    Native.connector_expire(@gone)
+    assert :erlang.memory(:system) - before < @amount
+    assert Local.batch_length() == @amount
+
+    :sys.resume(Local)
+    wait_until(fn -> Native.backlog_expand() end)
+    assert :erlang.memory(:system) - before < 20 * @amount
+    assert Local.batch_length() == @amount
+
+    Dispatcher.demand_amount(@amount)
+    :sys.resume(Dispatcher)
+    wait_until(fn -> Local.batch_length() == 0 end)
+    assert standing() == 0
+    assert :erlang.memory(:system) - before < 20 * @amount
+  end
+
+  describe "while the monitors of a dead node wait" do
+    setup do
+      Dispatcher.demand_amount(1)
+      Dispatcher.demand_interval(10)
+      peer = start_connected_peer()
+      pids = on(peer, :targets, [200])
+      %{peer: peer, pids: pids, refs: watch_all(pids)}
+    end
+
+    test "a demonitor wins", %{peer: peer, refs: refs} do
+      {removed, kept} = Enum.split(Enum.shuffle(refs), 100)
+
+      while_suspended(200, fn ->
+        Cluster.disconnect(peer)
+        wait_until(fn -> Local.batch_length() == 200 end)
+      end)
+
+      gone = Enum.filter(removed, &ZenMonitor.demonitor(&1, [:info]))
+      # At most a few were delivered in the meantime.
+      assert length(gone) > 50
+      reasons = downs(kept ++ (removed -- gone))
+      assert reasons |> Map.values() |> Enum.uniq() == [:nodedown]
+    end
+
+    test "new ones on the node that is back are kept apart", context do
+      %{peer: peer, pids: pids, refs: refs} = context
+      Dispatcher.demand_interval(50)
+      Cluster.disconnect(peer)
+      Cluster.connect(peer)
+      later = watch_all(pids)
+      # The most of the old ones still wait.
+      assert Local.batch_length() > 0
+      assert [_] = Connector.monitors(hd(pids), self())
+      Dispatcher.demand_interval(1)
+      Dispatcher.demand_amount(1_000)
+      reasons = downs(refs)
+      assert reasons |> Map.values() |> Enum.uniq() == [:nodedown]
+      assert standing() == 200
+
+      for pid <- pids, do: send(pid, {:exit, :told})
+      assert later |> downs() |> Map.values() |> Enum.uniq() == [:told]
+    end
+  end
+
+  defp monitor_by_hand(number) do
+    pid =
+      :erlang.binary_to_term(<<131, 88, 119, 16, "zen_gone@nowhere", number::32, 0::32, 1::32>>)
+
+    Native.monitor(self(), @gone, pid, make_ref())
+  end
+
+  defp wait_for(place) do
+    receive do
+      {:place, from} ->
+        place.()
+        send(from, :placed)
+        discard()
+    end
+  end
+
+  defp discard do
+    receive do
+      {:DOWN, _, _, _, _} -> discard()
+    end
+  end
+
+  defp take_all do
+    if Native.connector_take(@gone, @gone, 1_000) != [] do
+      Native.connector_confirm(@gone)
+      take_all()
+    end
+  end
+end

@@ -1,0 +1,242 @@
+defmodule ZenMonitor.PaceTest do
+  # Drives the pace of a stage by a simulated clock, whose unit is the microsecond.
+  use ExUnit.Case
+
+  alias ZenMonitor.Pace
+
+  @rounds 300
+  @ms 1_000
+
+  setup_all do
+    seed = :rand.uniform(1_000_000_000)
+    IO.puts("The seed of #{inspect(__MODULE__)} is #{seed}.")
+    %{seed: seed}
+  end
+
+  setup %{seed: seed} do
+    :rand.seed(:exsss, seed)
+    :ok
+  end
+
+  describe "whatever arrives when" do
+    for sweep <- [:leading_edge, :periodic] do
+      test "no window of one interval sees more than one budget (#{sweep})" do
+        for _ <- 1..@rounds do
+          limits = random_limits(unquote(sweep))
+          sweeps = run(random_arrivals(limits), limits, &sloppy_clock/0)
+          assert sweeps |> scattered() |> busiest(limits.interval) <= limits.amount
+        end
+      end
+
+      test "all of it is sent (#{sweep})" do
+        for _ <- 1..@rounds do
+          limits = random_limits(unquote(sweep))
+          arrivals = random_arrivals(limits)
+          sweeps = run(arrivals, limits, &sloppy_clock/0)
+          assert amount(starts(sweeps)) == amount(arrivals)
+        end
+      end
+    end
+
+    test "it leaves within a gap when the budget allows" do
+      for _ <- 1..@rounds do
+        limits = limits(:leading_edge, random_interval(), random_amount())
+        arrivals = random_arrivals(limits)
+        sends = arrivals |> run(limits, &exact_clock/0) |> starts()
+        # Sent later than that, it must have found a whole budget in the window before.
+        for {arrived, sent} <- pair(arrivals, sends), sent > arrived + limits.gap do
+          since = sent - limits.interval - div(limits.interval, 25)
+          before = for {time, amount} <- sends, time >= since, time < sent, do: amount
+          assert Enum.sum(before) >= limits.amount
+        end
+      end
+    end
+
+    test "an interval has no more sweeps than gaps" do
+      for _ <- 1..@rounds do
+        limits = random_limits(:leading_edge)
+        sweeps = run(random_arrivals(limits), limits, &exact_clock/0)
+        # Which need not divide it. One that was late may have its turn in the next.
+        most = div(limits.interval, limits.gap) + 2
+        assert busiest(for({began, _, _} <- sweeps, do: {began, 1}), limits.interval) <= most
+      end
+    end
+  end
+
+  test "an idle stage sweeps at once, and what follows is gathered for up to 2 ms" do
+    limits = limits(:leading_edge, 100 * @ms, 1_000)
+    arrivals = [{0, 1}, {1, 1}, {1_999, 1}, {5_000, 1}, {5_001, 1}, {50_000, 1}, {500_000, 1}]
+    sweeps = run(arrivals, limits, &exact_clock/0)
+
+    assert starts(sweeps) == [
+             {0, 1},
+             {2_000, 2},
+             {5_000, 1},
+             {6_000, 1},
+             {50_000, 1},
+             {500_000, 1}
+           ]
+  end
+
+  test "a storm is sent by whole budgets, nine hundred and fifty in a hundred milliseconds" do
+    limits = limits(:leading_edge, 100 * @ms, 1_000)
+    sweeps = run([{0, 100_000}], limits, &sloppy_clock/0)
+    assert for({_, _, amount} <- sweeps, uniq: true, do: amount) == [1_000]
+    assert rate(sweeps, limits) >= 950
+  end
+
+  test "what a trickle had spent is available again one interval later" do
+    limits = limits(:leading_edge, 100 * @ms, 10)
+    arrivals = for n <- 0..9, do: {n * 10 * @ms, 1}
+    sends = (arrivals ++ [{95 * @ms, 10}]) |> run(limits, &exact_clock/0) |> starts()
+    assert sends == for(n <- 0..19, do: {n * 10 * @ms, 1})
+  end
+
+  test "periodic sweeps run on ticks only, one budget each" do
+    limits = limits(:periodic, 100 * @ms, 10)
+    sweeps = run([{5 * @ms, 12}, {730 * @ms, 1}], limits, &exact_clock/0)
+    assert starts(sweeps) == [{100_000, 10}, {200_000, 2}, {800_000, 1}]
+  end
+
+  describe "with pacing" do
+    test "a storm is sent by slices that are a slice of the interval apart" do
+      limits = %{limits(:leading_edge, 100 * @ms, 1_000) | slice: 50, gap: 5 * @ms}
+      sweeps = run([{0, 2_000}], limits, &exact_clock/0)
+      assert starts(sweeps) == for(n <- 0..39, do: {n * 5 * @ms, 50})
+    end
+
+    test "lateness costs no budget, and no two slices come in a row" do
+      limits = %{limits(:leading_edge, 100 * @ms, 1_000) | slice: 50, gap: 5 * @ms}
+      sweeps = run([{0, 50_000}], limits, &sloppy_clock/0)
+      assert Enum.all?(sweeps, fn {_, _, amount} -> amount <= 50 end)
+      assert rate(sweeps, limits) >= 950
+      times = for {began, _, _} <- sweeps, do: began
+      assert Enum.min(Enum.zip_with(tl(times), times, &(&1 - &2))) >= 2_500
+    end
+  end
+
+  test "a successor takes it that a whole budget was just spent" do
+    assert {0, pace} = Pace.request(Pace.new(:dispatcher, true))
+    assert {0, ^pace} = Pace.request(pace)
+    refute_receive :sweep, div(ZenMonitor.Local.Dispatcher.demand_interval(), 2)
+    assert_receive :sweep, 1_000
+    assert {1_000, _} = Pace.request(pace)
+    refute_received :sweep
+  end
+
+  test "each kind of stage may sweep in its own way" do
+    on_exit(fn -> Application.delete_env(:zen_monitor, :sweep) end)
+    ask = fn -> for stage <- [:connector, :batcher, :dispatcher], do: ask(stage) end
+    assert ask.() == [5_000, 5_000, 1_000]
+    Application.put_env(:zen_monitor, :sweep, :periodic)
+    assert ask.() == [0, 0, 0]
+    Application.put_env(:zen_monitor, :sweep, batcher: :periodic, connector: :leading_edge)
+    assert ask.() == [5_000, 0, 1_000]
+  end
+
+  defp ask(stage), do: stage |> Pace.new(false) |> Pace.request() |> elem(0)
+
+  defp limits(sweep, interval, amount) do
+    gap = min(2 * @ms, div(interval, 50))
+    %{sweep: sweep, interval: interval, amount: amount, slice: amount, gap: gap}
+  end
+
+  # With pacing or without.
+  defp random_limits(sweep) do
+    limits = limits(sweep, random_interval(), random_amount())
+    slices = Enum.random([1, 1, 2, 7])
+
+    if slices == 1,
+      do: limits,
+      else: %{limits | slice: ceil(limits.amount / slices), gap: div(limits.interval, slices)}
+  end
+
+  defp random_interval, do: Enum.random([1, 10, 100, 5_000]) * @ms
+  defp random_amount, do: Enum.random([1, 7, 100, 1_000])
+
+  # Storms, trickles and silence, as `{time, amount}` in order.
+  defp random_arrivals(%{interval: interval, amount: amount}) do
+    for _ <- 1..Enum.random(1..60), reduce: [{0, 1}] do
+      [{time, _} | _] = arrivals ->
+        pause = Enum.random([0, 1, div(interval, 100), div(interval, 10), interval, 3 * interval])
+        size = Enum.random([1, 1, 1, 2, div(amount, 10) + 1, amount, 3 * amount])
+        [{time + :rand.uniform(pause + 1) - 1, size} | arrivals]
+    end
+    |> Enum.reverse()
+  end
+
+  # How late a timer is, and how long a sweep takes.
+  defp exact_clock, do: {0, 0}
+  defp sloppy_clock, do: {:rand.uniform(2 * @ms), :rand.uniform(@ms)}
+
+  # Runs a stage until it has sent all that arrives, and returns its sweeps: `{began, ended, amount}`.
+  defp run(arrivals, limits, clock) do
+    run(Pace.first(:dispatcher, 0), arrivals, 0, 0, limits, clock, [])
+  end
+
+  defp run(_pace, [], 0, _now, _limits, _clock, sweeps), do: Enum.reverse(sweeps)
+
+  defp run(pace, [{time, amount} | arrivals], queue, now, limits, clock, sweeps)
+       when time <= now do
+    run(pace, arrivals, queue + amount, now, limits, clock, sweeps)
+  end
+
+  defp run(pace, [{time, _} | _] = arrivals, 0, _now, limits, clock, sweeps) do
+    run(pace, arrivals, 0, time, limits, clock, sweeps)
+  end
+
+  defp run(pace, arrivals, queue, now, limits, clock, sweeps) do
+    {late, duration} = clock.()
+
+    case Pace.plan(pace, limits, now) do
+      {:wait, until} ->
+        assert until > now
+        run(%{pace | armed: until}, arrivals, queue, until + late, limits, clock, sweeps)
+
+      {:sweep, allowance, pace} ->
+        assert allowance > 0
+        sent = min(queue, allowance)
+        ended = now + duration
+        pace = Pace.enter(pace, limits, ended, sent)
+        sweeps = [{now, ended, sent} | sweeps]
+        run(pace, arrivals, queue - sent, ended, limits, clock, sweeps)
+    end
+  end
+
+  # All that a sweep sends, as if it were sent when that began.
+  defp starts(sweeps), do: for({began, _, amount} <- sweeps, do: {began, amount})
+
+  # The same, with a part of it sent when the sweep began, and the rest when it ended.
+  defp scattered(sweeps) do
+    Enum.flat_map(sweeps, fn {began, ended, amount} ->
+      first = :rand.uniform(amount)
+      [{began, first}, {ended, amount - first}]
+    end)
+  end
+
+  # What is sent in an interval on average.
+  defp rate(sweeps, limits) do
+    {began, _, last} = List.last(sweeps)
+    (amount(starts(sweeps)) - last) * limits.interval / began
+  end
+
+  # The most that any window of one interval sees.
+  defp busiest(sends, interval), do: busiest(sends, sends, 0, 0, interval)
+
+  defp busiest([], _window, _sum, most, _interval), do: most
+
+  defp busiest([{time, amount} | sends], [{start, _} | _] = window, sum, most, interval)
+       when start > time - interval do
+    busiest(sends, window, sum + amount, max(most, sum + amount), interval)
+  end
+
+  defp busiest(sends, [{_, amount} | window], sum, most, interval) do
+    busiest(sends, window, sum - amount, most, interval)
+  end
+
+  defp amount(list), do: Enum.sum(for {_, amount} <- list, do: amount)
+
+  # When each item arrived and was sent.
+  defp pair(arrivals, sends), do: Enum.zip(times(arrivals), times(sends))
+  defp times(list), do: Enum.flat_map(list, fn {time, amount} -> List.duplicate(time, amount) end)
+end
