@@ -240,7 +240,12 @@ defmodule ZenMonitor.OptionsTest do
       single = on(peer, :target)
       bulk(pids)
       test = self()
-      spawn(fn -> send(test, {:single, reason(watch(single))}) end)
+
+      spawn(fn ->
+        ref = ZenMonitor.monitor(single)
+        receive do: ({:DOWN, ^ref, _, _, {:zen_monitor, reason}} -> send(test, {:single, reason}))
+      end)
+
       wait_until_watched(single)
       :sys.suspend(Dispatcher)
       on(peer, :kill, [pids ++ [single]])
