@@ -17,7 +17,7 @@ defmodule ZenMonitor.Local do
   @spec monitor(ZenMonitor.destination()) :: reference
   def monitor(destination) do
     ref = make_ref()
-    Connector.monitor(destination, ref, self())
+    Connector.place(destination, ref, self())
     ref
   end
 

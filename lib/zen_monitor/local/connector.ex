@@ -64,19 +64,24 @@ defmodule ZenMonitor.Local.Connector do
             "#{inspect(ref)} and #{inspect(subscriber)}"
   end
 
-  def monitor(pid, ref, subscriber) when is_pid(pid) do
+  def monitor(destination, ref, subscriber), do: place(destination, ref, subscriber)
+
+  @doc false
+  # As `monitor/3`, for a caller that has made the reference itself.
+  @spec place(ZenMonitor.destination(), reference, subscriber :: pid) :: :ok
+  def place(pid, ref, subscriber) when is_pid(pid) do
     place(subscriber, node(pid), pid, ref)
   end
 
-  def monitor({name, node}, ref, subscriber) when is_atom(name) and is_atom(node) do
+  def place({name, node}, ref, subscriber) when is_atom(name) and is_atom(node) do
     place(subscriber, key(node), name, ref)
   end
 
-  def monitor(name, ref, subscriber) when is_atom(name) do
+  def place(name, ref, subscriber) when is_atom(name) do
     place(subscriber, ZenMonitor.Local, name, ref)
   end
 
-  def monitor(other, _ref, _subscriber), do: ZenMonitor.find_node(other)
+  def place(other, _ref, _subscriber), do: ZenMonitor.find_node(other)
 
   @doc false
   # `options` is what `Local.Options` has made of them.

@@ -3,10 +3,16 @@ defmodule ZenMonitor.Proxy.Tables do
   # The janitor of the subscription table: it sweeps what departed connectors left, a slice at a
   # time, so that a connector's departure costs the Proxy nothing, and frees what a former Proxy
   # left, before whose successor it was stopped. It has no state to lose.
+  #
+  # It takes its time: what it sweeps is in nobody's way, and a node that has just lost another one
+  # has better things to do.
 
   use GenServer
 
   alias ZenMonitor.{Native, Proxy}
+
+  # Between two slices, in ms. A slice takes less than half of one, in this process and in the Proxy.
+  @pause 2
 
   def start_link(_opts) do
     GenServer.start_link(__MODULE__, [], name: __MODULE__)
@@ -28,7 +34,7 @@ defmodule ZenMonitor.Proxy.Tables do
 
   @impl true
   def handle_info(:wake, state) do
-    if Native.proxy_sweep(), do: send(self(), :wake)
+    if Native.proxy_sweep(), do: Process.send_after(self(), :wake, @pause)
     {:noreply, state}
   end
 

@@ -11,8 +11,9 @@ pub const CHUNK: u32 = 256;
 const BRANCH: u32 = 1024;
 const ROOTS: u32 = 4096;
 
-type Chunk<T> = Box<[T]>;
-type Branch<T> = Box<[OnceLock<Chunk<T>>]>;
+// Arrays of these very lengths, because then no index has to be checked.
+type Chunk<T> = Box<[T; CHUNK as usize]>;
+type Branch<T> = Box<[OnceLock<Chunk<T>>; BRANCH as usize]>;
 
 /// An array of `T` that grows by [`CHUNK`] places, up to 2^30 of them, and never moves or shrinks.
 ///
@@ -26,14 +27,14 @@ type Branch<T> = Box<[OnceLock<Chunk<T>>]>;
 /// assert_eq!(arena.get(first + CHUNK - 1).load(Ordering::Relaxed), 7);
 /// ```
 pub struct Arena<T> {
-    roots: Box<[OnceLock<Branch<T>>]>,
+    roots: Box<[OnceLock<Branch<T>>; ROOTS as usize]>,
     chunks: AtomicU32,
 }
 
 impl<T> Default for Arena<T> {
     fn default() -> Self {
         Arena {
-            roots: (0..ROOTS).map(|_| OnceLock::new()).collect(),
+            roots: boxed(OnceLock::new),
             chunks: AtomicU32::new(0),
         }
     }
@@ -49,10 +50,8 @@ impl<T: Default> Arena<T> {
         // Relaxed: the number only has to be unique; the chunk is published by its OnceLock.
         let chunk = self.chunks.fetch_add(1, Ordering::Relaxed);
         assert!(chunk < ROOTS * BRANCH, "the monitor table is full");
-        let branch = self.roots[(chunk / BRANCH) as usize]
-            .get_or_init(|| (0..BRANCH).map(|_| OnceLock::new()).collect());
-        branch[(chunk % BRANCH) as usize]
-            .get_or_init(|| (0..CHUNK).map(|_| T::default()).collect());
+        let branch = self.roots[(chunk / BRANCH) as usize].get_or_init(|| boxed(OnceLock::new));
+        branch[(chunk % BRANCH) as usize].get_or_init(|| boxed(T::default));
         chunk * CHUNK
     }
 }
@@ -62,9 +61,17 @@ impl<T> Arena<T> {
     #[inline]
     pub fn get(&self, id: u32) -> &T {
         let chunk = id / CHUNK;
-        let place = self.roots[(chunk / BRANCH) as usize]
+        let place = self.roots[(chunk / BRANCH % ROOTS) as usize]
             .get()
             .and_then(|branch| branch[(chunk % BRANCH) as usize].get());
         &place.expect("an id from grow")[(id % CHUNK) as usize]
+    }
+}
+
+fn boxed<T, const N: usize>(place: impl Fn() -> T) -> Box<[T; N]> {
+    let places: Box<[T]> = (0..N).map(|_| place()).collect();
+    match places.try_into() {
+        Ok(array) => array,
+        Err(_) => unreachable!("as many were collected"),
     }
 }

@@ -23,7 +23,7 @@ const BATCH: usize = 64;
 /// Bytes of reasons that are built together, at about 10 ns each.
 const BATCH_BYTES: usize = 16 * 1024;
 /// How long one call may deliver.
-const DELIVERY: Duration = Duration::from_micros(500);
+const DELIVERY: Duration = Duration::from_micros(300);
 
 /// Makes the caller `ZenMonitor.Local.Dispatcher`, which delivers.
 #[rustler::nif]

@@ -5,7 +5,7 @@ use rustler::schedule::consume_timeslice;
 use std::time::Instant;
 
 /// Measures a call from here to the end of its scope, and tells the scheduler, so that a process
-/// which makes many such calls gives way to others every millisecond.
+/// which makes many such calls gives way to others every half millisecond.
 pub struct Timeslice<'a> {
     env: Env<'a>,
     began: Instant,
@@ -23,8 +23,9 @@ impl<'a> Timeslice<'a> {
 
 impl Drop for Timeslice<'_> {
     fn drop(&mut self) {
-        // A timeslice is taken for a millisecond.
-        let percent = self.began.elapsed().as_micros() / 10;
+        // A timeslice is taken for half of what a native call may take: in a storm, several processes
+        // that make such calls take turns on one scheduler.
+        let percent = self.began.elapsed().as_micros() / 5;
         consume_timeslice(self.env, percent.clamp(1, 100) as i32);
     }
 }
