@@ -1,7 +1,7 @@
 [
   inputs: [
     "{mix,.formatter}.exs",
-    "{config,lib,test,bench,examples}/**/*.{ex,exs}",
+    "{config,lib,test,bench}/**/*.{ex,exs}",
     "native/compiler.exs"
   ]
 ]

@@ -13,10 +13,10 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # $(call need,COMMAND,PACKAGES) installs PACKAGES unless COMMAND is there.
 need = command -v $(1) > /dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install --yes $(2); }
 
-.PHONY: demo test soak rust elixir dialyzer bench bench-small bench-core mix clean
+.PHONY: demo test soak rust elixir dialyzer bench bench-small bench-core docs test-matrix mix clean
 
 demo: mix
-	mix run examples/demo.exs
+	mix zen_monitor.demo
 
 test: rust elixir dialyzer bench-small
 
@@ -54,13 +54,32 @@ dialyzer: mix
 	mix compile
 	mkdir -p .mix_plt
 	export ERL_LIBS="$$(elixir -e 'IO.write(Path.dirname(:code.lib_dir(:elixir)))')"; \
-	plt="$$(elixir -e 'IO.write(".mix_plt/otp-#{System.otp_release()}-elixir-#{System.version()}")')"; \
+	plt="$$(elixir -e 'IO.write(".mix_plt/otp-#{System.otp_release()}-elixir-#{System.version()}-mix")')"; \
 	if [ ! -f $$plt ]; then \
 	  dialyzer --quiet --build_plt --output_plt $$plt.new \
-	    --apps erts kernel stdlib crypto elixir logger || [ $$? = 2 ]; \
+	    --apps erts kernel stdlib crypto elixir logger mix || [ $$? = 2 ]; \
 	  mv $$plt.new $$plt; \
 	fi; \
 	dialyzer --plt $$plt -Wunknown -Werror_handling -r _build/dev/lib/zen_monitor/ebin
+
+# Needs root; takes as long as three times `mix test`, and the first time some downloads.
+test-matrix:
+	@$(call need,debootstrap,debootstrap)
+	.ci/test-matrix
+
+# ExDoc as a command is what Debian has in elixir-ex-doc, since its version 13.
+docs: mix
+	mix compile
+	if command -v ex_doc > /dev/null; then \
+	  elixir -e '{:ok, _} = Application.ensure_all_started(:mix); Code.require_file("mix.exs"); \
+	    IO.write(inspect(Mix.Project.config()[:docs], limit: :infinity))' > _build/docs.exs; \
+	  ex_doc ZenMonitor "$$(sed -n 's/^  @version "\(.*\)"/\1/p' mix.exs)" \
+	    _build/dev/lib/zen_monitor/ebin --config _build/docs.exs --output doc; \
+	elif mix help hex > /dev/null 2>&1; then \
+	  MIX_ENV=docs mix do deps.get + docs; \
+	else \
+	  echo "ExDoc is not at hand: install Hex (mix local.hex), or elixir-ex-doc on Debian 13"; exit 1; \
+	fi
 
 # `make bench SCENARIOS="monitor memory" SIZE=100000 ROUNDS=1` measures less. What it found goes into
 # bench/README.md and, with the curves, into bench/results.

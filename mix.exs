@@ -93,8 +93,13 @@ defmodule ZenMonitor.MixProject do
       main: "readme",
       source_ref: "v#{@version}",
       extras:
-        ["README.md", "CHANGELOG.md", "SECURITY.md", "LICENSE"] ++
-          Path.wildcard("{docs,guides}/*.md")
+        ["README.md"] ++
+          Path.wildcard("{guides,docs}/*.md") ++ ["SECURITY.md", "CHANGELOG.md", "LICENSE"],
+      groups_for_extras: [Guides: ~r"guides/|docs/"],
+      groups_for_modules: [
+        Watching: ~r/^Elixir\.ZenMonitor\.Local/,
+        Watched: ~r/^Elixir\.ZenMonitor\.Proxy/
+      ]
     ]
   end
 end

@@ -3,11 +3,13 @@ defmodule ZenMonitor do
   A drop-in replacement for `Process.monitor/1` between nodes, for systems that watch hundreds of
   thousands of remote processes.
 
-      ref = ZenMonitor.monitor(remote_pid)
+  ```elixir
+  ref = ZenMonitor.monitor(pid)
 
-      receive do
-        {:DOWN, ^ref, :process, object, {:zen_monitor, reason}} -> {object, reason}
-      end
+  receive do
+    {:DOWN, ^ref, :process, object, {:zen_monitor, reason}} -> {object, reason}
+  end
+  ```
 
   A `:DOWN` message differs from the one of `Process.monitor/1` in its reason only: it is wrapped in
   `{:zen_monitor, reason}`, which tells the two apart, and truncated as `ZenMonitor.Truncator`
@@ -20,13 +22,21 @@ defmodule ZenMonitor do
   returned.
   """
 
-  alias ZenMonitor.{Config, Local}
+  alias ZenMonitor.{Config, Info, Local, Metrics}
 
   @typedoc "What can be monitored: a pid, a name on a node, or a name on this node."
   @type destination :: pid | {name :: atom, node} | (name :: atom)
 
   @typedoc "Whether a node runs ZenMonitor, as far as is known without asking it."
   @type compatibility :: :compatible | :incompatible
+
+  @typedoc "What `monitor/2` takes."
+  @type monitor_option :: {:tag, term} | {:alias, :explicit_unalias} | {:bulk, boolean}
+
+  @typedoc "The message of a bulk monitor, see `monitor/2`."
+  @type bulk_down ::
+          {:DOWN, :bulk,
+           [{reference, object :: pid | {name :: atom, node}, {:zen_monitor, reason :: term}}]}
 
   @doc """
   Monitors `destination` and returns a fresh reference.
@@ -39,6 +49,40 @@ defmodule ZenMonitor do
   """
   @spec monitor(destination) :: reference
   defdelegate monitor(destination), to: Local
+
+  @doc """
+  Monitors `destination` like `monitor/1`, with options:
+
+    * `tag: term` - the first element of the message, in place of `:DOWN`, as in `Process.monitor/2`
+    * `alias: :explicit_unalias` - the reference is also an alias of the calling process, until that
+      calls `:erlang.unalias/1`. The other modes of `Process.monitor/2` cannot be had: they end the
+      alias together with the monitor, and only the process itself could do that
+    * `bulk: true` - the message comes together with those of other monitors, see below
+
+  A process that monitors thousands may be glad to hear of their deaths in one message instead of
+  thousands. Its bulk monitors share one:
+
+  ```elixir
+  {:DOWN, :bulk, [{ref, object, {:zen_monitor, reason}}]}
+  ```
+
+  It holds all that the process is due when the `ZenMonitor.Local.Dispatcher` delivers, whether that is
+  one or a thousand; it takes a second message for more than 1,000, or when many different
+  reasons are large. Each entry counts as one towards `ZenMonitor.Local.Dispatcher.demand_amount/0`,
+  and only monitors that were placed with `bulk: true` come this way. No other option goes with it.
+
+  `demonitor/2` keeps what it promises: once it has returned, the reference is in no message that is
+  sent later. With `:flush` it also takes the entry out of a message that is in the mailbox already.
+  To do so it receives the bulk messages there are, and sends those that still have entries to the
+  calling process again: in their order, but behind whatever else was waiting.
+
+  Monitors with and without options are queued apart, so the order between the two is not kept.
+
+  Raises `ArgumentError` if `destination` is none of `t:destination/0`, for an option that is not
+  listed here, and for `bulk: true` together with another.
+  """
+  @spec monitor(destination, [monitor_option]) :: reference
+  defdelegate monitor(destination, options), to: Local
 
   @doc """
   Removes a monitor that the calling process has placed.
@@ -80,6 +124,49 @@ defmodule ZenMonitor do
   """
   @spec connect(node) :: compatibility
   defdelegate connect(node), to: Local.Connector
+
+  @doc """
+  What this node watches, and for whom, at a glance.
+
+  `monitors` stand, `waiting` of them are due and not delivered, and `watched_for_others` is how many
+  subscriptions other nodes (and this one) have to processes of this node. `nodes` and `subscribers`
+  are the busiest ones, as `ZenMonitor.Metrics.snapshot/1` has them.
+  """
+  @spec info() :: %{
+          node: node,
+          version: String.t(),
+          monitors: non_neg_integer,
+          waiting: non_neg_integer,
+          watched_for_others: non_neg_integer,
+          nodes: [Metrics.remote()],
+          subscribers: [Metrics.subscriber()]
+        }
+  defdelegate info, to: Info, as: :all
+
+  @doc """
+  What a process has to do with ZenMonitor on this node.
+
+    * `monitored` - how many monitors processes of this node have of it that are not due, and
+      `monitored_by` some of these processes
+    * `watched_by` - the nodes whose ZenMonitor has subscribed to it, for a process of this node
+
+  and for a running process of this node also
+
+    * `monitors` - how many monitors it has, `waiting` how many of their `:DOWN`s are due, and
+      `monitoring` some of them, as `{reference, object}`
+
+  Lists are cut after 64 per kind of monitor. Raises `ArgumentError` if `destination` is none of
+  `t:destination/0`.
+  """
+  @spec info(destination) :: %{
+          optional(:monitors) => non_neg_integer,
+          optional(:waiting) => non_neg_integer,
+          optional(:monitoring) => [{reference, pid | {atom, node}}],
+          monitored: non_neg_integer,
+          monitored_by: [pid],
+          watched_by: [node]
+        }
+  defdelegate info(destination), to: Info, as: :of
 
   @doc """
   The module that calls and casts to remote Proxies go through: `GenServer`, unless configured as

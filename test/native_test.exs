@@ -157,6 +157,7 @@ defmodule ZenMonitor.NativeTest do
     stateless = [
       :proxy_answer_certificates,
       :proxy_is_overfull,
+      :proxy_outbox_len,
       :proxy_take,
       :proxy_take_bulky,
       :reads_heap,
@@ -219,6 +220,10 @@ defmodule ZenMonitor.NativeTest do
   end
 
   defp valid(:monitor, 4), do: [self(), :other@node, :name, make_ref()]
+
+  defp valid(:monitor_with, 5),
+    do: [self(), :other@node, :name, make_ref(), {:tag, false}]
+
   defp valid(:demonitor, 1), do: [make_ref()]
   defp valid(:monitors, 3), do: [self(), :other@node, :name]
   defp valid(:connector_take, 3), do: [:other@node, :other@node, 10]
@@ -240,6 +245,9 @@ defmodule ZenMonitor.NativeTest do
   defp valid(:proxy_enqueue, 2),
     do: [Native.proxy_attach(1_000), :erlang.term_to_binary({:name, :reason})]
 
+  defp valid(:survey_subscribers, 1), do: [10]
+  defp valid(:held, 2), do: [node(), self()]
+  defp valid(:watchers, 2), do: [:other@node, :name]
   defp valid(:truncate, 3), do: [:term, 3, 1_024]
 
   defp valid(name, 1)
@@ -247,6 +255,7 @@ defmodule ZenMonitor.NativeTest do
               :proxy_detach,
               :proxy_sent,
               :proxy_is_overfull,
+              :proxy_outbox_len,
               :proxy_is_unused,
               :proxy_answer_certificates
             ],

@@ -64,6 +64,12 @@ defmodule ZenMonitor.PackageTest do
     assert mix(context, ~w(compile)) == ""
   end
 
+  test "shows its demonstration in the project that depends on it", context do
+    output = mix(context, ~w(zen_monitor.demo --processes 100 --output report.html))
+    assert output =~ "100 :DOWN messages"
+    assert File.read!(Path.join(context.project, "report.html")) =~ ~s(<figure id="messages-zen">)
+  end
+
   test "finds the native library in its release", context do
     mix(context, ~w(release), [{"MIX_ENV", "prod"}])
     # The release has to stand on its own.

@@ -9,7 +9,7 @@ defmodule ZenMonitor.Local do
   """
   use ZenMonitor.Server
 
-  alias ZenMonitor.{Config, Local.Connector, Native}
+  alias ZenMonitor.{Config, Local.Connector, Local.Options, Native, Telemetry}
 
   @doc """
   See `ZenMonitor.monitor/1`.
@@ -18,6 +18,21 @@ defmodule ZenMonitor.Local do
   def monitor(destination) do
     ref = make_ref()
     Connector.place(destination, ref, self())
+    ref
+  end
+
+  @doc """
+  See `ZenMonitor.monitor/2`.
+  """
+  @spec monitor(ZenMonitor.destination(), [ZenMonitor.monitor_option()]) :: reference
+  def monitor(destination, []), do: monitor(destination)
+
+  def monitor(destination, options) do
+    {alias?, options} = Options.parse!(options)
+    # Nobody could end an alias that was made for what is no destination.
+    ZenMonitor.find_node(destination)
+    ref = if alias?, do: :erlang.alias([:explicit_unalias]), else: make_ref()
+    Connector.monitor_with(destination, ref, self(), options)
     ref
   end
 
@@ -33,8 +48,7 @@ defmodule ZenMonitor.Local do
   end
 
   def demonitor(ref, [:flush]) when is_reference(ref) do
-    # The mailbox need not be searched for the message of a monitor that was still there.
-    Native.demonitor(ref) or flush(ref)
+    flush(Native.demonitor(ref), ref)
     true
   end
 
@@ -46,8 +60,8 @@ defmodule ZenMonitor.Local do
     end
 
     removed = Native.demonitor(ref)
-    if :flush in options and not removed, do: flush(ref)
-    removed or :info not in options
+    if :flush in options, do: flush(removed, ref)
+    removed == true or :info not in options
   end
 
   def demonitor(ref, _options) do
@@ -94,7 +108,7 @@ defmodule ZenMonitor.Local do
 
   @impl GenServer
   def init(_opts) do
-    Native.backlog_answer()
+    if Native.backlog_answer(), do: Telemetry.restarted(__MODULE__, nil)
     {:ok, nil, {:continue, :expand}}
   end
 
@@ -114,11 +128,31 @@ defmodule ZenMonitor.Local do
   defp options?([option | rest]) when option in [:flush, :info], do: options?(rest)
   defp options?(options), do: options == []
 
-  defp flush(ref) do
+  # The mailbox need not be searched for the message of a monitor that was still there. `:bulk` is
+  # `false` for a process that has bulk monitors.
+  defp flush(true, _ref), do: :ok
+
+  defp flush(in_bulk, ref) do
     receive do
-      {:DOWN, ^ref, _, _, _} -> true
+      {_, ^ref, _, _, _} -> :ok
     after
-      0 -> false
+      0 -> if in_bulk, do: flush_bulk(ref)
+    end
+  end
+
+  # Which message holds the reference is only known when it has been received. So all of them are,
+  # and sent again without it, in their order: they move behind what has come in since.
+  defp flush_bulk(ref) do
+    for entries <- receive_bulk(), left = List.keydelete(entries, ref, 0), left != [] do
+      send(self(), {:DOWN, :bulk, left})
+    end
+  end
+
+  defp receive_bulk do
+    receive do
+      {:DOWN, :bulk, entries} -> [entries | receive_bulk()]
+    after
+      0 -> []
     end
   end
 end

@@ -22,9 +22,10 @@ defmodule ZenMonitor.Metrics do
   | `zen_monitor.proxy.batcher.enqueue` | death certificates queued for remote nodes |
   | `zen_monitor.proxy.batcher.sweep` | death certificates swept by the Batchers |
   | `zen_monitor.malformed` | messages, instructions and certificates ignored as malformed |
+  | `zen_monitor.native_memory` | bytes that native code holds in this VM, nearly all of them these tables |
   """
 
-  alias ZenMonitor.{Local, Native, Proxy}
+  alias ZenMonitor.{Info, Local, Native, Proxy, Telemetry}
 
   # Milliseconds.
   @period 10_000
@@ -63,8 +64,13 @@ defmodule ZenMonitor.Metrics do
     local = Enum.zip(@local, Native.local_counters())
     proxy = Enum.zip(@proxy, [subscribers, enqueued, swept])
     queues = for {name, process} <- @queues, do: {name, message_queue_len(process) || 0}
-    malformed = [{"zen_monitor.malformed", Native.malformed_count()}]
-    Map.new(local ++ proxy ++ queues ++ malformed)
+
+    others = [
+      {"zen_monitor.malformed", Native.malformed_count()},
+      {"zen_monitor.native_memory", native_memory()}
+    ]
+
+    Map.new(local ++ proxy ++ queues ++ others)
   end
 
   @doc """
@@ -82,6 +88,104 @@ defmodule ZenMonitor.Metrics do
         raise ArgumentError,
               "unknown metric #{inspect(name)}, expected one of: " <>
                 Enum.join(Map.keys(metrics), ", ")
+    end
+  end
+
+  @typedoc "A node that this one watches processes of, see `snapshot/1`."
+  @type remote :: %{
+          node: node,
+          compatibility: Local.Connector.cached_compatibility(),
+          targets: non_neg_integer,
+          monitors: non_neg_integer,
+          instructions: non_neg_integer
+        }
+
+  @typedoc "A process of this node that has monitors, see `snapshot/1`."
+  @type subscriber :: %{
+          pid: pid,
+          name: atom,
+          monitors: non_neg_integer,
+          waiting: non_neg_integer
+        }
+
+  @typedoc "See `snapshot/1`."
+  @type snapshot :: %{
+          node: node,
+          time: integer,
+          metrics: %{name => non_neg_integer},
+          nodes: [remote],
+          subscribers: [subscriber],
+          complete?: boolean
+        }
+
+  @doc """
+  All metrics, and where the load is: the `limit` busiest nodes and subscribers.
+
+    * `node`, `time` - whose snapshot this is and its monotonic time in milliseconds
+    * `metrics` - what `all/0` returns
+    * `nodes` - the nodes that processes of this node watch others on, most monitors first:
+      how many `targets` and `monitors` on it, the `instructions` that wait to be sent to it, and its
+      `compatibility`. A monitor counts once its instruction has been sent
+    * `subscribers` - the processes that have most waiting, then those that have most monitors: how
+      many `monitors`, and how many of their `:DOWN`s are `waiting`
+    * `complete?` - whether all subscribers were looked at. Looking takes at most some 20 ms, on a
+      dirty scheduler and without stopping anybody, so millions of them are not
+  """
+  @spec snapshot(limit :: non_neg_integer) :: snapshot
+  def snapshot(limit \\ 20) do
+    {subscribers, complete?} = Native.survey_subscribers(limit)
+
+    %{
+      node: node(),
+      time: ZenMonitor.now(),
+      metrics: all(),
+      nodes:
+        Native.survey_nodes() |> Enum.sort_by(&busy/1, :desc) |> Enum.take(limit) |> remotes(),
+      subscribers: for(subscriber <- subscribers, do: subscriber(subscriber)),
+      complete?: complete?
+    }
+  end
+
+  defp busy({_node, targets, monitors, instructions}), do: {monitors, targets, instructions}
+
+  defp remotes(nodes) do
+    for {key, targets, monitors, instructions} <- nodes do
+      %{
+        node: Info.node_name(key),
+        compatibility: Local.Connector.cached_compatibility(Info.node_name(key)),
+        targets: targets,
+        monitors: monitors,
+        instructions: instructions
+      }
+    end
+  end
+
+  defp subscriber({pid, monitors, waiting}) do
+    name =
+      case Process.info(pid, :registered_name) do
+        {:registered_name, name} when is_atom(name) -> name
+        _ -> nil
+      end
+
+    %{pid: pid, name: name, monitors: monitors, waiting: waiting}
+  end
+
+  # NIFs get their memory from the VM's driver allocator; with that switched off, nobody knows.
+  defp native_memory do
+    case :erlang.system_info({:allocator_sizes, :driver_alloc}) do
+      false ->
+        0
+
+      instances ->
+        Enum.sum(
+          for {:instance, _, carriers} <- instances,
+              {_, properties} when is_list(properties) <- carriers,
+              {:blocks, blocks} <- properties,
+              {:driver_alloc, sizes} <- blocks,
+              size <- sizes,
+              elem(size, 0) == :size,
+              do: elem(size, 1)
+        )
     end
   end
 
@@ -113,13 +217,8 @@ defmodule ZenMonitor.Metrics do
   """
   @spec measure() :: :ok
   def measure do
-    telemetry = :telemetry
-
-    if Code.ensure_loaded?(telemetry) do
-      for {name, value} <- all() do
-        event = name |> String.split(".") |> Enum.map(&String.to_atom/1)
-        apply(telemetry, :execute, [event, %{value: value}, %{}])
-      end
+    if Code.ensure_loaded?(:telemetry) do
+      for {name, value} <- all(), do: Telemetry.value(name, value)
     end
 
     :ok

@@ -62,6 +62,9 @@ defmodule ZenMonitor.Native do
   def malformed(_amount, _interval), do: stub()
   def malformed_count, do: stub()
 
+  # options.rs
+  def monitor_with(_subscriber, _node, _target, _monitor, _options), do: stub()
+
   # proxy.rs
   def proxy_reset, do: stub()
   def proxy_free, do: stub()
@@ -80,6 +83,8 @@ defmodule ZenMonitor.Native do
   def proxy_take(_connector, _limit), do: stub()
   def proxy_take_bulky(_connector, _limit), do: stub()
   def proxy_sent(_connector), do: stub()
+  def proxy_outbox_len(_connector), do: stub()
+  def proxy_watchers(_destination), do: stub()
   def proxy_is_unused(_connector), do: stub()
   def proxy_counters, do: stub()
 
@@ -90,6 +95,13 @@ defmodule ZenMonitor.Native do
   def start, do: stub()
   def stop, do: stub()
   def free, do: stub()
+
+  # survey.rs
+  def survey_nodes, do: stub()
+  def survey_subscribers(_limit), do: stub()
+  def outbox_len(_node), do: stub()
+  def held(_name, _pid), do: stub()
+  def watchers(_node, _target), do: stub()
 
   # truncation.rs
   def truncate(_term, _depth, _max_binary_size), do: stub()

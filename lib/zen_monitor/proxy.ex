@@ -24,7 +24,7 @@ defmodule ZenMonitor.Proxy do
 
   use ZenMonitor.Server
 
-  alias ZenMonitor.{Config, Malformed, Native}
+  alias ZenMonitor.{Config, Malformed, Native, Telemetry}
   alias ZenMonitor.Proxy.Batcher
 
   require Logger
@@ -63,6 +63,13 @@ defmodule ZenMonitor.Proxy do
   end
 
   @doc false
+  # The nodes that watch a process of this node, as it was named to this Proxy.
+  @spec watchers(ZenMonitor.destination()) :: [node]
+  def watchers(destination) do
+    for pid <- GenServer.call(__MODULE__, {:watchers, destination}), do: node(pid)
+  end
+
+  @doc false
   # Detaches a connector that has no subscriptions. Its next instructions attach it again.
   @spec retire(connector :: pid) :: :ok
   def retire(connector), do: GenServer.cast(__MODULE__, {:retire, connector})
@@ -98,6 +105,11 @@ defmodule ZenMonitor.Proxy do
       when is_pid(pid) and is_pid(caller) do
     connectors = attach(pid, connectors)
     {:reply, get_in(connectors, [pid, Access.key(:batcher)]), connectors}
+  end
+
+  def handle_call({:watchers, destination}, {caller, _tag}, connectors) when is_pid(caller) do
+    watchers = Native.proxy_watchers(destination)
+    {:reply, for({pid, %{native: native}} <- connectors, native in watchers, do: pid), connectors}
   end
 
   def handle_call(message, from, connectors), do: super(message, from, connectors)
@@ -242,6 +254,7 @@ defmodule ZenMonitor.Proxy do
   defp process(native, instructions, origin) do
     {rest, made, released, malformed} = Native.proxy_process(native, node(), instructions)
     Malformed.ignore(malformed, __MODULE__, origin)
+    Telemetry.malformed(origin, malformed)
     demonitor(released)
 
     if made != [] do

@@ -127,6 +127,20 @@ defmodule ZenMonitor.PeerScript do
     Node.start(:"zen_monitor_lonely_#{System.pid()}@127.0.0.1", :longnames)
   end
 
+  @doc "Gives this node a name while a tag waits; whether its pid still is of this node then."
+  def tag_across_a_name do
+    {me, target} = {self(), target()}
+    ref = ZenMonitor.monitor(target, tag: {:gone, me})
+    {:ok, _} = start_distribution()
+    send(target, {:exit, :late})
+
+    receive do
+      {{:gone, ^me}, ^ref, :process, ^target, {:zen_monitor, reason}} -> reason
+    after
+      10_000 -> :nothing
+    end
+  end
+
   @doc "A process that places monitors of its own and keeps the messages it gets."
   def watcher, do: spawn(fn -> watch([], %{}) end)
 

@@ -28,7 +28,7 @@ defmodule ZenMonitor.Local.Connector do
   # Local.Connectors starts it, and starts it again when it dies.
   use ZenMonitor.Server, restart: :temporary
 
-  alias ZenMonitor.{Config, Local.Connectors, Malformed, Native, Pace, Proxy}
+  alias ZenMonitor.{Config, Local.Connectors, Malformed, Native, Pace, Proxy, Telemetry}
 
   require Logger
 
@@ -92,13 +92,27 @@ defmodule ZenMonitor.Local.Connector do
 
   def place(other, _ref, _subscriber), do: ZenMonitor.find_node(other)
 
+  @doc false
+  # `options` is what `Local.Options` has made of them.
+  @spec monitor_with(
+          ZenMonitor.destination(),
+          reference,
+          subscriber :: pid,
+          :bulk | {term, boolean}
+        ) ::
+          :ok
+  def monitor_with(destination, ref, subscriber, options) do
+    {key, target} = address(destination)
+    placed(Native.monitor_with(subscriber, key, target, ref, options))
+  end
+
   @doc """
   The references under which `subscriber` monitors `destination` and that are not due.
   """
   @spec monitors(ZenMonitor.destination(), subscriber :: pid) :: [reference]
   def monitors(destination, subscriber) do
-    target = if is_tuple(destination), do: elem(destination, 0), else: destination
-    Native.monitors(subscriber, destination |> ZenMonitor.find_node() |> key(), target)
+    {key, target} = address(destination)
+    Native.monitors(subscriber, key, target)
   end
 
   @doc """
@@ -170,6 +184,14 @@ defmodule ZenMonitor.Local.Connector do
   @spec chunk_size(pos_integer) :: :ok
   def chunk_size(value), do: Config.put(:connector_chunk_size, value)
 
+  @doc false
+  # The node and the target that the tables know a destination by.
+  @spec address(ZenMonitor.destination()) :: {node, pid | atom}
+  def address(pid) when is_pid(pid), do: {node(pid), pid}
+  def address({name, node}) when is_atom(name) and is_atom(node), do: {key(node), name}
+  def address(name) when is_atom(name), do: {ZenMonitor.Local, name}
+  def address(other), do: ZenMonitor.find_node(other)
+
   # The key of a node in the tables is its name, except for this node, whose name changes when
   # distribution is started.
   defp key(node) when node == node(), do: ZenMonitor.Local
@@ -191,11 +213,11 @@ defmodule ZenMonitor.Local.Connector do
   end
 
   defp place(subscriber, key, target, ref) do
-    case Native.monitor(subscriber, key, target, ref) do
-      :ok -> :ok
-      {:start, key} -> Connectors.start(key)
-    end
+    placed(Native.monitor(subscriber, key, target, ref))
   end
+
+  defp placed(:ok), do: :ok
+  defp placed({:start, key}), do: Connectors.start(key)
 
   defp cached(key) do
     case Native.compatibility(key) do
@@ -236,6 +258,7 @@ defmodule ZenMonitor.Local.Connector do
     # The subscriptions were made for the predecessor's pid, and a nodedown may have been missed.
     unless connected?(state), do: disconnect(state)
     resubscribe(state.key)
+    Telemetry.restarted(__MODULE__, state.key)
     request(state)
   end
 
@@ -255,7 +278,9 @@ defmodule ZenMonitor.Local.Connector do
   def handle_info(message, state) when message in [:wake, :sweep], do: request(state)
 
   def handle_info({:dead, _node, certificates}, state) do
+    began = Telemetry.began()
     certify(state.key, certificates)
+    Telemetry.connector_certificates(began, state.key, certificates)
     rest(state)
   end
 
@@ -312,11 +337,21 @@ defmodule ZenMonitor.Local.Connector do
   end
 
   defp sweep(allowance, state) do
+    began = Telemetry.began()
+
     case ensure_compatibility(state) do
-      {:compatible, state} -> allowance |> send_chunk(state) |> swept()
-      {:incompatible, state} -> state |> fail() |> swept()
+      {:compatible, state} ->
+        {left, state} = send_chunk(allowance, state)
+        Telemetry.connector_sweep(began, state.key, allowance - left)
+        swept(state)
+
+      {:incompatible, state} ->
+        Telemetry.shed(state.key)
+        state |> fail() |> swept()
+
       # The end of the ping asks for the next one.
-      {:pending, state} -> {:noreply, state}
+      {:pending, state} ->
+        {:noreply, state}
     end
   end
 
@@ -335,26 +370,28 @@ defmodule ZenMonitor.Local.Connector do
   end
 
   # A large chunk goes as several messages: what is built and encoded at once then stays in the
-  # processor's cache, and other messages to the node get in between.
-  defp send_chunk(0, state), do: state
+  # processor's cache, and other messages to the node get in between. Returns what is left of the
+  # allowance.
+  defp send_chunk(0, state), do: {0, state}
 
   defp send_chunk(allowance, %{key: key} = state) do
     instructions = state.unsent || take(key, node_name(key), min(allowance, @message_size))
 
     receive do
-      {:nodedown, ^key, _info} -> disconnect(%{state | unsent: instructions})
+      {:nodedown, ^key, _info} -> {allowance, disconnect(%{state | unsent: instructions})}
     after
       0 ->
         case cast(key, instructions) do
           :nosuspend ->
-            shed(%{state | unsent: instructions})
+            {allowance, shed(%{state | unsent: instructions})}
 
           _ ->
             Native.connector_confirm(key)
             sent = length(instructions)
+            left = max(allowance - sent, 0)
             pace = Pace.enter(state.pace, sent)
             state = %{state | pace: pace, unsent: nil, shedding?: false}
-            if sent == 0, do: state, else: send_chunk(max(allowance - sent, 0), state)
+            if sent == 0, do: {left, state}, else: send_chunk(left, state)
         end
     end
   end
@@ -436,6 +473,7 @@ defmodule ZenMonitor.Local.Connector do
   defp disconnect(state) do
     Native.set_compatibility(state.key, :unavailable, 0, 0)
     if state.unsent, do: withdraw(state.key)
+    Telemetry.node_down(state.key)
     state |> give_up_ping() |> expire()
   end
 
@@ -483,6 +521,7 @@ defmodule ZenMonitor.Local.Connector do
 
     if pong? do
       Native.set_compatibility(key, :compatible, 0, 0)
+      Telemetry.node_up(key)
       # It may have one already: a Connector that was about to retire has made the cache forget.
       proxy = state.proxy || Process.monitor({Proxy, node_name(key)})
       reply(%{state | ping: nil, proxy: proxy}, :compatible)
@@ -508,6 +547,7 @@ defmodule ZenMonitor.Local.Connector do
     # The exponent is capped only so that the power stays small.
     penalty = min(@maximum_penalty, @base_penalty * Bitwise.bsl(1, min(attempt, 16)))
     Native.set_compatibility(state.key, :incompatible, ZenMonitor.now() + penalty, attempt)
+    Telemetry.node_incompatible(state.key, penalty, attempt)
     state
   end
 

@@ -7,7 +7,7 @@ defmodule ZenMonitor.Local.Dispatcher do
   """
   use ZenMonitor.Server
 
-  alias ZenMonitor.{Config, Local, Native, Pace}
+  alias ZenMonitor.{Config, Local, Native, Pace, Telemetry}
 
   # What a process can wait, in ms.
   @longest_timeout 0xFFFF_FFFF
@@ -66,6 +66,7 @@ defmodule ZenMonitor.Local.Dispatcher do
   @impl GenServer
   def init(_opts) do
     succeeds = Native.dispatcher_answer()
+    if succeeds, do: Telemetry.restarted(__MODULE__, nil)
     {:ok, Pace.new(:dispatcher, succeeds), {:continue, :request}}
   end
 
@@ -83,18 +84,22 @@ defmodule ZenMonitor.Local.Dispatcher do
 
   defp request(pace) do
     case Pace.request(pace) do
-      {0, pace} -> {:noreply, pace}
-      {allowance, pace} -> allowance |> deliver(pace) |> rest()
+      {0, pace} ->
+        {:noreply, pace}
+
+      {allowance, pace} ->
+        began = Telemetry.began()
+        {delivered, pace} = deliver(allowance, pace, 0)
+        Telemetry.delivery(began, delivered)
+        rest(pace)
     end
   end
 
   # A slice at a time, so that no single call holds the scheduler.
-  defp deliver(0, pace), do: pace
-
-  defp deliver(left, pace) do
+  defp deliver(left, pace, delivered) do
     {sent, more?} = deliver_slice(left)
-    pace = Pace.enter(pace, sent)
-    if more?, do: deliver(left - sent, pace), else: pace
+    {pace, delivered} = {Pace.enter(pace, sent), delivered + sent}
+    if more?, do: deliver(left - sent, pace, delivered), else: {delivered, pace}
   end
 
   defp deliver_slice(limit) do

@@ -21,7 +21,7 @@ defmodule ZenMonitor.Proxy.Batcher do
   # The Proxy starts it, and starts it again when it dies.
   use ZenMonitor.Server, restart: :temporary, shutdown: :brutal_kill
 
-  alias ZenMonitor.{Config, Native, Pace, Proxy}
+  alias ZenMonitor.{Config, Native, Pace, Proxy, Telemetry}
 
   @enforce_keys [:connector, :native, :pace]
   defstruct [:connector, :native, :pace]
@@ -96,7 +96,9 @@ defmodule ZenMonitor.Proxy.Batcher do
 
   @impl true
   def init({connector, native}) do
-    pace = Pace.new(:batcher, Native.proxy_answer_certificates(native))
+    succeeds = Native.proxy_answer_certificates(native)
+    if succeeds, do: Telemetry.restarted(__MODULE__, {connector, native})
+    pace = Pace.new(:batcher, succeeds)
     {:ok, %__MODULE__{connector: connector, native: native, pace: pace}, {:continue, :monitor}}
   end
 
@@ -143,12 +145,15 @@ defmodule ZenMonitor.Proxy.Batcher do
   end
 
   defp sweep(allowance, state) do
+    began = Telemetry.began()
+
     case take(state.native, allowance) do
       :closed ->
         {:stop, :normal, state}
 
       certificates ->
         deliver(certificates, state.connector)
+        Telemetry.batcher_sweep(began, state.connector, state.native, certificates)
         rest(%{state | pace: Pace.enter(state.pace, length(certificates))})
     end
   end

@@ -163,7 +163,7 @@ fn one_holder_departs(bencher: Bencher) {
         .with_inputs(|| Bed::new(count, Some(HOLDER)))
         .bench_local_refs(|bed| {
             assert!(bed.world.table.depart(pid(HOLDER)));
-            while !bed.world.table.sweep_departed(SLICE, |_| ()) {}
+            while !bed.world.table.sweep_departed(SLICE, |_| (), |_, _| ()) {}
             assert_eq!(bed.world.table.counts().standing, 0);
         });
 }

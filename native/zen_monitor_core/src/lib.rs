@@ -10,6 +10,7 @@ pub mod index;
 pub mod list;
 pub mod monitor_table;
 pub mod nodes;
+pub mod options;
 pub mod outbox;
 pub mod references;
 pub mod slab;

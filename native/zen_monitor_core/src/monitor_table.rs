@@ -13,7 +13,7 @@ use crate::dispatch::{Dispatch, DispatchCounts, Due};
 use crate::nodes::{Node, Nodes};
 use crate::references::References;
 use crate::slot::{Reference, Slot};
-use crate::subscribers::{Counts, Subscribers, Taken};
+use crate::subscribers::{Counts, Holding, Subscribers, Taken};
 use crate::sync::{Backoff, SegQueue};
 use crate::targets::{Cursor, Expired, HELD, Instruction, Key, Targets};
 use std::sync::Arc;
@@ -380,14 +380,20 @@ impl<R: Clone, X> MonitorTable<R, X> {
     }
 
     /// Removes up to about `limit` monitors of departed subscribers. `true` when none is left.
-    pub fn sweep_departed(&self, limit: usize, mut wake: impl FnMut(&Node<X>)) -> bool {
+    /// `swept` is told whose and which they are.
+    pub fn sweep_departed(
+        &self,
+        limit: usize,
+        mut wake: impl FnMut(&Node<X>),
+        mut swept: impl FnMut(u64, Reference),
+    ) -> bool {
         let mut steps = 0;
         while steps < limit {
             let Some(subscriber) = self.departed.pop() else {
                 return true;
             };
             let limit = HELD.min(limit - steps);
-            let behind = self.subscribers.left_behind(&self.slots, subscriber, limit);
+            let (pid, behind) = self.subscribers.left_behind(&self.slots, subscriber, limit);
             steps += 1 + behind.len();
             if behind.is_empty() {
                 continue;
@@ -395,12 +401,18 @@ impl<R: Clone, X> MonitorTable<R, X> {
             for (id, ticket) in behind {
                 // One that is being sent at this moment is unlinked by its sender.
                 if self.slots.get(id).claim.remove(ticket) == Removal::Won {
+                    swept(pid, self.slots.get(id).reference());
                     self.remove(id, false, &mut wake);
                 }
             }
             self.departed.push(subscriber);
         }
         false
+    }
+
+    /// Whether a process has ever placed a monitor, and is not known to be dead.
+    pub fn is_subscriber(&self, pid: u64) -> bool {
+        self.subscribers.find(pid).is_some()
     }
 
     /// The references under which `pid` monitors a target that is not due. It takes as long as the
@@ -434,6 +446,40 @@ impl<R: Clone, X> MonitorTable<R, X> {
                 return found;
             }
         }
+    }
+
+    /// Shows what every subscriber has to `visit`, until that answers `false`. Tells whether all were
+    /// seen.
+    pub fn survey(&self, visit: impl FnMut(Holding) -> bool) -> bool {
+        self.subscribers.survey(visit)
+    }
+
+    /// What a process has, and some of its monitors with what they are of.
+    pub fn held(&self, pid: u64) -> (Holding, Vec<(Reference, Key)>) {
+        let (holding, held) = self.subscribers.held(&self.slots, pid, HELD);
+        let describe = |(reference, target)| (reference, self.targets.describe(target).0);
+        (holding, held.into_iter().map(describe).collect())
+    }
+
+    /// How many monitors a target has that is not due, and some of the processes that placed them.
+    pub fn watchers(&self, node: &Node<X>, target: [u32; 3]) -> (u32, Vec<u64>) {
+        let key = Key {
+            node: node.id(),
+            id: target,
+        };
+        let (count, slots) = self.targets.watchers(&self.slots, key, HELD);
+        let pid = |slot| self.subscribers.pid(self.slots.get(slot).subscriber());
+        (count, slots.into_iter().map(pid).collect())
+    }
+
+    /// Every node with its targets and the monitors of those that it watches.
+    pub fn survey_nodes(&self) -> Vec<(Arc<Node<X>>, u64, u64)> {
+        let sessions = self.targets.sessions();
+        let count = |node: Arc<Node<X>>| {
+            let (targets, monitors) = sessions.get(&node.session()).copied().unwrap_or_default();
+            (node, targets, monitors)
+        };
+        self.nodes.all().into_iter().map(count).collect()
     }
 
     /// Whether no departed subscriber has monitors left.
@@ -561,6 +607,29 @@ mod tests {
             owned.sort_unstable();
             (!owned.is_empty()).then(|| owned[nth % owned.len()])
         }
+    }
+
+    #[test]
+    fn shows_who_watches_what_and_what_each_node_has() {
+        let table = Table::default();
+        let node = table.nodes.find_or_add(7, || ());
+        for number in 0..3 {
+            table.monitor(&node, 100 + u64::from(number), reference(number), [1, 0, 0]);
+        }
+        table.monitor(&node, 100, reference(3), [2, 0, 0]);
+        assert_eq!(table.take(&node, 1).len(), 1);
+
+        assert_eq!(table.watchers(&node, [1, 0, 0]), (3, vec![100, 101, 102]));
+        assert_eq!(table.watchers(&node, [9, 0, 0]), (0, vec![]));
+        let (found, targets, monitors) = table.survey_nodes().pop().unwrap();
+        assert_eq!((found.id(), targets, monitors), (node.id(), 2, 3));
+        assert_eq!(found.outbox_len(), 1);
+        let mut seen = 0;
+        let all = table.survey(|_| {
+            seen += 1;
+            seen < 2
+        });
+        assert_eq!((all, seen), (false, 2));
     }
 
     #[derive(Clone, Debug)]
@@ -709,12 +778,12 @@ mod tests {
             }
             Op::Depart(pid) => {
                 table.depart(pid);
-                while !table.sweep_departed(3, |_| ()) {}
+                while !table.sweep_departed(3, |_| (), |_, _| ()) {}
                 model.live.retain(|_, live| live.0 != pid);
                 model.due.retain(|_, due| due.0 != pid);
             }
             Op::Sweep(limit) => {
-                table.sweep_departed(limit, |_| ());
+                table.sweep_departed(limit, |_| (), |_, _| ());
             }
             Op::Expand(limit) => {
                 table.expand(limit);
@@ -726,6 +795,28 @@ mod tests {
             }
         }
         assert_eq!(table.dispatch_counts().waiting, model.due.len() as u64);
+        agree_on_holdings(table, model);
+    }
+
+    fn agree_on_holdings(table: &Table, model: &Model) {
+        let mut owned: BTreeMap<u64, usize> = BTreeMap::new();
+        let due = model.due.values().map(|due| due.0);
+        for pid in model.live.values().map(|live| live.0).chain(due) {
+            *owned.entry(pid).or_default() += 1;
+        }
+        let mut surveyed = BTreeMap::new();
+        assert!(table.survey(|holding| {
+            if holding.monitors > 0 {
+                surveyed.insert(holding.pid, holding.monitors as usize);
+            }
+            true
+        }));
+        assert_eq!(surveyed, owned);
+        for (pid, monitors) in owned {
+            let (holding, held) = table.held(pid);
+            assert_eq!((holding.pid, holding.monitors as usize), (pid, monitors));
+            assert_eq!(held.len(), monitors.min(HELD));
+        }
     }
 
     fn settle(table: &Table, model: &mut Model) {
@@ -810,7 +901,7 @@ mod tests {
             .filter_map(|turn| Some(turn.taken?.pid))
             .collect();
         assert_eq!((turns.len(), served), (5, vec![32]));
-        while !table.sweep_departed(2, |_| ()) {}
+        while !table.sweep_departed(2, |_| (), |_, _| ()) {}
         assert_eq!(table.counts().standing, 1);
     }
 
@@ -977,7 +1068,7 @@ mod tests {
                 place(&table, pid * 16 * 64, number, number);
             }
             table.depart(pid * 16 * 64);
-            while !table.sweep_departed(1_000, |_| ()) {}
+            while !table.sweep_departed(1_000, |_| (), |_, _| ()) {}
             subscribe_all(&table);
         }
         // Each shard of the subscribers may keep two magazines of its own.

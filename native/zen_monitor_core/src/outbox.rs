@@ -139,16 +139,16 @@ impl<C> Outbox<C> {
         desk.returned = in_flight;
     }
 
-    /// Whether nothing waits and nothing is in flight.
-    pub fn is_empty(&self) -> bool {
-        let desk = self.desk.lock();
-        self.waiting.is_empty() && desk.returned.is_empty() && desk.in_flight.is_empty()
-    }
-
     /// How many certificates wait or are in flight.
     pub fn len(&self) -> usize {
         let desk = self.desk.lock();
         self.waiting.len() + desk.returned.len() + desk.in_flight.len()
+    }
+
+    /// Whether nothing waits and nothing is in flight.
+    pub fn is_empty(&self) -> bool {
+        let desk = self.desk.lock();
+        self.waiting.is_empty() && desk.returned.is_empty() && desk.in_flight.is_empty()
     }
 
     /// Refuses all further certificates.
@@ -223,6 +223,7 @@ mod tests {
                 let expected: Vec<u32> = (sent..sent + taken.len() as u32).collect();
                 prop_assert_eq!(&taken, &expected);
                 prop_assert_eq!(outbox.is_empty(), sent == pushed);
+                prop_assert_eq!(outbox.len(), (pushed - sent) as usize);
             }
         }
     }

@@ -77,6 +77,14 @@ impl<T> Slab<T> {
     }
 }
 
+impl<T> Slab<T> {
+    /// All ids are below this, those of free places too.
+    pub fn places(&self) -> u32 {
+        let last = self.chunks.last().map_or(0, Vec::len);
+        (self.chunks.len().saturating_sub(1) * CHUNK + last) as u32
+    }
+}
+
 impl<T> std::ops::Index<u32> for Slab<T> {
     type Output = T;
 

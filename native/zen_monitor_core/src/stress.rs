@@ -177,7 +177,8 @@ impl Run {
         let mut random = self.random(200 + thread);
         while !self.done.load(SeqCst) {
             self.table.expand(random.amount(1_500));
-            self.table.sweep_departed(random.amount(10), |_| ());
+            self.table
+                .sweep_departed(random.amount(10), |_| (), |_, _| ());
             self.breathe();
         }
     }
@@ -237,7 +238,7 @@ impl Run {
                 self.table.expire(node);
             }
             while !self.table.expand(10_000) {}
-            while !self.table.sweep_departed(10_000, |_| ()) {}
+            while !self.table.sweep_departed(10_000, |_| (), |_, _| ()) {}
             while self.deliver_batch() {}
         }
         for node in &self.nodes {

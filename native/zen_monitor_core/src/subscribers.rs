@@ -17,6 +17,7 @@ use crate::list::{self, NIL};
 use crate::slab::Slab;
 use crate::slot::{Depot, FreeSlots, Place, Reference, Slot};
 use crate::sync::{Mutex, shards};
+use crate::targets::HELD;
 
 const SHARDS: usize = shards(256);
 
@@ -43,6 +44,8 @@ struct Subscriber {
     /// The queue of its waiting `:DOWN`s.
     first: u32,
     last: u32,
+    monitors: u32,
+    queued: u32,
     in_ring: bool,
     departed: bool,
     sweeping: bool,
@@ -61,6 +64,17 @@ pub struct Taken {
     pub reference: Reference,
     /// The id of its target.
     pub target: u32,
+}
+
+/// What a subscriber has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Holding {
+    /// Monitors in its queue: due, and perhaps removed since.
+    pub queued: u32,
+    /// Monitors neither delivered nor removed.
+    pub monitors: u32,
+    /// The subscriber.
+    pub pid: u64,
 }
 
 /// How many monitors have been placed and removed since the beginning, and how many stand.
@@ -100,6 +114,7 @@ impl Subscribers {
         list::push_back(&mut subscriber.head, slot, |id| {
             &slots.get(id).subscriber_links
         });
+        subscriber.monitors += 1;
         shard.placed += 1;
         shard.standing += 1;
         (slot, newcomer)
@@ -124,6 +139,7 @@ impl Subscribers {
         list::unlink(&mut subscriber.head, id, |id| {
             &slots.get(id).subscriber_links
         });
+        subscriber.monitors -= 1;
         shard.removed += u64::from(by_owner);
         shard.standing -= 1;
         match slot.place() {
@@ -156,6 +172,7 @@ impl Subscribers {
             slots.get(subscriber.last).target_links.set_next(id);
         }
         subscriber.last = id;
+        subscriber.queued += 1;
         let enters = !subscriber.in_ring;
         subscriber.in_ring = true;
         enters.then_some(subscriber_id)
@@ -172,6 +189,7 @@ impl Subscribers {
         let id = subscriber.first;
         let slot = slots.get(id);
         subscriber.first = slot.target_links.next();
+        subscriber.queued -= 1;
         let more = subscriber.first != NIL;
         if !more {
             subscriber.last = NIL;
@@ -219,22 +237,23 @@ impl Subscribers {
         None
     }
 
-    /// Up to `limit` monitors of a departed subscriber, for the sweep to claim. An empty answer
-    /// ends the sweep: the id is not valid any more.
+    /// Up to `limit` monitors of a departed subscriber, for the sweep to claim, and its pid. An empty
+    /// answer ends the sweep: the id is not valid any more.
     pub fn left_behind(
         &self,
         slots: &Arena<Slot>,
         subscriber_id: u32,
         limit: usize,
-    ) -> Vec<(u32, Ticket)> {
+    ) -> (u64, Vec<(u32, Ticket)>) {
         let shard = &mut *self.lock(subscriber_id);
         let local = local(subscriber_id);
         let subscriber = &mut shard.subscribers[local];
+        let pid = subscriber.pid;
         let mut found = Vec::new();
         if subscriber.head == NIL {
             subscriber.sweeping = false;
             shard.reap(local);
-            return found;
+            return (pid, found);
         }
         let mut id = subscriber.head;
         while found.len() < limit {
@@ -245,7 +264,61 @@ impl Subscribers {
                 break;
             }
         }
-        found
+        (pid, found)
+    }
+
+    /// Shows every subscriber to `visit`, until that answers `false`. Tells whether all were seen.
+    pub fn survey(&self, mut visit: impl FnMut(Holding) -> bool) -> bool {
+        for shard in &self.shards {
+            let mut place = 0;
+            loop {
+                let shard = shard.lock();
+                let end = shard.subscribers.places().min(place + HELD as u32);
+                if place == end {
+                    break;
+                }
+                for id in place..end {
+                    let subscriber = &shard.subscribers[id];
+                    // A free place holds one that has departed.
+                    if !subscriber.departed && !visit(subscriber.holding()) {
+                        return false;
+                    }
+                }
+                place = end;
+            }
+        }
+        true
+    }
+
+    /// What a process has, and up to `limit` of its monitors with their targets' ids.
+    pub fn held(
+        &self,
+        slots: &Arena<Slot>,
+        pid: u64,
+        limit: usize,
+    ) -> (Holding, Vec<(Reference, u32)>) {
+        let (number, hash) = locate(pid);
+        let shard = self.shards[number].lock();
+        let mut held = Vec::new();
+        let Some(local) = shard.find(hash, pid) else {
+            return (Holding::default(), held);
+        };
+        let subscriber = &shard.subscribers[local];
+        let mut id = subscriber.head;
+        while id != NIL && held.len() < limit {
+            let slot = slots.get(id);
+            held.push((slot.reference(), slot.target()));
+            id = slot.subscriber_links.next();
+            if id == subscriber.head {
+                break;
+            }
+        }
+        (subscriber.holding(), held)
+    }
+
+    /// The pid of a subscriber; of another one, or of none, when the id is stale.
+    pub fn pid(&self, subscriber_id: u32) -> u64 {
+        self.lock(subscriber_id).subscribers[local(subscriber_id)].pid
     }
 
     /// How many records of subscribers there are, those of departed ones included.
@@ -272,6 +345,16 @@ impl Subscribers {
     }
 }
 
+impl Subscriber {
+    fn holding(&self) -> Holding {
+        Holding {
+            queued: self.queued,
+            monitors: self.monitors,
+            pid: self.pid,
+        }
+    }
+}
+
 impl Shard {
     #[inline]
     fn find(&self, hash: u64, pid: u64) -> Option<u32> {
@@ -284,6 +367,8 @@ impl Shard {
             head: NIL,
             first: NIL,
             last: NIL,
+            monitors: 0,
+            queued: 0,
             in_ring: false,
             departed: false,
             sweeping: false,

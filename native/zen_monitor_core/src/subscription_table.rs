@@ -325,6 +325,21 @@ impl<O> SubscriptionTable<O> {
         }
     }
 
+    /// Shows the outboxes of the connectors that watch a destination.
+    pub fn watchers(&self, destination: Destination, mut visit: impl FnMut(&O)) {
+        let Some(target) = self.find(destination) else {
+            return;
+        };
+        let mut row = self.targets[target].rows;
+        while row != NIL {
+            let connector = &self.connectors[self.rows[row].connector as usize];
+            if let Some(outbox) = &connector.outbox {
+                visit(outbox);
+            }
+            row = self.rows[row].of_target.next;
+        }
+    }
+
     /// Whether [`SubscriptionTable::release`] has something to look at.
     pub fn has_vacant(&self) -> bool {
         !self.vacant.is_empty()

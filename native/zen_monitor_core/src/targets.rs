@@ -438,6 +438,35 @@ impl<R: Clone> Targets<R> {
         Some(found)
     }
 
+    /// How many monitors an undead target has, and up to `limit` of them.
+    pub fn watchers(&self, slots: &Arena<Slot>, key: Key, limit: usize) -> (u32, Vec<u32>) {
+        let hash = hash_of(key);
+        let count = {
+            let shard = self.shards[shard(hash, SHARDS)].lock();
+            shard
+                .find(hash, key)
+                .map_or(0, |local| shard.targets[local].monitors())
+        };
+        (
+            count,
+            self.listed(slots, key, None, limit).unwrap_or_default(),
+        )
+    }
+
+    /// The targets of each session, and the monitors of those among them that are subscribed.
+    pub fn sessions(&self) -> HashMap<u32, (u64, u64), FxBuildHasher> {
+        let mut sums: HashMap<u32, (u64, u64), FxBuildHasher> = HashMap::default();
+        for shard in &self.shards {
+            // As many as there are nodes: a map cannot be left and entered again.
+            for (number, session) in &shard.lock().sessions {
+                let sum = sums.entry(*number).or_default();
+                sum.0 += u64::from(session.targets);
+                sum.1 += u64::from(session.monitors);
+            }
+        }
+        sums
+    }
+
     /// Withdraws the subscriptions of a session, up to `limit` at a call: their receiver is gone
     /// and another must make them anew. The targets that must be put into the outbox again are
     /// added to `queued`; `true` means that the whole session was seen.

@@ -5,10 +5,11 @@
 
 use crate::etf::Batch;
 use crate::local::{Local, Node};
+use crate::options::{Gathered, Kind, pid_of};
 use crate::origin::Sample;
 use crate::reason::Reason;
 use crate::state::current;
-use crate::target::{add_remote, is_named, is_remote_pid, object};
+use crate::target::{add_remote, is_named, is_remote_pid, name_of, object};
 use crate::timeslice::Timeslice;
 use crate::{atoms, word};
 use rustler::{Encoder, Env, Error, NifResult, Term};
@@ -31,8 +32,9 @@ fn dispatcher_answer(env: Env) -> NifResult<bool> {
 }
 
 /// Sends up to `limit` `:DOWN`s, and fewer when they take long. `name` is this node's name.
-/// Answers how many were sent, and whether more wait; `:bulky` when [`dispatcher_deliver_bulky`]
-/// must do it, because a reason waits that takes long to build.
+/// Answers how many were sent, and whether to call again with what is left of the limit, even if
+/// that is 0: then a bulk message is not sent yet. `:bulky` when [`dispatcher_deliver_bulky`] must
+/// do it, because a reason waits that takes long to build.
 #[rustler::nif]
 fn dispatcher_deliver<'a>(env: Env<'a>, name: Term<'a>, limit: usize) -> NifResult<Term<'a>> {
     if Reason::is_any_bulky() {
@@ -61,16 +63,29 @@ fn deliver<'a>(env: Env<'a>, name: Term<'a>, limit: usize) -> NifResult<(usize, 
             break;
         }
     }
-    Ok((delivery.sent, !state.local.table.is_idle()))
+    let local = &state.local;
+    let done = delivery.sent == limit || local.table.is_idle();
+    while done && began.elapsed() < DELIVERY {
+        match local.options.take_gathered() {
+            Some(gathered) => delivery.send_bulk(gathered)?,
+            None => break,
+        }
+    }
+    Ok((delivery.sent, !done || !local.options.is_delivered()))
 }
 
-/// Puts the Dispatcher to rest; `false` when a subscriber has a queue.
+/// Puts the Dispatcher to rest; `false` when a subscriber has a queue or a bulk message is due.
 #[rustler::nif]
 fn dispatcher_rest() -> NifResult<bool> {
     let state = current()?;
     let local = &state.local;
-    Ok(local.ring.rest(|| local.table.is_idle()))
+    Ok(local
+        .ring
+        .rest(|| local.table.is_idle() && local.options.is_delivered()))
 }
+
+/// A monitor that is due, and what its `:DOWN` says.
+pub type Due = (Taken, Key, Option<Reason>);
 
 /// One run of the Dispatcher.
 struct Delivery<'a, 'b> {
@@ -78,7 +93,6 @@ struct Delivery<'a, 'b> {
     local: &'b Local,
     name: Term<'a>,
     batch: Batch<'a>,
-    taken: Vec<(Taken, Key, Option<Reason>)>,
     /// The last reason and its `{:zen_monitor, reason}`: neighbours often share one.
     cause: Option<(Option<Reason>, Term<'a>)>,
     sent: usize,
@@ -91,85 +105,126 @@ impl<'a, 'b> Delivery<'a, 'b> {
             local,
             name,
             batch: Batch::new(env),
-            taken: Vec::with_capacity(BATCH),
             cause: None,
             sent: 0,
         }
     }
 
-    /// Takes up to `limit` monitors in turn and sends their `:DOWN`s. `false` when none was due.
+    /// Takes up to `limit` monitors in turn and sends their `:DOWN`s, but gathers those that go out
+    /// in bulk. `false` when none was due.
     fn run(&mut self, limit: usize) -> NifResult<bool> {
         let mut turns = 0;
         let mut bytes = 0;
+        let mut due: Vec<Due> = Vec::with_capacity(limit);
         while turns < limit && bytes < BATCH_BYTES {
             let turn = self.local.table.next();
             if turn.idle {
                 break;
             }
             turns += 1;
-            if let Some(taken) = turn.taken {
-                let (key, reason) = self.local.table.describe(&taken);
-                // One that neighbours share is built once.
-                if !matches!(self.taken.last(), Some((_, _, last)) if is_same(last, &reason)) {
-                    bytes += reason.as_ref().map_or(0, |reason| reason.as_etf().len());
+            let Some(taken) = turn.taken else {
+                continue;
+            };
+            let (key, reason) = self.local.table.describe(&taken);
+            if Kind::of(taken.pid) == Kind::Bulk {
+                self.sent += 1;
+                if let Some(full) = self.local.options.gather(taken, key, reason) {
+                    self.send_bulk(full)?;
+                    break;
                 }
-                self.taken.push((taken, key, reason));
+                continue;
+            }
+            // One that neighbours share is built once.
+            if !matches!(due.last(), Some((_, _, last)) if is_same(last, &reason)) {
+                bytes += reason.as_ref().map_or(0, |reason| reason.as_etf().len());
+            }
+            due.push((taken, key, reason));
+        }
+        let mut delivered = 0;
+        for ((taken, _, _), (reference, object, cause)) in due.iter().zip(self.build(&due)?) {
+            let kind = Kind::of(taken.pid);
+            let tag = self.local.options.tag(self.env, kind, taken.reference);
+            let down = (tag, reference, atoms::process(), object, cause).encode(self.env);
+            if self.local.table.begin_send(taken) {
+                self.send(taken.pid, down);
+                self.local.table.end_send(taken);
+                self.local.options.forget(kind, taken.reference);
+                delivered += 1;
             }
         }
+        self.sent += delivered;
+        self.local.table.count_run(turns as u64, delivered as u64);
+        Ok(turns > 0)
+    }
+
+    /// Sends what was gathered for one subscriber, unless nothing of it is left. All is claimed
+    /// before and released after: a demonitor in between waits, for as long as it takes to copy.
+    fn send_bulk(&mut self, gathered: Gathered) -> NifResult<()> {
+        let entries: Vec<Term> = self
+            .build(&gathered.entries)?
+            .into_iter()
+            .map(|entry| entry.encode(self.env))
+            .collect();
+        let (mut claimed, mut left) = (Vec::new(), Vec::new());
+        for ((taken, _, _), entry) in gathered.entries.iter().zip(entries) {
+            if self.local.table.begin_send(taken) {
+                claimed.push(taken);
+                left.push(entry);
+            }
+        }
+        if let Some(first) = claimed.first() {
+            let message = (atoms::down(), atoms::bulk(), left).encode(self.env);
+            self.send(first.pid, message);
+        }
+        for taken in &claimed {
+            self.local.table.end_send(taken);
+        }
+        self.local.table.count_run(0, claimed.len() as u64);
+        Ok(())
+    }
+
+    /// The reference, the object and the `{:zen_monitor, reason}` of each.
+    fn build(&mut self, due: &[Due]) -> NifResult<Vec<(Term<'a>, Term<'a>, Term<'a>)>> {
         let mut last = None;
-        for (taken, key, _) in &self.taken {
-            self.batch.reference(taken.reference);
+        for (taken, key, _) in due {
+            let kind = Kind::of(taken.pid);
+            let options = &self.local.options;
+            options.add_reference(&mut self.batch, kind, taken.reference);
             if is_remote_pid(*key) {
                 let (node, sample) = cached(&mut last, *key, self.local);
                 add_remote(&mut self.batch, &node.host, sample.as_deref(), *key);
             }
         }
         let mut built = self.batch.build().ok_or(Error::BadArg)?.into_iter();
-        let sent_before = self.sent;
-        for index in 0..self.taken.len() {
-            let (taken, key, reason) = self.taken[index].clone();
+        let mut terms = Vec::with_capacity(due.len());
+        for (_, key, reason) in due {
             let reference = built.next().ok_or(Error::BadArg)?;
-            let name = if is_named(key) {
-                let (node, _) = cached(&mut last, key, self.local);
-                match word::to_term(self.env, node.host.name) {
-                    local if local == atoms::local().to_term(self.env) => self.name,
-                    remote => remote,
-                }
+            let name = if is_named(*key) {
+                let (node, _) = cached(&mut last, *key, self.local);
+                name_of(self.env, &node.host, self.name)
             } else {
                 self.name
             };
-            let object = object(self.env, key, name, &mut built)?;
-            let down = (
-                atoms::down(),
-                reference,
-                atoms::process(),
-                object,
-                self.cause(reason),
-            )
-                .encode(self.env);
-            if self.local.table.begin_send(&taken) {
-                if let Some(pid) = word::to_pid(self.env, taken.pid) {
-                    // A dead subscriber has no use for it.
-                    let _ = self.env.send(&pid, down);
-                }
-                self.local.table.end_send(&taken);
-                self.sent += 1;
-            }
+            let object = object(self.env, *key, name, &mut built)?;
+            terms.push((reference, object, self.cause(reason)));
         }
-        self.taken.clear();
-        self.local
-            .table
-            .count_run(turns as u64, (self.sent - sent_before) as u64);
-        Ok(turns > 0)
+        Ok(terms)
     }
 
-    fn cause(&mut self, reason: Option<Reason>) -> Term<'a> {
+    fn send(&self, subscriber: u64, message: Term<'a>) {
+        if let Some(pid) = word::to_pid(self.env, pid_of(subscriber)) {
+            // A dead subscriber has no use for it.
+            let _ = self.env.send(&pid, message);
+        }
+    }
+
+    fn cause(&mut self, reason: &Option<Reason>) -> Term<'a> {
         if let Some((known, term)) = &self.cause
-            && is_same(known, &reason)
+            && is_same(known, reason)
         {
             return *term;
         }
-        let term = match &reason {
+        let term = match reason {
             // A message without its reason is better than none.
             Some(reason) => reason
                 .to_term(self.env)
@@ -177,7 +232,7 @@ impl<'a, 'b> Delivery<'a, 'b> {
             None => atoms::nodedown().to_term(self.env),
         };
         let term = (atoms::zen_monitor(), term).encode(self.env);
-        self.cause = Some((reason, term));
+        self.cause = Some((reason.clone(), term));
         term
     }
 }

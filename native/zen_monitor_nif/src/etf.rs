@@ -31,6 +31,16 @@ pub struct Pid<'a> {
     pub creation: u32,
 }
 
+/// The numbers of a reference: the three words that tell it from all others of its node, and two more
+/// that an alias has since OTP 27.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Numbers {
+    /// What identifies it.
+    pub words: [u32; 3],
+    /// What only the VM needs.
+    pub rest: Option<[u32; 2]>,
+}
+
 /// Reads encoded terms one after another. Every method answers `None` for bytes that hold
 /// something else than it reads.
 pub struct Reader<'a>(&'a [u8]);
@@ -57,16 +67,25 @@ impl<'a> Reader<'a> {
 
     /// The three words of an ordinary reference.
     pub fn reference(&mut self) -> Option<[u32; 3]> {
-        Some(self.full_reference()?.2)
+        Some(self.full_reference()?.2.words)
     }
 
-    /// The node, the creation and the three words of an ordinary reference.
-    fn full_reference(&mut self) -> Option<(&'a [u8], u32, [u32; 3])> {
-        if self.byte()? != NEWER_REFERENCE || self.take(2)? != [0, 3] {
+    /// The node, the creation and the numbers of a reference.
+    fn full_reference(&mut self) -> Option<(&'a [u8], u32, Numbers)> {
+        if self.byte()? != NEWER_REFERENCE {
             return None;
         }
+        let [0, length @ (3 | 5)] = *self.take(2)? else {
+            return None;
+        };
         let (node, creation) = (self.atom()?, self.word()?);
-        Some((node, creation, [self.word()?, self.word()?, self.word()?]))
+        let words = [self.word()?, self.word()?, self.word()?];
+        let rest = if length == 5 {
+            Some([self.word()?, self.word()?])
+        } else {
+            None
+        };
+        Some((node, creation, Numbers { words, rest }))
     }
 
     fn atom(&mut self) -> Option<&'a [u8]> {
@@ -104,6 +123,11 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Whether this node has no name yet, and so may be given one.
+    pub fn is_nameless(&self) -> bool {
+        self.node.ends_with(b"nonode@nohost")
+    }
+
     /// Reads it off the calling process. It holds until the NIF returns: a node is renamed only
     /// while every scheduler stands still.
     pub fn of_caller(env: Env) -> Option<Identity> {
@@ -124,13 +148,18 @@ pub fn reference(env: Env, term: Term) -> Option<[u32; 3]> {
 
 #[cold]
 fn encoded_reference(env: Env, term: Term) -> Option<[u32; 3]> {
+    Some(numbers(env, term)?.words)
+}
+
+/// The numbers of a reference of this node, of whatever kind.
+pub fn numbers(env: Env, term: Term) -> Option<Numbers> {
     if !term.is_ref() {
         return None;
     }
     let encoded = term.to_binary();
     let identity = Identity::of_caller(env)?;
-    let (node, creation, words) = Reader::new(encoded.as_slice())?.full_reference()?;
-    (node == &*identity.node && creation == identity.creation).then_some(words)
+    let (node, creation, numbers) = Reader::new(encoded.as_slice())?.full_reference()?;
+    (node == &*identity.node && creation == identity.creation).then_some(numbers)
 }
 
 /// Builds pids and references: at once where [`heap`] can, the others together at the price of one
@@ -171,9 +200,16 @@ impl<'a> Batch<'a> {
     pub fn reference(&mut self, words: [u32; 3]) {
         let made = heap::make_reference(self.env, words);
         if made.is_none() {
-            self.encode_reference(words);
+            self.encode_reference(Numbers { words, rest: None });
         }
         self.terms.push(made);
+    }
+
+    /// Adds an alias of this node. Only the VM itself makes one.
+    #[cold]
+    pub fn alias(&mut self, numbers: Numbers) {
+        self.encode_reference(numbers);
+        self.terms.push(None);
     }
 
     /// The terms, in the order in which they were added. The batch is empty afterwards.
@@ -190,15 +226,18 @@ impl<'a> Batch<'a> {
     }
 
     #[cold]
-    fn encode_reference(&mut self, words: [u32; 3]) {
+    fn encode_reference(&mut self, Numbers { words, rest }: Numbers) {
         self.begin();
         let Some(identity) = Identity::of_caller(self.env) else {
             // Unreachable, since a NIF has a caller; the decoder would refuse the batch.
             return;
         };
-        self.encoded.extend_from_slice(&[NEWER_REFERENCE, 0, 3]);
+        let length = if rest.is_some() { 5 } else { 3 };
+        self.encoded
+            .extend_from_slice(&[NEWER_REFERENCE, 0, length]);
         self.encoded.extend_from_slice(&identity.node);
-        for word in [identity.creation].iter().chain(&words) {
+        let words = words.iter().chain(rest.iter().flatten());
+        for word in [identity.creation].iter().chain(words) {
             self.encoded.extend_from_slice(&word.to_be_bytes());
         }
     }

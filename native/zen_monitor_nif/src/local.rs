@@ -5,6 +5,7 @@
 
 use crate::doorbell::Doorbell;
 use crate::etf::{Batch, reference};
+use crate::options::{self, Kind, WithOptions};
 use crate::origin::Origin;
 use crate::reason::Reason;
 use crate::state::current;
@@ -30,6 +31,8 @@ pub type Node = zen_monitor_core::nodes::Node<Remote>;
 pub struct Local {
     /// The table.
     pub table: MonitorTable<Reason, Remote>,
+    /// What the monitors with options need beside it.
+    pub options: WithOptions,
     watches: Vec<ResourceArc<Watch>>,
     /// Wakes `ZenMonitor.Local` when the backlog has something for it.
     pub backlog: Doorbell,
@@ -74,7 +77,7 @@ impl Resource for Watch {
 /// Notes the death of a subscriber.
 pub fn watched_is_down(env: Env, pid: LocalPid) {
     if let Ok(state) = current() {
-        depart(env, &state.local, word::from_term(pid.encode(env)));
+        options::depart_all(env, &state.local, word::from_term(pid.encode(env)));
     }
 }
 
@@ -82,6 +85,7 @@ impl Default for Local {
     fn default() -> Self {
         Local {
             table: MonitorTable::default(),
+            options: WithOptions::default(),
             watches: (0..WATCHES).map(|_| ResourceArc::new(Watch)).collect(),
             backlog: Doorbell::default(),
             ring: Doorbell::default(),
@@ -100,6 +104,24 @@ impl Local {
         }
         let word = word::from_term(name);
         Ok(self.table.nodes.find_or_add(word, || Remote::new(name)))
+    }
+
+    /// A target and its node, if anything was ever monitored there.
+    pub fn locate<'a>(
+        &self,
+        env: Env<'a>,
+        node: Term<'a>,
+        target: Term<'a>,
+    ) -> NifResult<Option<(Arc<Node>, [u32; 3])>> {
+        if !node.is_atom() || !target.is_atom() && !target.is_pid() {
+            return Err(Error::BadArg);
+        }
+        let name = word::from_term(node_of(env, node, target));
+        let located = self.table.nodes.find(name).and_then(|node| {
+            let id = target_id(target, &node.host)?;
+            Some((node, id))
+        });
+        Ok(located)
     }
 
     /// Expands a part of what is due, and tells whether that was all.
@@ -132,7 +154,8 @@ impl Remote {
     }
 }
 
-fn depart(env: Env, local: &Local, pid: u64) {
+/// Notes the death of a subscriber.
+pub fn depart(env: Env, local: &Local, pid: u64) {
     if local.table.depart(pid) {
         local.departures.ring(env);
     }
@@ -149,10 +172,21 @@ fn monitor<'a>(
     [subscriber, node, target, monitor]: [Term<'a>; 4],
 ) -> NifResult<Term<'a>> {
     let state = current()?;
-    let local = &state.local;
-    let subscriber: LocalPid = subscriber.decode()?;
-    let pid = word::from_term(subscriber.encode(env));
     let reference = reference(env, monitor).ok_or(Error::BadArg)?;
+    let monitor = (subscriber.decode()?, Kind::Plain, reference);
+    place(env, &state.local, monitor, node, target)
+}
+
+/// Places a monitor, and does what that calls for.
+#[inline]
+pub fn place<'a>(
+    env: Env<'a>,
+    local: &Local,
+    (subscriber, kind, reference): (LocalPid, Kind, [u32; 3]),
+    node: Term<'a>,
+    target: Term<'a>,
+) -> NifResult<Term<'a>> {
+    let pid = kind.mark(word::from_term(subscriber.encode(env)));
     let node = node_of(env, node, target);
     let place = |node: &Node, id| {
         let placed = local.table.monitor(node, pid, reference, id);
@@ -187,18 +221,22 @@ fn monitor<'a>(
     Ok((atoms::start(), node).encode(env))
 }
 
-/// Removes a monitor of the calling process; tells whether it had one.
+/// Removes a monitor of the calling process; tells whether it had one, and may answer `:bulk` as
+/// [`options::demonitor`] does.
 fn demonitor<'a>(env: Env<'a>, [monitor]: [Term<'a>; 1]) -> NifResult<Term<'a>> {
     let state = current()?;
     let local = &state.local;
-    let removed = reference(env, monitor).is_some_and(|reference| {
-        let pid = word::of_caller(env);
-        local.table.demonitor(pid, reference, |node| {
-            local.instructed.fetch_add(1, Ordering::Relaxed);
-            node.host.connector.ring(env);
-        })
-    });
-    Ok(removed.encode(env))
+    let Some(reference) = reference(env, monitor) else {
+        return Ok(false.encode(env));
+    };
+    let wake = |node: &Node| {
+        local.instructed.fetch_add(1, Ordering::Relaxed);
+        node.host.connector.ring(env);
+    };
+    if local.table.demonitor(word::of_caller(env), reference, wake) {
+        return Ok(true.encode(env));
+    }
+    Ok(options::demonitor(env, local, reference, &mut { wake }))
 }
 
 /// The references under which `subscriber` monitors a target. Dirty: it walks all monitors of it.
@@ -210,13 +248,16 @@ fn monitors<'a>(
     target: Term<'a>,
 ) -> NifResult<Vec<Term<'a>>> {
     let state = current()?;
+    let local = &state.local;
+    let Some((node, id)) = local.locate(env, node, target)? else {
+        return Ok(Vec::new());
+    };
     let pid = word::from_term(subscriber.encode(env));
-    let node = state.local.node(node_of(env, node, target))?;
-    let id = target_id(target, &node.host).ok_or(Error::BadArg)?;
-    let found = state.local.table.monitors(&node, pid, id);
     let mut batch = Batch::new(env);
-    for reference in found {
-        batch.reference(reference);
+    for &kind in local.options.kinds() {
+        for reference in local.table.monitors(&node, kind.mark(pid), id) {
+            local.options.add_reference(&mut batch, kind, reference);
+        }
     }
     batch.build().ok_or(Error::BadArg)
 }
@@ -254,10 +295,12 @@ fn departures_answer(env: Env) -> NifResult<bool> {
 fn departures_sweep(env: Env) -> NifResult<bool> {
     let state = current()?;
     let _timeslice = Timeslice::begin(env);
-    Ok(state
-        .local
-        .table
-        .sweep_departed(SLICE, |node| node.host.connector.ring(env)))
+    let local = &state.local;
+    Ok(local.table.sweep_departed(
+        SLICE,
+        |node| node.host.connector.ring(env),
+        |pid, reference| local.options.forget(Kind::of(pid), reference),
+    ))
 }
 
 /// Puts `ZenMonitor.Local.Tables` to rest; `false` when a subscriber has died meanwhile.

@@ -588,6 +588,25 @@ fn proxy_is_unused(connector: ResourceArc<Connector>) -> NifResult<bool> {
     Ok(!subscribed && connector.is_quiet())
 }
 
+/// How many certificates a connector has not been sent.
+#[rustler::nif]
+fn proxy_outbox_len(connector: ResourceArc<Connector>) -> usize {
+    connector.outbox.len()
+}
+
+/// The connectors that watch a destination.
+#[rustler::nif]
+fn proxy_watchers<'a>(env: Env<'a>, destination: Term<'a>) -> NifResult<Vec<Term<'a>>> {
+    let state = current()?;
+    let Some(Subject::Known(destination)) = Subject::of(destination) else {
+        return Ok(Vec::new());
+    };
+    let mut watchers = Vec::new();
+    let watcher = |connector: &ResourceArc<Connector>| watchers.push(connector.encode(env));
+    state.proxy.table.lock().watchers(destination, watcher);
+    Ok(watchers)
+}
+
 /// `{subscriptions, certificates enqueued, certificates swept}`: the first is a gauge, the others
 /// count from the start.
 #[rustler::nif]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A reason of more bytes takes too long to build for a normal scheduler.
-const BULKY: usize = 64 * 1024;
+pub const BULKY: usize = 64 * 1024;
 
 /// How many bulky reasons there are.
 static BULKY_REASONS: AtomicUsize = AtomicUsize::new(0);

@@ -34,6 +34,16 @@ pub fn node_of<'a>(env: Env<'a>, name: Term<'a>, target: Term) -> Term<'a> {
     }
 }
 
+/// What a node is called: `name` if it is this one.
+pub fn name_of<'a>(env: Env<'a>, host: &Remote, name: Term<'a>) -> Term<'a> {
+    let remote = word::to_term(env, host.name);
+    if remote == atoms::local().to_term(env) {
+        name
+    } else {
+        remote
+    }
+}
+
 /// The id of a target if that is read off at once: a name, a pid of this node, or a pid of the life
 /// of `host` that is known. [`target_id`] tells all others.
 #[inline]

@@ -1,34 +1,48 @@
-# Two real nodes: this one watches 100,000 processes on the other, then they exit all at once.
-#
-#     mix run examples/demo.exs
+defmodule Mix.ZenMonitor.Demo do
+  @moduledoc false
+  # The demonstration in the terminal: this node watches processes on another, and they exit.
 
-code =
-  defmodule Demo.Remote do
-    # Runs on the other node.
-
-    def spawn_idle(count) do
-      for _ <- 1..count, do: spawn(fn -> Process.sleep(:infinity) end)
-    end
-
-    def kill(pids), do: Enum.each(pids, &Process.exit(&1, :kill))
-  end
-
-defmodule Demo do
-  alias Demo.Remote
+  alias Mix.ZenMonitor.Demo.Remote
   alias ZenMonitor.Local.{Connector, Dispatcher}
   alias ZenMonitor.Proxy.Batcher
 
-  @count 100_000
   @paced 10_000
 
-  def run(code) do
-    node = start_nodes(code)
+  def run(count) do
+    node = start_node()
     IO.puts("This is #{node()}, and #{node} is #{ZenMonitor.connect(node)}.\n")
 
     alone(node)
-    storm(node)
-    interlacing(node)
-    node_death(node)
+    storm(node, count)
+    interlacing(node, min(count, @paced))
+    node_death(node, count)
+  end
+
+  @doc "Makes this VM a node, unless it is one."
+  def start_distribution do
+    unless Node.alive?() do
+      # A VM that becomes a node after its start expects a running epmd.
+      {_, 0} = System.cmd("epmd", ["-daemon"])
+      {:ok, _} = Node.start(:"zen_monitor_demo_#{System.pid()}@127.0.0.1", :longnames)
+    end
+
+    :ok
+  end
+
+  @doc "Starts another node on this machine, with ZenMonitor running on it."
+  def start_node do
+    host = node() |> Atom.to_string() |> String.split("@") |> List.last()
+
+    {:ok, _, node} =
+      :peer.start(%{
+        name: :peer.random_name(~c"zen_monitor_demo"),
+        host: String.to_charlist(host),
+        longnames: :net_kernel.longnames(),
+        args: [~c"-setcookie", Atom.to_charlist(Node.get_cookie()), ~c"-pa" | :code.get_path()]
+      })
+
+    {:ok, _} = :erpc.call(node, Application, :ensure_all_started, [:zen_monitor])
+    node
   end
 
   defp alone(node) do
@@ -37,49 +51,49 @@ defmodule Demo do
     ref = ZenMonitor.monitor(pid)
     Process.sleep(500)
 
-    {time, _} = time(fn -> kill_and_wait(node, pid, ref) end)
+    {time, _} = :timer.tc(fn -> kill_and_wait(node, pid, ref) end)
     IO.puts("  from the call that kills it to its :DOWN: #{milliseconds(time)}.\n")
   end
 
-  defp storm(node) do
-    {pids, refs} = monitor_many(node)
+  defp storm(node, count) do
+    {pids, refs} = monitor_many(node, count)
     [friend] = remote(node, :spawn_idle, [1])
 
     other =
       Task.async(fn ->
         ref = ZenMonitor.monitor(friend)
         receive do: (:go -> :ok)
-        {time, _} = time(fn -> kill_and_wait(node, friend, ref) end)
+        {time, _} = :timer.tc(fn -> kill_and_wait(node, friend, ref) end)
         time
       end)
 
-    let_through(Connector)
+    let_through(Connector, count)
     budget = round(Dispatcher.maximum_mps())
     IO.puts("All of them are killed. The budget is #{number(budget)} messages a second:")
     # By then all the news is here, and most of it waits for the budget.
-    Process.send_after(other.pid, :go, transit(Batcher))
+    Process.send_after(other.pid, :go, transit(Batcher, count))
     collect(refs, fn -> remote(node, :kill, [pids]) end)
 
     IO.puts(
       "  Another process watched one that was killed in the midst of this: " <>
-        "#{milliseconds(Task.await(other))} to its :DOWN.\n"
+        "#{milliseconds(Task.await(other, :infinity))} to its :DOWN.\n"
     )
   end
 
   # A process with other work to do: a message a millisecond.
-  defp interlacing(node) do
+  defp interlacing(node, count) do
     IO.puts(
-      "#{number(@paced)} are killed while their watcher gets a message of another kind each ms:"
+      "#{number(count)} are killed while their watcher gets a message of another kind each ms:"
     )
 
     for {slices, pacing} <- [{false, "without pacing"}, {20, "with pacing: 20"}] do
       Dispatcher.pacing(slices)
-      pids = remote(node, :spawn_idle, [@paced])
+      pids = remote(node, :spawn_idle, [count])
       for pid <- pids, do: ZenMonitor.monitor(pid)
-      let_through(Connector)
+      let_through(Connector, count)
       {:ok, ticks} = :timer.send_interval(1, :work)
       remote(node, :kill, [pids])
-      IO.puts("  #{pacing}, the longest run of :DOWN messages is #{longest_run(@paced, 0, 0)}.")
+      IO.puts("  #{pacing}, the longest run of :DOWN messages is #{longest_run(count, 0, 0)}.")
       :timer.cancel(ticks)
     end
 
@@ -96,21 +110,23 @@ defmodule Demo do
     end
   end
 
-  defp node_death(node) do
-    {_, refs} = monitor_many(node)
-    Dispatcher.demand_amount(@count)
-    let_through(Connector)
+  defp node_death(node, count) do
+    {_, refs} = monitor_many(node, count)
+    amount = Dispatcher.demand_amount()
+    Dispatcher.demand_amount(count)
+    let_through(Connector, count)
     IO.puts("The node goes down, with the budget raised:")
     collect(refs, fn -> :erpc.cast(node, :erlang, :halt, []) end)
+    Dispatcher.demand_amount(amount)
   end
 
-  defp monitor_many(node) do
-    pids = remote(node, :spawn_idle, [@count])
-    {time, refs} = time(fn -> Enum.map(pids, &ZenMonitor.monitor/1) end)
+  defp monitor_many(node, count) do
+    pids = remote(node, :spawn_idle, [count])
+    {time, refs} = :timer.tc(fn -> Enum.map(pids, &ZenMonitor.monitor/1) end)
 
     IO.puts(
-      "#{number(@count)} processes on the other node are monitored, " <>
-        "in #{Float.round(time / @count, 2)} µs each."
+      "#{number(count)} processes on the other node are monitored, " <>
+        "in #{Float.round(time / count, 2)} µs each."
     )
 
     {pids, refs}
@@ -158,30 +174,11 @@ defmodule Demo do
   end
 
   # Instructions and news travel in chunks, one in an interval.
-  defp transit(module), do: div(@count, module.chunk_size()) * module.sweep_interval() + 500
+  defp transit(module, count), do: div(count, module.chunk_size()) * module.sweep_interval() + 500
 
-  defp let_through(module), do: Process.sleep(transit(module))
-
-  defp start_nodes({:module, module, binary, _}) do
-    # A VM that becomes a node after its start expects a running epmd.
-    {_, 0} = System.cmd("epmd", ["-daemon"])
-    {:ok, _} = Node.start(:"demo_#{System.pid()}@127.0.0.1", :longnames)
-
-    {:ok, _, node} =
-      :peer.start(%{
-        name: :"demo_remote_#{System.pid()}",
-        host: ~c"127.0.0.1",
-        args: [~c"-setcookie", Atom.to_charlist(Node.get_cookie()), ~c"-pa" | :code.get_path()]
-      })
-
-    {:ok, _} = :erpc.call(node, Application, :ensure_all_started, [:zen_monitor])
-    {:module, ^module} = :erpc.call(node, :code, :load_binary, [module, ~c"demo.exs", binary])
-    node
-  end
+  defp let_through(module, count), do: Process.sleep(transit(module, count))
 
   defp remote(node, function, arguments), do: :erpc.call(node, Remote, function, arguments)
-
-  defp time(fun), do: :timer.tc(fun)
 
   defp now, do: System.monotonic_time(:microsecond)
 
@@ -190,11 +187,10 @@ defmodule Demo do
 
   defp milliseconds(microseconds), do: "#{number(round(microseconds / 1000))} ms"
 
-  defp number(number) do
+  @doc "A whole number with its thousands apart."
+  def number(number) do
     number
     |> Integer.to_string()
     |> String.replace(~r/\B(?=(\d{3})+$)/, ",")
   end
 end
-
-Demo.run(code)

@@ -1,0 +1,110 @@
+defmodule Mix.ZenMonitor.Top do
+  @moduledoc false
+  # What `mix zen_monitor.top` shows: one screen from two snapshots.
+
+  import Mix.ZenMonitor.Demo, only: [number: 1]
+
+  @doc "A screen of so many lines and columns."
+  def frame(before, now, lines, columns) do
+    rate = fn name -> rate(before, now, "zen_monitor." <> name) end
+    value = fn name -> now.metrics["zen_monitor." <> name] end
+
+    head = [
+      "ZenMonitor on #{now.node}",
+      "",
+      row([
+        {"monitors", number(value.("local.ets.references.size"))},
+        {"placed", per_second(rate.("local.monitor"))},
+        {"removed", per_second(rate.("local.demonitor"))},
+        {"native memory", megabytes(value.("native_memory"))}
+      ]),
+      row([
+        {":DOWN waiting", number(value.("local.batch_length"))},
+        {"due", per_second(rate.("local.enqueue"))},
+        {"delivered", per_second(rate.("local.dispatcher.events.delivered"))}
+      ]),
+      row([
+        {"instructions", per_second(rate.("local.connector.enqueue"))},
+        {"sent", per_second(rate.("local.connector.sweep"))}
+      ]),
+      row([
+        {"watched here", number(value.("proxy.ets.subscribers.size"))},
+        {"certificates", per_second(rate.("proxy.batcher.enqueue"))},
+        {"sent", per_second(rate.("proxy.batcher.sweep"))}
+      ]),
+      row([
+        {"mailboxes", ""},
+        {"Local", number(value.("local.message_queue_len"))},
+        {"Proxy", number(value.("proxy.message_queue_len"))}
+      ]),
+      ""
+    ]
+
+    # What is left for the two tables with their heads, and an empty line between and after them.
+    room = max(lines - length(head) - 4, 2)
+    {nodes, subscribers} = {now.nodes, now.subscribers}
+    for_nodes = room |> div(2) |> max(room - length(subscribers)) |> min(length(nodes))
+
+    body = [
+      columns(["NODE", "COMPATIBILITY", "TARGETS", "MONITORS", "TO SEND"]),
+      for(node <- Enum.take(nodes, for_nodes), do: columns(node_row(node))),
+      "",
+      columns(["SUBSCRIBER" <> unseen(now), "NAME", "", "MONITORS", "WAITING"]),
+      for(s <- Enum.take(subscribers, room - for_nodes), do: columns(subscriber_row(s)))
+    ]
+
+    for line <- List.flatten([head, body]) do
+      [line |> String.slice(0, columns) |> String.trim_trailing(), "\n"]
+    end
+  end
+
+  defp node_row(node) do
+    [
+      Atom.to_string(node.node),
+      compatibility(node.compatibility),
+      number(node.targets),
+      number(node.monitors),
+      number(node.instructions)
+    ]
+  end
+
+  defp subscriber_row(subscriber) do
+    [
+      # As it is called on its own node.
+      String.replace(inspect(subscriber.pid), ~r/<\d+\./, "<0."),
+      if(subscriber.name, do: inspect(subscriber.name), else: ""),
+      "",
+      number(subscriber.monitors),
+      number(subscriber.waiting)
+    ]
+  end
+
+  defp compatibility({:expired, attempt}), do: "asked #{attempt} times"
+  defp compatibility(:miss), do: "not asked yet"
+  defp compatibility(known), do: Atom.to_string(known)
+
+  defp unseen(%{complete?: true}), do: ""
+  defp unseen(_), do: " (of those looked at)"
+
+  defp row(cells) do
+    Enum.map_join(cells, "   ", fn {label, value} ->
+      String.pad_trailing(label, 13) <> " " <> String.pad_leading(value, 11)
+    end)
+  end
+
+  defp columns([name, second | numbers]) do
+    String.pad_trailing(name, 36) <>
+      " " <>
+      String.pad_trailing(second, 20) <> Enum.map_join(numbers, &String.pad_leading(&1, 12))
+  end
+
+  # A counter that begins anew belongs to a tree that has been restarted.
+  defp rate(before, now, name) do
+    seconds = max(now.time - before.time, 1) / 1_000
+    max((now.metrics[name] - before.metrics[name]) / seconds, 0)
+  end
+
+  defp per_second(rate), do: "#{number(round(rate))}/s"
+
+  defp megabytes(bytes), do: "#{number(round(bytes / 1_000_000))} MB"
+end

@@ -1,0 +1,49 @@
+defmodule ZenMonitor.Info do
+  @moduledoc false
+  # What is watched by whom, for `ZenMonitor.info/0` and `info/1`, which document it.
+
+  alias ZenMonitor.{Local, Local.Connector, Metrics, Native, Proxy}
+
+  def all do
+    snapshot = Metrics.snapshot()
+    metrics = snapshot.metrics
+
+    %{
+      node: node(),
+      version: to_string(Application.spec(:zen_monitor, :vsn)),
+      monitors: metrics["zen_monitor.local.ets.references.size"],
+      waiting: metrics["zen_monitor.local.batch_length"],
+      watched_for_others: metrics["zen_monitor.proxy.ets.subscribers.size"],
+      nodes: snapshot.nodes,
+      subscribers: snapshot.subscribers
+    }
+  end
+
+  def of(destination) do
+    # The first to look at the destination, it refuses what is none.
+    monitored_by = monitored_by(destination)
+    pid = local_pid(destination)
+    if pid, do: Map.merge(held(pid), monitored_by), else: monitored_by
+  end
+
+  defp local_pid(pid) when is_pid(pid), do: if(node(pid) == node(), do: pid)
+  defp local_pid({name, node}) when node == node(), do: local_pid(name)
+  defp local_pid({_name, _node}), do: nil
+  defp local_pid(name), do: Process.whereis(name)
+
+  defp held(pid) do
+    {count, waiting, monitors} = Native.held(node(), pid)
+    %{monitors: count, waiting: waiting, monitoring: monitors}
+  end
+
+  defp monitored_by(destination) do
+    {key, target} = Connector.address(destination)
+    {count, pids} = Native.watchers(key, target)
+    nodes = if key in [ZenMonitor.Local, node()], do: Proxy.watchers(destination), else: []
+    %{monitored: count, monitored_by: pids, watched_by: nodes}
+  end
+
+  @doc "What the tables call a node, as its users do."
+  def node_name(Local), do: node()
+  def node_name(node), do: node
+end

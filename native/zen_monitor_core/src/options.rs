@@ -1,0 +1,106 @@
+//! What the few monitors carry that were placed with options, by reference.
+
+use crate::hash::{hash, shard};
+use crate::index::Index;
+use crate::slab::Slab;
+use crate::slot::Reference;
+use parking_lot::Mutex;
+
+const SHARDS: usize = 64;
+
+/// A map from references to `O` whose every call is short, however much it holds.
+///
+/// ```
+/// use zen_monitor_core::options::Options;
+///
+/// let options = Options::default();
+/// options.insert([1, 2, 3], "tag");
+/// assert_eq!(options.remove([1, 2, 3]), Some("tag"));
+/// assert_eq!(options.remove([1, 2, 3]), None);
+/// ```
+pub struct Options<O> {
+    shards: Box<[Mutex<Shard<O>>]>,
+}
+
+struct Shard<O> {
+    index: Index,
+    entries: Slab<(Reference, Option<O>)>,
+}
+
+impl<O> Default for Options<O> {
+    fn default() -> Self {
+        let shard = || {
+            Mutex::new(Shard {
+                index: Index::default(),
+                entries: Slab::default(),
+            })
+        };
+        Options {
+            shards: (0..SHARDS).map(|_| shard()).collect(),
+        }
+    }
+}
+
+impl<O> Options<O> {
+    /// Adds what a fresh reference carries.
+    pub fn insert(&self, reference: Reference, options: O) {
+        let hash = hash_of(reference);
+        let Shard { index, entries } = &mut *self.shards[shard(hash, SHARDS)].lock();
+        let id = entries.insert((reference, Some(options)));
+        index.insert(hash, id, |id| hash_of(entries[id].0));
+    }
+
+    /// Applies `view` to what a reference carries.
+    pub fn view<T>(&self, reference: Reference, view: impl FnOnce(&O) -> T) -> Option<T> {
+        let hash = hash_of(reference);
+        let Shard { index, entries } = &*self.shards[shard(hash, SHARDS)].lock();
+        let id = index.find(hash, |id| entries[id].0 == reference)?;
+        entries[id].1.as_ref().map(view)
+    }
+
+    /// Takes out what a reference carries, if that was not done before.
+    pub fn remove(&self, reference: Reference) -> Option<O> {
+        let hash = hash_of(reference);
+        let Shard { index, entries } = &mut *self.shards[shard(hash, SHARDS)].lock();
+        let id = index.remove(
+            hash,
+            |id| entries[id].0 == reference,
+            |id| hash_of(entries[id].0),
+        )?;
+        let options = entries[id].1.take();
+        entries.remove(id);
+        options
+    }
+}
+
+#[inline]
+fn hash_of(reference: Reference) -> u64 {
+    let rest = u64::from(reference[1]) << 32 | u64::from(reference[2]);
+    hash(rest, reference[0])
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+
+    proptest! {
+        #[test]
+        fn behaves_as_a_map(ops in prop::collection::vec((any::<bool>(), 0..300u32), 0..1_000)) {
+            let options = Options::default();
+            let mut model = HashMap::new();
+            for (number, (insert, word)) in ops.into_iter().enumerate() {
+                let reference = [word, word / 100, 7];
+                if insert && !model.contains_key(&reference) {
+                    model.insert(reference, number);
+                    options.insert(reference, number);
+                } else if !insert {
+                    prop_assert_eq!(options.remove(reference), model.remove(&reference));
+                }
+                let seen = options.view(reference, |number| *number);
+                prop_assert_eq!(seen, model.get(&reference).copied());
+            }
+        }
+    }
+}
