@@ -543,7 +543,7 @@ defmodule ZenMonitorTest do
   defp former_life(pid) do
     encoded = :erlang.term_to_binary(pid)
     size = byte_size(encoded) - 4
-    <<head::binary-size(size), creation::32>> = encoded
+    {head, <<creation::32>>} = {binary_part(encoded, 0, size), binary_part(encoded, size, 4)}
     :erlang.binary_to_term(<<head::binary, creation + 1::32>>)
   end
 end
