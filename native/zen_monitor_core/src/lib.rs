@@ -12,6 +12,7 @@ pub mod monitor_table;
 pub mod nodes;
 pub mod outbox;
 pub mod references;
+pub mod seqlock;
 pub mod slab;
 pub mod slot;
 pub mod subscribers;
