@@ -277,7 +277,7 @@ defmodule ZenMonitor.Local.Connector do
   defp send_chunk(0, state), do: state
 
   defp send_chunk(allowance, %{key: key} = state) do
-    instructions = take(key, node_name(key), min(allowance, @message_size))
+    {instructions, emptied?} = take(key, node_name(key), min(allowance, @message_size))
 
     receive do
       {:nodedown, ^key, _info} ->
@@ -288,10 +288,9 @@ defmodule ZenMonitor.Local.Connector do
         cast(key, instructions)
         Native.connector_confirm(key)
 
-        case length(instructions) do
-          0 -> state
-          sent -> send_chunk(allowance - sent, %{state | pace: Pace.enter(state.pace, sent)})
-        end
+        sent = length(instructions)
+        state = %{state | pace: Pace.enter(state.pace, sent)}
+        if emptied?, do: state, else: send_chunk(allowance - sent, state)
     end
   end
 
@@ -302,12 +301,16 @@ defmodule ZenMonitor.Local.Connector do
   end
 
   # A slice at a time, so that no single call holds the scheduler.
-  defp take(_key, _name, 0), do: []
+  defp take(_key, _name, 0), do: {[], false}
 
   defp take(key, name, limit) do
     case Native.connector_take(key, name, limit) do
-      [] -> []
-      slice -> slice ++ take(key, name, limit - length(slice))
+      {slice, true} ->
+        {slice, true}
+
+      {slice, false} ->
+        {more, emptied?} = take(key, name, limit - length(slice))
+        {slice ++ more, emptied?}
     end
   end
 
