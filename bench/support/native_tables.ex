@@ -59,10 +59,9 @@ defmodule Bench.NativeTables do
   @doc "Sends the instructions that wait, so to speak."
   @spec settle() :: :ok
   def settle do
-    case Native.connector_take(@node, @node, 1_000_000) do
-      [] -> Native.connector_rest(@node) && :ok
-      _ -> Native.connector_confirm(@node) && settle()
-    end
+    {_, emptied?} = Native.connector_take(@node, @node, 1_000_000)
+    Native.connector_confirm(@node)
+    if emptied?, do: Native.connector_rest(@node) && :ok, else: settle()
   end
 
   @doc "Makes the monitors of the targets due, as the Connector does with certificates."

@@ -375,7 +375,7 @@ defmodule ZenMonitor.Local.Connector do
   defp send_chunk(0, state), do: {0, state}
 
   defp send_chunk(allowance, %{key: key} = state) do
-    instructions = state.unsent || take(key, node_name(key), min(allowance, @message_size))
+    {instructions, emptied?} = next_message(allowance, state)
 
     receive do
       {:nodedown, ^key, _info} -> {allowance, disconnect(%{state | unsent: instructions})}
@@ -391,10 +391,16 @@ defmodule ZenMonitor.Local.Connector do
             left = max(allowance - sent, 0)
             pace = Pace.enter(state.pace, sent)
             state = %{state | pace: pace, unsent: nil, shedding?: false}
-            if sent == 0, do: {left, state}, else: send_chunk(left, state)
+            if emptied?, do: {left, state}, else: send_chunk(left, state)
         end
     end
   end
+
+  defp next_message(allowance, %{key: key, unsent: nil}) do
+    take(key, node_name(key), min(allowance, @message_size))
+  end
+
+  defp next_message(_allowance, %{unsent: instructions}), do: {instructions, false}
 
   defp cast(_key, []), do: :ok
 
@@ -437,12 +443,16 @@ defmodule ZenMonitor.Local.Connector do
   end
 
   # A slice at a time, so that no single call holds the scheduler.
-  defp take(_key, _name, 0), do: []
+  defp take(_key, _name, 0), do: {[], false}
 
   defp take(key, name, limit) do
     case Native.connector_take(key, name, limit) do
-      [] -> []
-      slice -> slice ++ take(key, name, limit - length(slice))
+      {slice, true} ->
+        {slice, true}
+
+      {slice, false} ->
+        {more, emptied?} = take(key, name, limit - length(slice))
+        {slice ++ more, emptied?}
     end
   end
 

@@ -241,7 +241,7 @@ impl Contender for Whole {
 
     fn upkeep(&self) {
         let World { table, node } = &self.world;
-        table.take(node, 2 * SWEEP as usize);
+        table.take(node, 2 * SWEEP as usize, usize::MAX);
         table.confirm(node);
     }
 

@@ -13,6 +13,7 @@ pub mod nodes;
 pub mod options;
 pub mod outbox;
 pub mod references;
+pub mod seqlock;
 pub mod slab;
 pub mod slot;
 #[cfg(all(test, not(loom)))]

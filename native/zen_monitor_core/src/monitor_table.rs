@@ -29,7 +29,7 @@ use std::sync::Arc;
 /// let node = table.nodes.find_or_add(7, || ());
 /// assert!(table.monitor(&node, pid, reference, target).outbox);
 /// // The subscription goes out, and its certificate comes in.
-/// assert_eq!(table.take(&node, 10).len(), 1);
+/// assert_eq!(table.take(&node, 10, 10).0.len(), 1);
 /// table.certify(&node, target, "killed");
 /// table.expand(10);
 ///
@@ -166,14 +166,18 @@ impl<R: Clone, X> MonitorTable<R, X> {
     }
 
     /// Takes what a node must be told, at most `limit` instructions in the order in which they
-    /// arose. The chunk is all that was taken since [`MonitorTable::confirm`]; it counts as sent
-    /// unless [`MonitorTable::withdraw`] follows.
-    pub fn take(&self, node: &Node<X>, limit: usize) -> Vec<Instruction> {
+    /// arose, from at most `steps` targets, of which some may have nothing to tell any more. `true`
+    /// when the outbox was emptied. The chunk is all that was taken since
+    /// [`MonitorTable::confirm`]; it counts as sent unless [`MonitorTable::withdraw`] follows.
+    pub fn take(&self, node: &Node<X>, limit: usize, steps: usize) -> (Vec<Instruction>, bool) {
         let mut taken = node.taken.lock();
         let mut instructions = Vec::new();
-        while instructions.len() < limit {
-            let Some(target) = node.outbox.pop() else {
+        for _ in 0..steps {
+            if instructions.len() == limit {
                 break;
+            }
+            let Some(target) = node.outbox.pop() else {
+                return (instructions, true);
             };
             let Some(instruction) = self.targets.emit(target, || node.session()) else {
                 continue;
@@ -183,7 +187,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
             }
             instructions.push(instruction);
         }
-        instructions
+        (instructions, false)
     }
 
     /// Closes the chunk: it was sent.
@@ -617,7 +621,7 @@ mod tests {
             table.monitor(&node, 100 + u64::from(number), reference(number), [1, 0, 0]);
         }
         table.monitor(&node, 100, reference(3), [2, 0, 0]);
-        assert_eq!(table.take(&node, 1).len(), 1);
+        assert_eq!(table.take(&node, 1, 1).0.len(), 1);
 
         assert_eq!(table.watchers(&node, [1, 0, 0]), (3, vec![100, 101, 102]));
         assert_eq!(table.watchers(&node, [9, 0, 0]), (0, vec![]));
@@ -678,7 +682,7 @@ mod tests {
 
     fn take(table: &Table, model: &mut Model, node: u64, limit: usize) -> usize {
         on_node(table, node, |node| table.confirm(node));
-        let taken = on_node(table, node, |node| table.take(node, limit));
+        let (taken, _) = on_node(table, node, |node| table.take(node, limit, usize::MAX));
         model.sent.clear();
         for instruction in &taken {
             match *instruction {
@@ -852,11 +856,7 @@ mod tests {
     }
 
     fn subscribe_all(table: &Table) {
-        on_node(
-            table,
-            0,
-            |node| while !table.take(node, 1_000).is_empty() {},
-        );
+        on_node(table, 0, |node| while !table.take(node, 9, 9).1 {});
     }
 
     fn turns(table: &Table) -> Vec<(u64, u32)> {
@@ -929,6 +929,22 @@ mod tests {
     }
 
     #[test]
+    fn what_was_cancelled_is_passed_over_in_steps() {
+        let table = Table::default();
+        for number in 0..10 {
+            place(&table, 16, number, number);
+        }
+        for number in 0..9 {
+            assert!(table.demonitor(16, reference(number), |_| ()));
+        }
+        let take = || on_node(&table, 0, |node| table.take(node, 5, 4));
+        assert_eq!(take(), (vec![], false));
+        assert_eq!(take(), (vec![], false));
+        let (taken, emptied) = take();
+        assert_eq!((taken.len(), emptied), (1, true));
+    }
+
+    #[test]
     fn the_monitors_of_one_target_fire_in_the_order_of_their_placing() {
         let table = Table::default();
         for number in 0..5 {
@@ -947,7 +963,7 @@ mod tests {
         place(&table, 16, 1, 1);
         place(&table, 16, 2, 2);
         assert!(table.demonitor(16, reference(1), |_| ()));
-        let taken = on_node(&table, 0, |node| table.take(node, 10));
+        let (taken, _) = on_node(&table, 0, |node| table.take(node, 10, 10));
         let key = |id| Key {
             node: 0,
             id: [id, 0, 0],
@@ -956,9 +972,13 @@ mod tests {
         // The other way round, too: the remote goes on watching.
         assert!(table.demonitor(16, reference(2), |_| ()));
         place(&table, 16, 3, 2);
-        assert!(on_node(&table, 0, |node| table.take(node, 10)).is_empty());
+        assert!(
+            on_node(&table, 0, |node| table.take(node, 10, 10))
+                .0
+                .is_empty()
+        );
         assert!(table.demonitor(16, reference(3), |_| ()));
-        let taken = on_node(&table, 0, |node| table.take(node, 10));
+        let (taken, _) = on_node(&table, 0, |node| table.take(node, 10, 10));
         assert_eq!(taken, [Instruction::Unsubscribe(key(2))]);
     }
 
@@ -989,7 +1009,10 @@ mod tests {
             .map(|id| Instruction::Subscribe(key(id)))
             .to_vec();
         expected.push(Instruction::Unsubscribe(key(0)));
-        assert_eq!(on_node(&table, 0, |node| table.take(node, 10)), expected);
+        assert_eq!(
+            on_node(&table, 0, |node| table.take(node, 10, 10).0),
+            expected
+        );
         assert!(table.demonitor(16, reference(8), |_| ()));
         on_node(&table, 0, |node| {
             table.confirm(node);
@@ -1108,7 +1131,7 @@ mod tests {
                 let mut id = 0;
                 while !done.load(Ordering::Acquire) {
                     on_node(&table, 0, |node| {
-                        table.take(node, 20);
+                        table.take(node, 20, 20);
                         table.certify(node, [id % 50, 0, 0], 1);
                         if id % 1_000 == 0 {
                             table.expire(node);
@@ -1140,7 +1163,7 @@ mod tests {
         assert!(total >= OWNERS * u64::from(ROUNDS), "{total}");
         // What is left is whole: it can be felled, expanded and delivered to the last one.
         on_node(&table, 0, |node| {
-            table.take(node, usize::MAX);
+            table.take(node, usize::MAX, usize::MAX);
             table.expire(node);
         });
         while !table.expand(1_000) {}

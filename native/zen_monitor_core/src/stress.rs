@@ -145,15 +145,15 @@ impl Run {
                 3 => drop(table.shed(node, random.amount(9))),
                 4..=6 => {
                     table.confirm(node);
-                    table.take(node, 3);
-                    table.take(node, 5);
+                    table.take(node, 3, 3);
+                    table.take(node, 5, 5);
                     while !table.withdraw(node, 2) {}
                     if random.below(2) == 0 {
                         table.expire(node);
                     }
                 }
                 7..=25 => {
-                    for instruction in table.take(node, random.amount(9)) {
+                    for instruction in table.take(node, random.amount(9), 9).0 {
                         let (Instruction::Subscribe(key) | Instruction::Unsubscribe(key)) =
                             instruction;
                         assert_eq!(key.node, node.id());
@@ -233,7 +233,7 @@ impl Run {
     fn check(&self) {
         for _ in 0..3 {
             for node in &self.nodes {
-                self.table.take(node, usize::MAX);
+                self.table.take(node, usize::MAX, usize::MAX);
                 self.table.confirm(node);
                 self.table.expire(node);
             }
@@ -242,7 +242,7 @@ impl Run {
             while self.deliver_batch() {}
         }
         for node in &self.nodes {
-            self.table.take(node, usize::MAX);
+            self.table.take(node, usize::MAX, usize::MAX);
             self.table.confirm(node);
         }
         assert_eq!(self.table.sizes(), Default::default());

@@ -42,20 +42,20 @@ fn connector_resubscribe(env: Env, node: Term) -> NifResult<bool> {
     Ok(state.local.table.resubscribe(&node, &mut cursor, SLICE))
 }
 
-/// The next instructions for a node, at most `limit` and at most a slice. `name` is what named
-/// targets of the node are addressed with.
+/// The next instructions for a node, at most `limit` and from at most a slice of its outbox, and
+/// whether that was emptied. `name` is what named targets of the node are addressed with.
 #[rustler::nif]
 fn connector_take<'a>(
     env: Env<'a>,
     node: Term<'a>,
     name: Term<'a>,
     limit: usize,
-) -> NifResult<Vec<Term<'a>>> {
+) -> NifResult<(Vec<Term<'a>>, bool)> {
     let state = current()?;
     let local = &state.local;
     let node = local.node(node)?;
     let _timeslice = Timeslice::begin(env);
-    let instructions = local.table.take(&node, limit.min(SLICE));
+    let (instructions, emptied) = local.table.take(&node, limit, SLICE);
     local
         .swept
         .fetch_add(instructions.len() as u64, Ordering::Relaxed);
@@ -67,7 +67,7 @@ fn connector_take<'a>(
     }
     let mut pids = batch.build().ok_or(Error::BadArg)?.into_iter();
     let (subscribe, unsubscribe) = (atoms::subscribe(), atoms::unsubscribe());
-    instructions
+    let terms: NifResult<Vec<Term>> = instructions
         .iter()
         .map(|instruction| {
             let (verb, key) = match instruction {
@@ -77,7 +77,8 @@ fn connector_take<'a>(
             let target = object(env, *key, name, &mut pids)?;
             Ok((verb, target).encode(env))
         })
-        .collect()
+        .collect();
+    Ok((terms?, emptied))
 }
 
 /// Closes the chunk that was taken: it was sent.
@@ -266,8 +267,9 @@ fn connector_is_wanted(node: Term) -> NifResult<bool> {
     Ok(is_wanted(&state.local, &*state.local.node(node)?))
 }
 
-/// The names of all nodes that must have a Connector.
-#[rustler::nif]
+/// The names of all nodes that must have a Connector. Dirty: it may look through all shards for each
+/// node that was ever known.
+#[rustler::nif(schedule = "DirtyCpu")]
 fn connectors_wanted(env: Env<'_>) -> NifResult<Vec<Term<'_>>> {
     let state = current()?;
     let nodes = state.local.table.nodes.all();

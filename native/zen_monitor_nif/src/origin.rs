@@ -4,14 +4,13 @@ use crate::heap;
 use parking_lot::Mutex;
 use rustler::{Env, OwnedEnv, Term};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering, fence};
+use zen_monitor_core::seqlock::Seqlock;
 
 /// Tells the creation of a pid that is not decoded, and makes pids of that creation.
 #[derive(Default)]
 pub struct Origin {
-    /// What [`heap::remote_pid`] says of the sample; 0 while it changes.
-    word: AtomicUsize,
-    creation: AtomicU32,
+    /// The creation of the sample, by what [`heap::remote_pid`] says of it.
+    creation: Seqlock,
     sample: Mutex<Option<Arc<Sample>>>,
 }
 
@@ -30,15 +29,7 @@ impl Origin {
     /// node can have the same.
     #[inline]
     pub fn creation(&self, origin: usize) -> Option<u32> {
-        // Acquire: the creation that is read next is at least as new as the word.
-        if self.word.load(Ordering::Acquire) != origin {
-            return None;
-        }
-        let creation = self.creation.load(Ordering::Relaxed);
-        // The fence pairs with the one in `learn`: had the creation been of a later word, this
-        // would read 0 or that word.
-        fence(Ordering::Acquire);
-        (self.word.load(Ordering::Relaxed) == origin).then_some(creation)
+        self.creation.get(origin)
     }
 
     /// Keeps a pid of this node as the sample.
@@ -48,11 +39,7 @@ impl Origin {
             return;
         };
         let mut sample = self.sample.lock();
-        self.word.store(0, Ordering::Relaxed);
-        // Release: no reader sees the new creation together with the old word.
-        fence(Ordering::Release);
-        self.creation.store(creation, Ordering::Relaxed);
-        self.word.store(origin, Ordering::Release);
+        self.creation.set(origin, creation);
         *sample = Some(Arc::new(Sample {
             origin,
             creation,

@@ -79,7 +79,7 @@ impl World {
     pub fn sweep(&self) -> usize {
         let mut sent = 0;
         loop {
-            let instructions = self.table.take(&self.node, SLICE);
+            let (instructions, _) = self.table.take(&self.node, SLICE, usize::MAX);
             self.table.confirm(&self.node);
             if instructions.is_empty() {
                 return sent;
