@@ -40,7 +40,8 @@ defmodule ZenMonitor.Proxy.Batcher do
   @doc """
   Enqueues a death certificate for the Connector of this Batcher.
 
-  The reason is sent as it is, it is not truncated.
+  The reason is sent as it is, it is not truncated. Get the Batcher anew for each certificate: one
+  that has retired in the meantime sends nothing.
   """
   @spec enqueue(batcher :: pid, ZenMonitor.destination(), reason :: term) :: :ok
   def enqueue(batcher, destination, reason) do

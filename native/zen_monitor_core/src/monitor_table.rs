@@ -520,7 +520,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
             subscribers: self.subscribers.records(),
             targets,
             reasons,
-            outboxes: nodes.iter().map(|node| node.outbox_len()).sum(),
+            outboxes: nodes.iter().map(|node| node.pending()).sum(),
             backlog: self.dispatch.backlog.len(),
             ring: self.dispatch.ring.len(),
             departed: self.departed.len(),

@@ -28,9 +28,14 @@ impl<X> Node<X> {
         self.id
     }
 
-    /// How many targets wait in its outbox, or were taken out of it and may not have been sent.
+    /// How many targets wait in its outbox.
     pub fn outbox_len(&self) -> usize {
-        self.outbox.len() + self.taken.lock().len()
+        self.outbox.len()
+    }
+
+    /// How many targets wait in its outbox, or were taken out of it and may not have been sent.
+    pub fn pending(&self) -> usize {
+        self.outbox_len() + self.taken.lock().len()
     }
 
     /// Whether nothing waits to be sent to it.

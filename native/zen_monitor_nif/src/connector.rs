@@ -113,7 +113,7 @@ fn connector_fail(env: Env, node: Term) -> NifResult<bool> {
 #[rustler::nif]
 fn connector_excess(node: Term, limit: usize) -> NifResult<usize> {
     let node = current()?.local.node(node)?;
-    Ok(node.outbox_len().saturating_sub(limit))
+    Ok(node.pending().saturating_sub(limit))
 }
 
 /// Makes what waits for a node due, as [`connector_fail`] does, after a look at `amount` of it and at
