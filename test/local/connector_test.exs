@@ -262,7 +262,7 @@ defmodule ZenMonitor.Local.ConnectorTest do
 
     test "keep the interval between two chunks", %{peer: peer, connector: connector} do
       Connector.chunk_size(2)
-      Connector.sweep_interval(100)
+      Connector.sweep_interval(300)
       :sys.suspend(connector)
       for pid <- on(peer, :targets, [8]), do: ZenMonitor.monitor(pid)
       :sys.resume(connector)
@@ -275,13 +275,14 @@ defmodule ZenMonitor.Local.ConnectorTest do
 
       # The first may have been received late, and none of the others early.
       for {time, index} <- Enum.with_index(times), index > 0 do
-        assert time - hd(times) >= 100 * index - 50
+        assert time - hd(times) >= 300 * index - 200
       end
     end
 
     test "follow a change of the settings by the next sweep", %{peer: peer, connector: connector} do
       Connector.chunk_size(2)
-      Connector.sweep_interval(50)
+      # Long enough for each change to be made before the next sweep.
+      Connector.sweep_interval(1_000)
       :sys.suspend(connector)
       for pid <- on(peer, :targets, [9]), do: ZenMonitor.monitor(pid)
       :sys.resume(connector)
