@@ -69,7 +69,7 @@ defmodule Bench.NativeTables do
   def certify([]), do: :ok
 
   def certify(certificates) do
-    {:ok, rest} = Native.connector_certify(@node, certificates)
+    {:ok, rest, []} = Native.connector_certify(@node, certificates)
     certify(rest)
   end
 
