@@ -563,7 +563,7 @@ defmodule ZenMonitor.Local.Connector do
 
   defp connected?(%{key: ZenMonitor.Local}), do: true
   # This node's own name has a Connector when a pid of a former life was monitored.
-  defp connected?(%{key: node}), do: node == node() or node in Node.list(:connected)
+  defp connected?(%{key: node}), do: Proxy.connected?(node)
 
   defp node_name(ZenMonitor.Local), do: node()
   defp node_name(node), do: node

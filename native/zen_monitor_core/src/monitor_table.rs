@@ -865,8 +865,8 @@ mod tests {
             .collect()
     }
 
-    #[test]
-    fn subscribers_take_turns_and_each_keeps_its_order() {
+    /// One process with four monitors that are due, and another with one.
+    fn four_due_and_one() -> Table {
         let table = Table::default();
         for number in 0..4 {
             place(&table, 16, number, number);
@@ -877,21 +877,18 @@ mod tests {
             on_node(&table, 0, |node| table.certify(node, [id, 0, 0], 0));
         }
         table.expand(100);
+        table
+    }
+
+    #[test]
+    fn subscribers_take_turns_and_each_keeps_its_order() {
+        let table = four_due_and_one();
         assert_eq!(turns(&table), [(16, 0), (32, 4), (16, 1), (16, 2), (16, 3)]);
     }
 
     #[test]
     fn a_departed_subscriber_gets_nothing_more_even_before_it_is_swept() {
-        let table = Table::default();
-        for number in 0..4 {
-            place(&table, 16, number, number);
-        }
-        place(&table, 32, 4, 4);
-        subscribe_all(&table);
-        for id in 0..5 {
-            on_node(&table, 0, |node| table.certify(node, [id, 0, 0], 0));
-        }
-        table.expand(100);
+        let table = four_due_and_one();
         assert!(table.depart(16));
         let turns: Vec<Turn> = std::iter::repeat_with(|| table.next())
             .take_while(|turn| !turn.idle)

@@ -121,6 +121,7 @@ fn connector_excess(node: Term, limit: usize) -> NifResult<usize> {
 #[rustler::nif]
 fn connector_shed(env: Env, node: Term, amount: usize) -> NifResult<(usize, usize)> {
     let state = current()?;
+    let _timeslice = Timeslice::begin(env);
     let local = &state.local;
     let amount = amount.min(SLICE);
     let shed = local.table.shed(&*local.node(node)?, amount);

@@ -107,17 +107,20 @@ pub unsafe fn make_remote_pid<'a>(
 /// What begins with `header` is a `T`.
 #[inline]
 unsafe fn at<'a, T>(term: Term<'a>, header: usize) -> Option<&'a T> {
-    let word = word::from_term(term) as usize;
-    if word & PRIMARY != BOXED {
-        return None;
-    }
-    let address = (word & !TAGS) as *const usize;
+    let address = address(term)?;
     // SAFETY: a boxed term points to one word at least, and lives as long as its environment.
     if unsafe { *address } != header {
         return None;
     }
     // SAFETY: the caller's promise.
     Some(unsafe { &*address.cast() })
+}
+
+/// Where the words of a boxed term are.
+#[inline]
+fn address(term: Term) -> Option<*const usize> {
+    let word = word::from_term(term) as usize;
+    (word & PRIMARY == BOXED).then_some((word & !TAGS) as *const usize)
 }
 
 /// Has the VM copy the words of a term.
@@ -223,11 +226,7 @@ fn reads_heap() -> bool {
 
 /// The first word of a boxed term, if it announces as many words as a `T` has.
 fn header<T>(term: Term) -> Option<usize> {
-    let word = word::from_term(term) as usize;
-    if word & PRIMARY != BOXED {
-        return None;
-    }
     // SAFETY: a boxed term points to one word at least.
-    let header = unsafe { *((word & !TAGS) as *const usize) };
+    let header = unsafe { *address(term)? };
     (header >> 6 == size_of::<T>() / size_of::<usize>() - 1).then_some(header)
 }
