@@ -1,15 +1,16 @@
 defmodule Bench.PlainTruncator do
   @moduledoc false
-  # The rules of `ZenMonitor.Truncator` in plain Elixir, to compare with.
+  # The rules of `ZenMonitor.Truncator` in plain Elixir, to compare with. It reads the configured depth
+  # whenever it is needed, too, because that may be changed at any time.
 
   @widest 4
   @longest 1_024
 
   @doc "Truncates a reason."
-  @spec truncate(term, non_neg_integer) :: term
-  def truncate(reason, depth \\ 3)
-  def truncate({:shutdown, _} = reason, _depth), do: reason
-  def truncate(reason, depth), do: cut(reason, depth)
+  @spec truncate(term) :: term
+  def truncate({:shutdown, _} = reason), do: reason
+  def truncate(reason) when is_map(reason) and map_size(reason) > @widest + 1, do: :truncated
+  def truncate(reason), do: cut(reason, Application.get_env(:zen_monitor, :truncation_depth, 3))
 
   defp cut(_term, 0), do: :truncated
 

