@@ -67,7 +67,7 @@ impl Table for Own {
     }
 
     fn remove(&self, slots: &Arena<Slot>, _: Reference, id: u32) -> bool {
-        self.0.remove(slots, id);
+        self.0.remove(slots, std::iter::once(id));
         true
     }
 }

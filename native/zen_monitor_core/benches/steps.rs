@@ -9,9 +9,10 @@ mod support;
 use crossbeam_queue::SegQueue;
 use std::hint::black_box;
 use std::time::Duration;
-use support::{PER_PROCESS, each, is_full, pid, reference, scattered, sized, target, timed};
+use support::{PER_PROCESS, TURNS, each, is_full, pid, reference, scattered, sized, target, timed};
 use zen_monitor_core::arena::Arena;
 use zen_monitor_core::claim::{Removal, Ticket};
+use zen_monitor_core::held::HELD;
 use zen_monitor_core::nodes::Nodes;
 use zen_monitor_core::references::References;
 use zen_monitor_core::slot::Slot;
@@ -154,42 +155,51 @@ fn unlist(parts: &Parts, batch: &mut Batch) {
     for target in batch.dead.drain(..) {
         parts
             .targets
-            .unlist(&parts.slots, target, 64, &mut batch.listed);
+            .unlist(&parts.slots, target, usize::MAX, &mut batch.listed);
     }
 }
 
 #[inline(never)]
 fn enqueue(parts: &Parts, batch: &mut Batch) {
-    for slot in batch.listed.drain(..) {
-        if let Some(subscriber) = parts.subscribers.enqueue(&parts.slots, slot) {
-            parts.ring.push(subscriber);
-        }
+    for listed in batch.listed.chunks(HELD) {
+        parts.subscribers.enqueue(&parts.slots, listed, |entered| {
+            parts.ring.push(entered);
+        });
     }
+    batch.listed.clear();
 }
 
 /// With its turns of the ring.
 #[inline(never)]
 fn dequeue(parts: &Parts, batch: &mut Batch) {
     while let Some(subscriber) = parts.ring.pop() {
-        let (taken, more) = parts.subscribers.dequeue(&parts.slots, subscriber);
+        let (_, more) =
+            parts
+                .subscribers
+                .dequeue(&parts.slots, subscriber, TURNS, &mut batch.taken);
         if more {
             parts.ring.push(subscriber);
         }
-        batch.taken.extend(taken);
     }
 }
 
 #[inline(never)]
 fn describe(parts: &Parts, batch: &mut Batch) {
-    for taken in &batch.taken {
-        black_box(parts.targets.describe(taken.target));
+    for taken in batch.taken.chunks(HELD) {
+        black_box(
+            parts
+                .targets
+                .describe(taken.iter().map(|taken| taken.target)),
+        );
     }
 }
 
 #[inline(never)]
 fn begin_send(parts: &Parts, batch: &mut Batch) {
     for taken in &batch.taken {
-        assert!(parts.slots.get(taken.slot).claim.begin_send(taken.ticket));
+        let claim = &parts.slots.get(taken.slot).claim;
+        assert!(claim.begin_send(taken.ticket));
+        claim.end_send(taken.ticket);
     }
 }
 
@@ -222,13 +232,20 @@ fn claim(parts: &Parts, batch: &mut Batch) {
 
 #[inline(never)]
 fn remove(parts: &Parts, batch: &mut Batch) {
-    for &slot in &batch.slots {
-        parts.references.remove(&parts.slots, slot);
+    for slots in batch.slots.chunks(together(batch)) {
+        parts.references.remove(&parts.slots, slots.iter().copied());
     }
 }
 
 #[inline(never)]
 fn leave(parts: &Parts, batch: &mut Batch) {
+    if is_delivered(batch) {
+        for slots in batch.slots.chunks(HELD) {
+            let slots = slots.iter().copied();
+            parts.targets.leave_delivered(&parts.slots, slots);
+        }
+        return;
+    }
     for &slot in &batch.slots {
         let target = parts.slots.get(slot).target();
         let left = parts.targets.leave(&parts.slots, slot);
@@ -238,11 +255,25 @@ fn leave(parts: &Parts, batch: &mut Batch) {
 
 #[inline(never)]
 fn retire(parts: &Parts, batch: &mut Batch) {
-    // A delivered monitor has left its target's list before, a removed one leaves it only now.
-    let listed = batch.taken.is_empty();
-    for &slot in &batch.slots {
-        parts.subscribers.retire(&parts.slots, slot, listed, listed);
+    if is_delivered(batch) {
+        for slots in batch.slots.chunks(HELD) {
+            let slots = slots.iter().copied();
+            parts.subscribers.retire_delivered(&parts.slots, slots);
+        }
+        return;
     }
+    for &slot in &batch.slots {
+        parts.subscribers.retire(&parts.slots, slot, true, true);
+    }
+}
+
+/// Delivered monitors are freed together, removed ones one by one.
+fn is_delivered(batch: &Batch) -> bool {
+    !batch.taken.is_empty()
+}
+
+fn together(batch: &Batch) -> usize {
+    if is_delivered(batch) { HELD } else { 1 }
 }
 
 /// A life and the steps in it.

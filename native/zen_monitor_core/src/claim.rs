@@ -71,16 +71,24 @@ impl Claim {
         }
     }
 
-    /// Claims the monitor for the delivery of its `:DOWN`; the winner sends, then releases.
+    /// Claims the monitor for the delivery of its `:DOWN`; the winner sends, says so with
+    /// [`Claim::end_send`], unlinks the slot and releases it.
     #[inline]
     pub fn begin_send(&self, ticket: Ticket) -> bool {
         self.exchange(ticket, SENDING).is_ok()
     }
 
+    /// Says that the `:DOWN` is sent. The caller has won [`Claim::begin_send`].
+    #[inline]
+    pub fn end_send(&self, ticket: Ticket) {
+        // Release: who finds the monitor consumed finds its message sent.
+        self.0.store(ticket.0 | REMOVED, Ordering::Release);
+    }
+
     /// Whether the `:DOWN` of this tenancy is being sent.
     #[inline]
     pub fn is_sending(&self, ticket: Ticket) -> bool {
-        // Acquire: pairs with `release`, so that who waited here finds the message sent.
+        // Acquire: pairs with `end_send`, so that who waited here finds the message sent.
         self.0.load(Ordering::Acquire) == ticket.0 | SENDING
     }
 
@@ -88,7 +96,7 @@ impl Claim {
     #[inline]
     pub fn release(&self) {
         let taken = self.0.load(Ordering::Relaxed);
-        // Release: whatever the winner did, the sending above all, happened before.
+        // Release: whatever the winner did happened before.
         self.0
             .store((taken & !PHASE).wrapping_add(GENERATION), Ordering::Release);
     }
@@ -96,7 +104,7 @@ impl Claim {
     #[inline]
     fn exchange(&self, ticket: Ticket, phase: u32) -> Result<u32, u32> {
         // AcqRel on success: the winner sees all that was done to the slot while it was armed.
-        // Acquire on failure: a loser that reads the next generation sees the sending before it.
+        // Acquire on failure: a loser that finds the monitor consumed sees the sending before it.
         self.0.compare_exchange(
             ticket.0 | ARMED,
             ticket.0 | phase,
@@ -118,8 +126,11 @@ mod tests {
         assert!(claim.begin_send(first));
         assert!(claim.is_sending(first));
         assert_eq!(claim.remove(first), Removal::Sending);
-        claim.release();
+        claim.end_send(first);
         assert!(!claim.is_sending(first));
+        assert_eq!(claim.remove(first), Removal::Lost);
+        assert!(!claim.begin_send(first));
+        claim.release();
 
         let second = claim.arm();
         assert_ne!(first, second);
@@ -134,6 +145,7 @@ mod tests {
         let claim = Claim(AtomicU32::new(!PHASE));
         let last = claim.arm();
         assert!(claim.begin_send(last));
+        claim.end_send(last);
         claim.release();
         assert_eq!(claim.arm(), Ticket(0));
     }
@@ -157,6 +169,7 @@ mod models {
                 loom::thread::spawn(move || {
                     if claim.begin_send(ticket) {
                         wins.fetch_add(1, Ordering::Relaxed);
+                        claim.end_send(ticket);
                         claim.release();
                     }
                 })
@@ -190,6 +203,7 @@ mod models {
                     if !claim.begin_send(former) {
                         return None;
                     }
+                    claim.end_send(former);
                     claim.release();
                     Some(claim.arm())
                 })
@@ -218,6 +232,7 @@ mod models {
                     if claim.begin_send(ticket) {
                         // Relaxed, so that only the claim can publish the sending.
                         mailbox.fetch_add(1, Ordering::Relaxed);
+                        claim.end_send(ticket);
                         claim.release();
                     }
                 })

@@ -6,6 +6,7 @@ pub mod bell;
 pub mod claim;
 pub mod dispatch;
 pub mod hash;
+pub mod held;
 pub mod index;
 pub mod list;
 pub mod monitor_table;
@@ -14,6 +15,7 @@ pub mod options;
 pub mod outbox;
 pub mod references;
 pub mod seqlock;
+pub mod sessions;
 pub mod slab;
 pub mod slot;
 #[cfg(all(test, not(loom)))]

@@ -10,12 +10,13 @@
 use crate::arena::Arena;
 use crate::claim::Removal;
 use crate::dispatch::{Dispatch, DispatchCounts, Due};
+use crate::held::HELD;
 use crate::nodes::{Node, Nodes};
 use crate::references::References;
 use crate::slot::{Reference, Slot};
 use crate::subscribers::{Counts, Holding, Subscribers, Taken};
 use crate::sync::{Backoff, SegQueue};
-use crate::targets::{Cursor, Expired, HELD, Instruction, Key, Targets};
+use crate::targets::{Cursor, Expired, Instruction, Key, Targets};
 use std::sync::Arc;
 
 /// All monitors of one Erlang node. `R` is an exit reason, `X` what the host keeps per node.
@@ -33,13 +34,15 @@ use std::sync::Arc;
 /// table.certify(&node, target, "killed");
 /// table.expand(10);
 ///
-/// let taken = table.next().taken.unwrap();
-/// let (_, reason) = table.describe(&taken);
+/// let mut taken = Vec::new();
+/// assert_eq!(table.next(10, &mut taken), 1);
+/// let (_, reason) = table.describe(&taken)[0];
 /// assert_eq!(reason, Some("killed"));
-/// assert!(table.begin_send(&taken));
+/// assert!(table.begin_send(&taken[0]));
 /// // The host sends the message here.
-/// table.end_send(&taken);
+/// table.end_send(&taken[0]);
 /// assert!(!table.demonitor(pid, reference, |_| ()));
+/// table.release(&taken);
 /// ```
 pub struct MonitorTable<R, X> {
     slots: Arena<Slot>,
@@ -80,15 +83,6 @@ pub struct Sizes {
     pub ring: usize,
     /// Departed subscribers that are not swept.
     pub departed: usize,
-}
-
-/// One turn of the ring.
-#[derive(Clone, Copy, Debug)]
-pub struct Turn {
-    /// A monitor to deliver.
-    pub taken: Option<Taken>,
-    /// Whether the ring was empty.
-    pub idle: bool,
 }
 
 impl<R, X> Default for MonitorTable<R, X>
@@ -305,13 +299,21 @@ impl<R: Clone, X> MonitorTable<R, X> {
                     mut shard,
                 }) => {
                     while steps < limit && shard < Targets::<R>::SHARDS {
-                        steps += 1;
-                        match self.targets.next_expired(shard, session, || node.session()) {
+                        monitors.clear();
+                        let (seen, found) = self.targets.unlist_expired(
+                            &self.slots,
+                            (shard, session),
+                            || node.session(),
+                            HELD.min(limit - steps),
+                            &mut monitors,
+                        );
+                        self.enqueue(&monitors);
+                        steps += 1 + seen + monitors.len();
+                        match found {
                             Expired::Nothing => shard += 1,
-                            Expired::Moved => {}
+                            Expired::More => {}
                             Expired::Target(target) => {
-                                let limit = (limit - steps).max(1);
-                                steps += self.expand_target(target, limit, &mut monitors);
+                                self.dispatch.backlog.push(Due::Target(target));
                             }
                         }
                     }
@@ -328,42 +330,57 @@ impl<R: Clone, X> MonitorTable<R, X> {
         self.dispatch.backlog.is_empty()
     }
 
-    /// Takes the next monitor in turn.
+    /// Takes the next monitor in turn; while nobody else waits for a turn, up to `limit`. Adds those
+    /// that are to be delivered to `taken`, and returns how many there were, removed ones included: 0
+    /// when the ring was empty.
     #[inline]
-    pub fn next(&self) -> Turn {
+    pub fn next(&self, limit: usize, taken: &mut Vec<Taken>) -> usize {
         let Some(subscriber) = self.dispatch.ring.pop() else {
-            return Turn {
-                taken: None,
-                idle: true,
-            };
+            return 0;
         };
-        let (taken, more) = self.subscribers.dequeue(&self.slots, subscriber);
+        let alone = self.dispatch.ring.is_empty();
+        let limit = if alone { limit.min(HELD) } else { 1 };
+        let (turns, more) = self
+            .subscribers
+            .dequeue(&self.slots, subscriber, limit, taken);
         if more {
             self.dispatch.ring.push(subscriber);
         }
-        Turn { taken, idle: false }
+        turns
     }
 
-    /// What the `:DOWN` of a taken monitor says; meaningless if the claim on it fails afterwards.
+    /// What the `:DOWN`s of taken monitors say; meaningless for one on which the claim fails
+    /// afterwards.
     #[inline]
-    pub fn describe(&self, taken: &Taken) -> (Key, Option<R>) {
-        self.targets.describe(taken.target)
+    pub fn describe(&self, taken: &[Taken]) -> Vec<(Key, Option<R>)> {
+        self.targets
+            .describe(taken.iter().map(|taken| taken.target))
     }
 
-    /// Claims a taken monitor. After `true` the caller sends and calls
-    /// [`MonitorTable::end_send`]; after `false` the monitor is gone and nothing is to be done.
+    /// Claims a taken monitor. After `true` the caller sends, calls [`MonitorTable::end_send`] at
+    /// once, and [`MonitorTable::release`] soon; after `false` the monitor is gone and nothing is to
+    /// be done.
     #[inline]
     pub fn begin_send(&self, taken: &Taken) -> bool {
         self.slots.get(taken.slot).claim.begin_send(taken.ticket)
     }
 
-    /// Ends the delivery of a monitor.
+    /// Notes that the `:DOWN` of a claimed monitor is sent: a demonitor need not wait for it any
+    /// more.
     #[inline]
     pub fn end_send(&self, taken: &Taken) {
-        self.references.remove(&self.slots, taken.slot);
-        self.targets.leave(&self.slots, taken.slot);
-        self.subscribers
-            .retire(&self.slots, taken.slot, false, false);
+        self.slots.get(taken.slot).claim.end_send(taken.ticket);
+    }
+
+    /// Frees monitors that were delivered.
+    #[inline]
+    pub fn release(&self, delivered: &[Taken]) {
+        for delivered in delivered.chunks(HELD) {
+            let ids = || delivered.iter().map(|taken| taken.slot);
+            self.references.remove(&self.slots, ids());
+            self.targets.leave_delivered(&self.slots, ids());
+            self.subscribers.retire_delivered(&self.slots, ids());
+        }
     }
 
     /// Notes what a run of turns has done, for the counters.
@@ -403,7 +420,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
                 continue;
             }
             for (id, ticket) in behind {
-                // One that is being sent at this moment is unlinked by its sender.
+                // One that is being sent, or was a moment ago, is unlinked by its sender.
                 if self.slots.get(id).claim.remove(ticket) == Removal::Won {
                     swept(pid, self.slots.get(id).reference());
                     self.remove(id, false, &mut wake);
@@ -461,8 +478,12 @@ impl<R: Clone, X> MonitorTable<R, X> {
     /// What a process has, and some of its monitors with what they are of.
     pub fn held(&self, pid: u64) -> (Holding, Vec<(Reference, Key)>) {
         let (holding, held) = self.subscribers.held(&self.slots, pid, HELD);
-        let describe = |(reference, target)| (reference, self.targets.describe(target).0);
-        (holding, held.into_iter().map(describe).collect())
+        let keys = self
+            .targets
+            .describe(held.iter().map(|(_, target)| *target));
+        let held = held.into_iter().zip(keys);
+        let held = held.map(|((reference, _), (key, _))| (reference, key));
+        (holding, held.collect())
     }
 
     /// How many monitors a target has that is not due, and some of the processes that placed them.
@@ -528,7 +549,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
     }
 
     fn remove(&self, slot: u32, by_owner: bool, mut wake: impl FnMut(&Node<X>)) {
-        self.references.remove(&self.slots, slot);
+        self.references.remove(&self.slots, std::iter::once(slot));
         let target = self.slots.get(slot).target();
         let left = self.targets.leave(&self.slots, slot);
         self.subscribers
@@ -543,17 +564,20 @@ impl<R: Clone, X> MonitorTable<R, X> {
         }
     }
 
+    fn enqueue(&self, monitors: &[u32]) {
+        self.subscribers
+            .enqueue(&self.slots, monitors, |subscriber| {
+                self.dispatch.ring.push(subscriber);
+            });
+    }
+
     fn expand_target(&self, target: u32, limit: usize, monitors: &mut Vec<u32>) -> usize {
         let mut steps = 0;
         while steps < limit {
             monitors.clear();
             let held = HELD.min(limit - steps);
             let done = self.targets.unlist(&self.slots, target, held, monitors);
-            for &slot in monitors.iter() {
-                if let Some(subscriber) = self.subscribers.enqueue(&self.slots, slot) {
-                    self.dispatch.ring.push(subscriber);
-                }
-            }
+            self.enqueue(monitors);
             steps += monitors.len();
             if done {
                 return steps;
@@ -703,20 +727,25 @@ mod tests {
     }
 
     fn deliver(table: &Table, model: &mut Model) -> bool {
-        let turn = table.next();
-        if let Some(taken) = turn.taken {
-            let (key, reason) = table.describe(&taken);
-            if table.begin_send(&taken) {
-                table.end_send(&taken);
-                table.count_run(1, 1);
-                let (pid, (_, id), expected) = model
-                    .due
-                    .remove(&taken.reference[0])
-                    .expect("delivered once, when it is due");
-                assert_eq!((taken.pid, key.id, reason), (pid, id, expected));
-            }
+        let mut taken = Vec::new();
+        let turns = table.next(3, &mut taken);
+        let described = table.describe(&taken);
+        for (taken, (key, reason)) in taken.iter().zip(described) {
+            assert!(table.begin_send(taken));
+            table.end_send(taken);
+            let (pid, (_, id), expected) = model
+                .due
+                .remove(&taken.reference[0])
+                .expect("delivered once, when it is due");
+            assert_eq!((taken.pid, key.id, reason), (pid, id, expected));
         }
-        !turn.idle
+        // By then it is over for whoever else has a claim.
+        for taken in &taken {
+            assert!(!table.demonitor(taken.pid, taken.reference, |_| ()));
+        }
+        table.release(&taken);
+        table.count_run(turns as u64, taken.len() as u64);
+        turns > 0
     }
 
     fn apply(table: &Table, model: &mut Model, op: Op) {
@@ -859,10 +888,17 @@ mod tests {
         on_node(table, 0, |node| while !table.take(node, 9, 9).1 {});
     }
 
+    /// All turns, and how many each call took.
+    fn take_turns(table: &Table) -> (Vec<Taken>, Vec<usize>) {
+        let mut taken = Vec::new();
+        let calls = std::iter::repeat_with(|| table.next(3, &mut taken));
+        let calls = calls.take_while(|turns| *turns > 0).collect();
+        (taken, calls)
+    }
+
     fn turns(table: &Table) -> Vec<(u64, u32)> {
-        std::iter::from_fn(|| table.next().taken)
-            .map(|taken| (taken.pid, taken.reference[0]))
-            .collect()
+        let taken = take_turns(table).0.into_iter();
+        taken.map(|taken| (taken.pid, taken.reference[0])).collect()
     }
 
     /// One process with four monitors that are due, and another with one.
@@ -887,17 +923,17 @@ mod tests {
     }
 
     #[test]
+    fn who_waits_alone_gets_several_turns_at_once() {
+        assert_eq!(take_turns(&four_due_and_one()).1, [1, 1, 3]);
+    }
+
+    #[test]
     fn a_departed_subscriber_gets_nothing_more_even_before_it_is_swept() {
         let table = four_due_and_one();
         assert!(table.depart(16));
-        let turns: Vec<Turn> = std::iter::repeat_with(|| table.next())
-            .take_while(|turn| !turn.idle)
-            .collect();
-        let served: Vec<u64> = turns
-            .iter()
-            .filter_map(|turn| Some(turn.taken?.pid))
-            .collect();
-        assert_eq!((turns.len(), served), (5, vec![32]));
+        let (taken, calls) = take_turns(&table);
+        assert_eq!((taken.len(), taken[0].pid), (1, 32));
+        assert_eq!(calls.iter().sum::<usize>(), 5);
         while !table.sweep_departed(2, |_| (), |_, _| ()) {}
         assert_eq!(table.counts().standing, 1);
     }
@@ -1095,6 +1131,19 @@ mod tests {
         assert!(table.slots.grow() <= 2_000 + 256 * 2 * crate::slot::MAGAZINE);
     }
 
+    /// Takes some turns and delivers. Returns how many turns, and how many were delivered.
+    fn deliver_some(table: &Table) -> (usize, u64) {
+        let mut taken = Vec::new();
+        let turns = table.next(10, &mut taken);
+        taken.retain(|taken| table.begin_send(taken));
+        for delivered in &taken {
+            table.end_send(delivered);
+        }
+        table.release(&taken);
+        table.count_run(turns as u64, taken.len() as u64);
+        (turns, taken.len() as u64)
+    }
+
     /// Owners place, demonitor and die while one thread delivers and another fells the targets.
     #[test]
     fn threads_agree_on_who_consumes_each_monitor() {
@@ -1140,13 +1189,7 @@ mod tests {
             scope.spawn(|| {
                 while !done.load(Ordering::Acquire) {
                     table.expand(50);
-                    if let Some(taken) = table.next().taken
-                        && table.begin_send(&taken)
-                    {
-                        table.end_send(&taken);
-                        table.count_run(1, 1);
-                        sent.fetch_add(1, Ordering::Relaxed);
-                    }
+                    sent.fetch_add(deliver_some(&table).1, Ordering::Relaxed);
                 }
             });
             for owner in owners {
@@ -1167,16 +1210,10 @@ mod tests {
         model.references = 0;
         let mut rest = 0;
         loop {
-            let turn = table.next();
-            if turn.idle {
+            let (turns, delivered) = deliver_some(&table);
+            rest += delivered;
+            if turns == 0 {
                 break;
-            }
-            if let Some(taken) = turn.taken
-                && table.begin_send(&taken)
-            {
-                table.end_send(&taken);
-                table.count_run(1, 1);
-                rest += 1;
             }
         }
         let sum = sent.load(Ordering::Relaxed) + removed.load(Ordering::Relaxed) + rest;

@@ -2,6 +2,7 @@
 
 use crate::arena::Arena;
 use crate::hash::{hash, shard};
+use crate::held::Held;
 use crate::index::Index;
 use crate::slot::{Reference, Slot};
 use crate::sync::{Mutex, shards};
@@ -51,15 +52,18 @@ impl References {
         self.shards.iter().map(|index| index.lock().len()).sum()
     }
 
-    /// Takes a slot out.
+    /// Takes slots out.
     #[inline]
-    pub fn remove(&self, slots: &Arena<Slot>, id: u32) {
-        let hash = hash_of(slots.get(id).reference());
-        self.shards[shard(hash, SHARDS)].lock().remove(
-            hash,
-            |found| found == id,
-            |id| hash_of(slots.get(id).reference()),
-        );
+    pub fn remove(&self, slots: &Arena<Slot>, ids: impl Iterator<Item = u32>) {
+        let mut held = Held::new(&self.shards);
+        for id in ids {
+            let hash = hash_of(slots.get(id).reference());
+            held.lock(shard(hash, SHARDS)).remove(
+                hash,
+                |found| found == id,
+                |id| hash_of(slots.get(id).reference()),
+            );
+        }
     }
 }
 

@@ -194,18 +194,16 @@ impl Run {
     /// when there was none.
     fn deliver_batch(&self) -> bool {
         let table = &self.table;
-        let mut batch = Vec::new();
+        let (mut taken, mut delivered) = (Vec::new(), Vec::new());
         let mut turns = 0;
         while turns < 16 {
-            let turn = table.next();
-            if turn.idle {
-                break;
+            match table.next(16 - turns, &mut taken) {
+                0 => break,
+                more => turns += more,
             }
-            turns += 1;
-            batch.extend(turn.taken.map(|taken| (taken, table.describe(&taken))));
         }
-        for (taken, (key, reason)) in batch {
-            if table.begin_send(&taken) {
+        for (taken, (key, reason)) in taken.iter().zip(table.describe(&taken)) {
+            if table.begin_send(taken) {
                 switch();
                 assert!(reason.is_none_or(|reason| reason == key.id[0]));
                 let former = self.fate(taken.reference).fetch_or(SENT, SeqCst);
@@ -214,10 +212,13 @@ impl Run {
                     0,
                     "sent twice, or removed before"
                 );
-                table.end_send(&taken);
-                table.count_run(0, 1);
+                table.end_send(taken);
+                delivered.push(*taken);
             }
         }
+        switch();
+        table.release(&delivered);
+        table.count_run(turns as u64, delivered.len() as u64);
         turns > 0
     }
 

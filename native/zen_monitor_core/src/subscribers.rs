@@ -12,12 +12,12 @@
 use crate::arena::Arena;
 use crate::claim::Ticket;
 use crate::hash::hash;
+use crate::held::{HELD, Held};
 use crate::index::Index;
 use crate::list::{self, NIL};
 use crate::slab::Slab;
 use crate::slot::{Depot, FreeSlots, Place, Reference, Slot};
 use crate::sync::{Mutex, shards};
-use crate::targets::HELD;
 
 const SHARDS: usize = shards(256);
 
@@ -132,87 +132,99 @@ impl Subscribers {
     /// tables. `listed` tells that the caller took it out of its target's list too.
     #[inline]
     pub fn retire(&self, slots: &Arena<Slot>, id: u32, listed: bool, by_owner: bool) {
-        let slot = slots.get(id);
-        let shard = &mut *self.lock(slot.subscriber());
-        let local = local(slot.subscriber());
-        let subscriber = &mut shard.subscribers[local];
-        list::unlink(&mut subscriber.head, id, |id| {
-            &slots.get(id).subscriber_links
-        });
-        subscriber.monitors -= 1;
+        let shard = &mut *self.lock(slots.get(id).subscriber());
         shard.removed += u64::from(by_owner);
-        shard.standing -= 1;
-        match slot.place() {
-            _ if listed => shard.slots.give(slots, &self.depot, id),
-            Place::Taken => shard.slots.give(slots, &self.depot, id),
-            Place::Transit => slot.set_place(Place::Orphan),
-            Place::Queued => {}
-            place => unreachable!("a slot that leaves its subscriber while {place:?}"),
-        }
-        shard.reap(local);
+        shard.retire(slots, &self.depot, id, listed);
     }
 
-    /// Brings a monitor in transit to the queue of its subscriber. Returns the subscriber when it
-    /// must now be put into the ring.
+    /// Ends monitors that were delivered, as [`Subscribers::retire`] does.
     #[inline]
-    pub fn enqueue(&self, slots: &Arena<Slot>, id: u32) -> Option<u32> {
-        let slot = slots.get(id);
-        let subscriber_id = slot.subscriber();
-        let shard = &mut *self.lock(subscriber_id);
-        if slot.place() == Place::Orphan {
-            shard.slots.give(slots, &self.depot, id);
-            return None;
+    pub fn retire_delivered(&self, slots: &Arena<Slot>, ids: impl Iterator<Item = u32>) {
+        let mut held = Held::new(&self.shards);
+        for id in ids {
+            let shard = held.lock(number(slots.get(id).subscriber()));
+            shard.retire(slots, &self.depot, id, false);
         }
-        let subscriber = &mut shard.subscribers[local(subscriber_id)];
-        slot.set_place(Place::Queued);
-        slot.target_links.set_next(NIL);
-        if subscriber.last == NIL {
-            subscriber.first = id;
-        } else {
-            slots.get(subscriber.last).target_links.set_next(id);
-        }
-        subscriber.last = id;
-        subscriber.queued += 1;
-        let enters = !subscriber.in_ring;
-        subscriber.in_ring = true;
-        enters.then_some(subscriber_id)
     }
 
-    /// Takes the first monitor from the queue of a subscriber that was taken from the ring.
-    /// `None` when that one had been removed or the subscriber has departed; the flag tells to put
-    /// the subscriber back.
+    /// Brings monitors in transit to the queues of their subscribers. `enter` is told of each
+    /// subscriber that must now be put into the ring.
     #[inline]
-    pub fn dequeue(&self, slots: &Arena<Slot>, subscriber_id: u32) -> (Option<Taken>, bool) {
+    pub fn enqueue(&self, slots: &Arena<Slot>, ids: &[u32], mut enter: impl FnMut(u32)) {
+        let mut held = Held::new(&self.shards);
+        for &id in ids {
+            let slot = slots.get(id);
+            let subscriber_id = slot.subscriber();
+            let shard = held.lock(number(subscriber_id));
+            if slot.place() == Place::Orphan {
+                shard.slots.give(slots, &self.depot, id);
+                continue;
+            }
+            let subscriber = &mut shard.subscribers[local(subscriber_id)];
+            slot.set_place(Place::Queued);
+            slot.target_links.set_next(NIL);
+            if subscriber.last == NIL {
+                subscriber.first = id;
+            } else {
+                slots.get(subscriber.last).target_links.set_next(id);
+            }
+            subscriber.last = id;
+            subscriber.queued += 1;
+            if !subscriber.in_ring {
+                subscriber.in_ring = true;
+                enter(subscriber_id);
+            }
+        }
+    }
+
+    /// Takes up to `limit` monitors from the queue of a subscriber that was taken from the ring.
+    /// Returns how many, and whether to put the subscriber back. Those that had been removed, and
+    /// all if the subscriber has departed, are not added to `taken`.
+    #[inline]
+    pub fn dequeue(
+        &self,
+        slots: &Arena<Slot>,
+        subscriber_id: u32,
+        limit: usize,
+        taken: &mut Vec<Taken>,
+    ) -> (usize, bool) {
         let shard = &mut *self.lock(subscriber_id);
         let local = local(subscriber_id);
-        let subscriber = &mut shard.subscribers[local];
-        let id = subscriber.first;
-        let slot = slots.get(id);
-        subscriber.first = slot.target_links.next();
-        subscriber.queued -= 1;
+        let Shard {
+            subscribers,
+            slots: free,
+            ..
+        } = shard;
+        let subscriber = &mut subscribers[local];
+        let mut turns = 0;
+        while turns < limit && subscriber.first != NIL {
+            let id = subscriber.first;
+            let slot = slots.get(id);
+            subscriber.first = slot.target_links.next();
+            turns += 1;
+            slot.set_place(Place::Taken);
+            if !slot.is_owned() {
+                free.give(slots, &self.depot, id);
+            } else if !subscriber.departed {
+                // Even if a removal has just won: then `begin_send` fails and the remover frees it.
+                // That of a departed subscriber is freed by the sweep.
+                taken.push(Taken {
+                    slot: id,
+                    ticket: slot.claim.ticket(),
+                    pid: subscriber.pid,
+                    reference: slot.reference(),
+                    target: slot.target(),
+                });
+            }
+        }
+        subscriber.queued -= turns as u32;
         let more = subscriber.first != NIL;
         if !more {
             subscriber.last = NIL;
             subscriber.in_ring = false;
         }
-        let (pid, departed) = (subscriber.pid, subscriber.departed);
-        slot.set_place(Place::Taken);
-        let taken = if slot.is_owned() {
-            // Even if a removal has just won: then `begin_send` fails and the remover frees it. That
-            // of a departed subscriber is freed by the sweep.
-            (!departed).then(|| Taken {
-                slot: id,
-                ticket: slot.claim.ticket(),
-                pid,
-                reference: slot.reference(),
-                target: slot.target(),
-            })
-        } else {
-            shard.slots.give(slots, &self.depot, id);
-            None
-        };
         shard.reap(local);
-        (taken, more)
+        (turns, more)
     }
 
     /// Notes the death of a process. Returns its id when it leaves monitors to be swept.
@@ -341,7 +353,7 @@ impl Subscribers {
 
     #[inline]
     fn lock(&self, subscriber_id: u32) -> crate::sync::MutexGuard<'_, Shard> {
-        self.shards[subscriber_id as usize % SHARDS].lock()
+        self.shards[number(subscriber_id)].lock()
     }
 }
 
@@ -380,6 +392,26 @@ impl Shard {
     }
 
     #[inline]
+    fn retire(&mut self, slots: &Arena<Slot>, depot: &Depot, id: u32, listed: bool) {
+        let slot = slots.get(id);
+        let local = local(slot.subscriber());
+        let subscriber = &mut self.subscribers[local];
+        list::unlink(&mut subscriber.head, id, |id| {
+            &slots.get(id).subscriber_links
+        });
+        subscriber.monitors -= 1;
+        self.standing -= 1;
+        match slot.place() {
+            _ if listed => self.slots.give(slots, depot, id),
+            Place::Taken => self.slots.give(slots, depot, id),
+            Place::Transit => slot.set_place(Place::Orphan),
+            Place::Queued => {}
+            place => unreachable!("a slot that leaves its subscriber while {place:?}"),
+        }
+        self.reap(local);
+    }
+
+    #[inline]
     fn reap(&mut self, local: u32) {
         let subscriber = &self.subscribers[local];
         if subscriber.departed
@@ -413,6 +445,11 @@ fn locate(pid: u64) -> (usize, u64) {
 #[inline]
 fn global(shard: usize, local: u32) -> u32 {
     local * SHARDS as u32 + shard as u32
+}
+
+#[inline]
+fn number(subscriber_id: u32) -> usize {
+    subscriber_id as usize % SHARDS
 }
 
 #[inline]

@@ -14,8 +14,10 @@
 
 use crate::arena::Arena;
 use crate::hash::{hash, shard};
+use crate::held::{HELD, Held};
 use crate::index::Index;
 use crate::list::{self, Links, NIL};
+use crate::sessions::{Session, Sessions};
 use crate::slab::Slab;
 use crate::slot::{Place, Slot};
 use crate::sync::{Mutex, MutexGuard, shards};
@@ -23,8 +25,6 @@ use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 
 const SHARDS: usize = shards(1024);
-/// How many entries are handled while one lock is held.
-pub const HELD: usize = 64;
 
 /// What is monitored: a node's id, and what tells the target apart on that node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,16 +57,6 @@ struct Shard<R> {
     reasons: HashMap<u32, R, FxBuildHasher>,
 }
 
-/// The targets of one session in one shard.
-struct Session {
-    node: u32,
-    head: u32,
-    targets: u32,
-    /// The monitors of those among them that are subscribed: what falls due if the session ends.
-    monitors: u32,
-    expired: bool,
-}
-
 /// A target: 32 bytes.
 struct Target {
     id: [u32; 3],
@@ -74,7 +64,7 @@ struct Target {
     head: u32,
     /// How many monitors it has, in units of [`MONITOR`], and its flags below them.
     state: u32,
-    /// Its session, which knows its node; once it is dead, its node itself.
+    /// The place of its session, which knows its node; once it is dead, its node itself.
     session: u32,
     links: Links,
 }
@@ -107,13 +97,11 @@ impl Target {
     fn key(&self, sessions: &Sessions) -> Key {
         let node = match self.is(DEAD) {
             true => self.session,
-            false => sessions[&self.session].node,
+            false => sessions[self.session].node,
         };
         Key { node, id: self.id }
     }
 }
-
-type Sessions = HashMap<u32, Session, FxBuildHasher>;
 
 /// What became of a target when a monitor left it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,13 +114,13 @@ pub struct Left {
     pub outbox: Option<u32>,
 }
 
-/// One step through an expired session.
+/// Where a walk through an expired session has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expired {
-    /// This target is dead now and belongs to the backlog's caller.
+    /// This target, which has more monitors, is for the backlog.
     Target(u32),
-    /// A target went over to the current session.
-    Moved,
+    /// There may be more in this shard.
+    More,
     /// This shard is done.
     Nothing,
 }
@@ -159,7 +147,7 @@ impl<R> Default for Shard<R> {
         Shard {
             index: Index::default(),
             targets: Slab::default(),
-            sessions: HashMap::default(),
+            sessions: Sessions::default(),
             reasons: HashMap::default(),
         }
     }
@@ -212,8 +200,7 @@ impl<R: Clone> Targets<R> {
         slots.get(slot).claim.arm();
         list::push_back(&mut target.head, slot, |id| &slots.get(id).target_links);
         if target.is(SUBSCRIBED) {
-            let session = target.session;
-            shard.session(session).monitors += 1;
+            shard.sessions[target.session].monitors += 1;
         }
         fresh.then(|| global(number, local))
     }
@@ -221,36 +208,17 @@ impl<R: Clone> Targets<R> {
     /// Takes out a monitor whose claim the caller has won.
     #[inline]
     pub fn leave(&self, slots: &Arena<Slot>, slot_id: u32) -> Left {
-        let slot = slots.get(slot_id);
-        let target_id = slot.target();
-        let shard = &mut *self.lock(target_id);
-        let local = local(target_id);
-        let target = &mut shard.targets[local];
-        let listed = slot.place() == Place::Listed;
-        if listed {
-            list::unlink(&mut target.head, slot_id, |id| &slots.get(id).target_links);
+        self.lock(slots.get(slot_id).target()).leave(slots, slot_id)
+    }
+
+    /// Takes out monitors that were delivered, as [`Targets::leave`] does.
+    #[inline]
+    pub fn leave_delivered(&self, slots: &Arena<Slot>, slot_ids: impl Iterator<Item = u32>) {
+        let mut held = Held::new(&self.shards);
+        for slot_id in slot_ids {
+            let shard = held.lock(number(slots.get(slot_id).target()));
+            shard.leave(slots, slot_id);
         }
-        target.state -= MONITOR;
-        let mut left = Left {
-            listed,
-            waiting: target.is(DEAD),
-            outbox: None,
-        };
-        if left.waiting {
-            shard.reap(local);
-        } else if target.is(SUBSCRIBED) {
-            let session = shard
-                .sessions
-                .get_mut(&target.session)
-                .expect("an undead target is in its session");
-            session.monitors -= 1;
-            left.waiting = session.expired;
-            if target.monitors() == 0 && !target.is(QUEUED) && !session.expired {
-                target.state |= QUEUED;
-                left.outbox = Some(session.node);
-            }
-        }
-        left
     }
 
     /// Notes the death of a subscribed target. Returns its id, which is in the backlog now, and
@@ -280,8 +248,7 @@ impl<R: Clone> Targets<R> {
                 shard.restamp(local, session());
                 let target = &mut shard.targets[local];
                 target.state |= SUBSCRIBED;
-                let session = target.session;
-                shard.session(session).monitors += monitors;
+                shard.sessions[target.session].monitors += monitors;
                 Some(Instruction::Subscribe(key))
             }
             (true, true) => None,
@@ -326,13 +293,14 @@ impl<R: Clone> Targets<R> {
     }
 
     /// Expires a session, after its node got another one. Returns how many monitors wait for it
-    /// now; their targets are reached with [`Targets::next_expired`].
+    /// now; their targets are reached with [`Targets::unlist_expired`].
     pub fn expire(&self, session: u32) -> u64 {
         let mut waiting = 0;
         for shard in &self.shards {
-            if let Some(session) = shard.lock().sessions.get_mut(&session) {
-                session.expired = true;
-                waiting += u64::from(session.monitors);
+            let sessions = &mut shard.lock().sessions;
+            if let Some(place) = sessions.find(session) {
+                sessions[place].expired = true;
+                waiting += u64::from(sessions[place].monitors);
             }
         }
         waiting
@@ -341,29 +309,46 @@ impl<R: Clone> Targets<R> {
     /// Whether a session has a target. Who joins one later than that sees what the caller had done
     /// before it asked: both hold the lock of the target's shard in turn.
     pub fn has_session(&self, session: u32) -> bool {
-        let has_session = |shard: &Mutex<Shard<R>>| shard.lock().sessions.contains_key(&session);
+        let has_session = |shard: &Mutex<Shard<R>>| shard.lock().sessions.find(session).is_some();
         self.shards.iter().any(has_session)
     }
 
-    /// Takes one target out of an expired session. One that had not been subscribed yet goes over
-    /// to the session that `current` reads: the old connection owed it nothing.
-    pub fn next_expired(&self, number: usize, session: u32, current: impl Fn() -> u32) -> Expired {
+    /// Takes targets out of an expired session, and their monitors as [`Targets::unlist`] does, up to
+    /// `limit` of either. A target that had not been subscribed yet goes over to the session that
+    /// `current` reads: the old connection owed it nothing. Returns how many targets were seen, too.
+    pub fn unlist_expired(
+        &self,
+        slots: &Arena<Slot>,
+        (number, session): (usize, u32),
+        current: impl Fn() -> u32,
+        limit: usize,
+        monitors: &mut Vec<u32>,
+    ) -> (usize, Expired) {
         let shard = &mut *self.shards[number].lock();
-        let Some(local) = shard.sessions.get(&session).map(|session| session.head) else {
-            return Expired::Nothing;
-        };
-        let target = &shard.targets[local];
-        if !target.is(SUBSCRIBED) {
-            shard.restamp(local, current());
-            return Expired::Moved;
+        for seen in 0..limit {
+            if monitors.len() >= limit {
+                return (seen, Expired::More);
+            }
+            let Some(place) = shard.sessions.find(session) else {
+                return (seen, Expired::Nothing);
+            };
+            let local = shard.sessions[place].head;
+            if !shard.targets[local].is(SUBSCRIBED) {
+                shard.restamp(local, current());
+                continue;
+            }
+            shard.bury(local, None);
+            if !shard.unlist(slots, local, limit, monitors) {
+                shard.targets[local].state |= BACKLOG;
+                return (seen + 1, Expired::Target(global(number, local)));
+            }
+            shard.reap(local);
         }
-        shard.bury(local, None);
-        shard.targets[local].state |= BACKLOG;
-        Expired::Target(global(number, local))
+        (limit, Expired::More)
     }
 
-    /// Takes up to `limit` monitors from the list of a target in the backlog, in the order in
-    /// which they were placed; they are in transit then. `true` means that none is left and the
+    /// Takes monitors from the list of a target in the backlog until `monitors` holds `limit`, in the
+    /// order in which they were placed; they are in transit then. `true` means that none is left and the
     /// target is out of the backlog.
     pub fn unlist(
         &self,
@@ -374,32 +359,26 @@ impl<R: Clone> Targets<R> {
     ) -> bool {
         let shard = &mut *self.lock(target_id);
         let local = local(target_id);
-        let target = &mut shard.targets[local];
-        for _ in 0..limit {
-            if target.head == NIL {
-                break;
-            }
-            let id = target.head;
-            list::unlink(&mut target.head, id, |id| &slots.get(id).target_links);
-            slots.get(id).set_place(Place::Transit);
-            monitors.push(id);
-        }
-        let done = target.head == NIL;
+        let done = shard.unlist(slots, local, limit, monitors);
         if done {
-            target.state &= !BACKLOG;
+            shard.targets[local].state &= !BACKLOG;
             shard.reap(local);
         }
         done
     }
 
-    /// What a monitor's `:DOWN` says: the key of its target and the reason, `None` when the node
-    /// is down. A stale id gives some other target; the claim on the monitor tells.
+    /// What the `:DOWN`s of monitors say, in order: the key of the target and the reason, `None` when
+    /// the node is down. A stale id gives some other target; the claim on the monitor tells.
     #[inline]
-    pub fn describe(&self, target_id: u32) -> (Key, Option<R>) {
-        let shard = self.lock(target_id);
-        let local = local(target_id);
-        let key = shard.targets[local].key(&shard.sessions);
-        (key, shard.reasons.get(&local).cloned())
+    pub fn describe(&self, target_ids: impl Iterator<Item = u32>) -> Vec<(Key, Option<R>)> {
+        let mut held = Held::new(&self.shards);
+        let describe = |target_id| {
+            let shard = held.lock(number(target_id));
+            let local = local(target_id);
+            let key = shard.targets[local].key(&shard.sessions);
+            (key, shard.reasons.get(&local).cloned())
+        };
+        target_ids.map(describe).collect()
     }
 
     /// Up to `limit` monitors of an undead target, in order, beginning behind `last`, which was
@@ -458,8 +437,8 @@ impl<R: Clone> Targets<R> {
         let mut sums: HashMap<u32, (u64, u64), FxBuildHasher> = HashMap::default();
         for shard in &self.shards {
             // As many as there are nodes: a map cannot be left and entered again.
-            for (number, session) in &shard.lock().sessions {
-                let sum = sums.entry(*number).or_default();
+            for session in shard.lock().sessions.iter() {
+                let sum = sums.entry(session.number).or_default();
                 sum.0 += u64::from(session.targets);
                 sum.1 += u64::from(session.monitors);
             }
@@ -480,11 +459,12 @@ impl<R: Clone> Targets<R> {
         let mut steps = 0;
         while cursor.shard < SHARDS && steps < limit {
             let shard = &mut *self.shards[cursor.shard].lock();
-            let targets = shard.sessions.get(&session).map_or(0, |s| s.targets);
+            let place = shard.sessions.find(session);
+            let targets = place.map_or(0, |place| shard.sessions[place].targets);
             // Each target seen goes to the end of the list, so that the head is the next one.
             let mut left = cursor.left.unwrap_or(targets).min(targets);
             for _ in 0..HELD.min(left as usize) {
-                let record = shard.sessions.get_mut(&session).expect("it has targets");
+                let record = &mut shard.sessions[place.expect("it has targets")];
                 let local = record.head;
                 record.head = shard.targets[local].links.next();
                 if shard.withdraw(local) {
@@ -502,7 +482,7 @@ impl<R: Clone> Targets<R> {
 
     #[inline]
     fn lock(&self, target_id: u32) -> MutexGuard<'_, Shard<R>> {
-        self.shards[target_id as usize % SHARDS].lock()
+        self.shards[number(target_id)].lock()
     }
 }
 
@@ -520,10 +500,10 @@ impl<R> Shard<R> {
             id: key.id,
             head: NIL,
             state: QUEUED | INDEXED,
-            session,
+            session: NIL,
             links: Links::default(),
         });
-        self.enlist(local, key.node);
+        self.enlist(local, key.node, session);
         let (targets, sessions) = (&self.targets, &self.sessions);
         self.index
             .insert(hash, local, |id| hash_of(targets[id].key(sessions)));
@@ -546,8 +526,7 @@ impl<R> Shard<R> {
 
     #[inline]
     fn has_expired(&self, local: u32) -> bool {
-        let session = self.targets[local].session;
-        self.sessions.get(&session).is_some_and(|s| s.expired)
+        self.sessions[self.targets[local].session].expired
     }
 
     /// Makes a target dead: out of the index and of its session. Returns how many monitors it has.
@@ -563,6 +542,55 @@ impl<R> Shard<R> {
             self.reasons.insert(local, reason);
         }
         monitors
+    }
+
+    #[inline]
+    fn leave(&mut self, slots: &Arena<Slot>, slot_id: u32) -> Left {
+        let slot = slots.get(slot_id);
+        let local = local(slot.target());
+        let target = &mut self.targets[local];
+        let listed = slot.place() == Place::Listed;
+        if listed {
+            list::unlink(&mut target.head, slot_id, |id| &slots.get(id).target_links);
+        }
+        target.state -= MONITOR;
+        let mut left = Left {
+            listed,
+            waiting: target.is(DEAD),
+            outbox: None,
+        };
+        if left.waiting {
+            self.reap(local);
+        } else if target.is(SUBSCRIBED) {
+            let session = &mut self.sessions[target.session];
+            session.monitors -= 1;
+            left.waiting = session.expired;
+            if target.monitors() == 0 && !target.is(QUEUED) && !session.expired {
+                target.state |= QUEUED;
+                left.outbox = Some(session.node);
+            }
+        }
+        left
+    }
+
+    /// Takes monitors from the list of a target until `monitors` holds `limit`. `true` means that
+    /// none is left.
+    #[inline]
+    fn unlist(
+        &mut self,
+        slots: &Arena<Slot>,
+        local: u32,
+        limit: usize,
+        monitors: &mut Vec<u32>,
+    ) -> bool {
+        let target = &mut self.targets[local];
+        while target.head != NIL && monitors.len() < limit {
+            let id = target.head;
+            list::unlink(&mut target.head, id, |id| &slots.get(id).target_links);
+            slots.get(id).set_place(Place::Transit);
+            monitors.push(id);
+        }
+        target.head == NIL
     }
 
     #[inline]
@@ -594,56 +622,46 @@ impl<R> Shard<R> {
             return false;
         }
         let (session, monitors) = (target.session, target.monitors());
-        self.session(session).monitors -= monitors;
+        self.sessions[session].monitors -= monitors;
         let target = &mut self.targets[local];
         let queue = !target.is(QUEUED);
         target.state = (target.state | QUEUED) & !SUBSCRIBED;
         queue
     }
 
-    #[inline]
-    fn session(&mut self, session: u32) -> &mut Session {
-        self.sessions
-            .get_mut(&session)
-            .expect("an undead target is in its session")
-    }
-
     fn restamp(&mut self, local: u32, session: u32) {
-        if self.targets[local].session != session {
-            let node = self.targets[local].key(&self.sessions).node;
+        let former = &self.sessions[self.targets[local].session];
+        if former.number != session {
+            let node = former.node;
             self.delist(local);
-            self.targets[local].session = session;
-            self.enlist(local, node);
+            self.enlist(local, node, session);
         }
     }
 
-    fn enlist(&mut self, local: u32, node: u32) {
-        let target = &self.targets[local];
-        debug_assert!(!target.is(SUBSCRIBED));
-        let session = self.sessions.entry(target.session).or_insert(Session {
+    fn enlist(&mut self, local: u32, node: u32, number: u32) {
+        debug_assert!(!self.targets[local].is(SUBSCRIBED));
+        let place = self.sessions.find_or_add(number, || Session {
+            number,
             node,
             head: NIL,
-            targets: 0,
-            monitors: 0,
-            expired: false,
+            ..Session::default()
         });
+        self.targets[local].session = place;
+        let session = &mut self.sessions[place];
         session.targets += 1;
         list::push_back(&mut session.head, local, |id| &self.targets[id].links);
     }
 
     fn delist(&mut self, local: u32) {
         let target = &self.targets[local];
-        let session = self
-            .sessions
-            .get_mut(&target.session)
-            .expect("an undead target is in its session");
+        let session = &mut self.sessions[target.session];
         session.targets -= 1;
         if target.is(SUBSCRIBED) {
             session.monitors -= target.monitors();
         }
         list::unlink(&mut session.head, local, |id| &self.targets[id].links);
         if session.targets == 0 {
-            self.sessions.remove(&target.session);
+            self.sessions.remove(target.session);
         }
     }
 
@@ -668,6 +686,11 @@ fn hash_of(key: Key) -> u64 {
 #[inline]
 fn global(shard: usize, local: u32) -> u32 {
     local * SHARDS as u32 + shard as u32
+}
+
+#[inline]
+fn number(target_id: u32) -> usize {
+    target_id as usize % SHARDS
 }
 
 #[inline]

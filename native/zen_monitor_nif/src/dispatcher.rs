@@ -7,7 +7,7 @@ use crate::etf::Batch;
 use crate::local::{Local, Node};
 use crate::options::{Gathered, Kind, pid_of};
 use crate::origin::Sample;
-use crate::reason::Reason;
+use crate::reason::{HEAVY, Reason};
 use crate::state::current;
 use crate::target::{add_remote, is_named, is_remote_pid, name_of, object};
 use crate::timeslice::Timeslice;
@@ -22,8 +22,11 @@ use zen_monitor_core::targets::Key;
 const BATCH: usize = 64;
 /// Bytes of reasons that are built together, at about 10 ns each.
 const BATCH_BYTES: usize = 16 * 1024;
+/// Turns that one subscriber gets in a row while no other waits and no reason is heavy. Their
+/// reasons stay below [`BATCH_BYTES`].
+const TURNS: usize = BATCH_BYTES / HEAVY;
 /// How long one call may deliver.
-const DELIVERY: Duration = Duration::from_micros(300);
+const DELIVERY: Duration = Duration::from_micros(200);
 
 /// Makes the caller `ZenMonitor.Local.Dispatcher`, which delivers.
 #[rustler::nif]
@@ -113,35 +116,45 @@ impl<'a, 'b> Delivery<'a, 'b> {
     /// Takes up to `limit` monitors in turn and sends their `:DOWN`s, but gathers those that go out
     /// in bulk. `false` when none was due.
     fn run(&mut self, limit: usize) -> NifResult<bool> {
-        let mut turns = 0;
-        let mut bytes = 0;
+        let table = &self.local.table;
+        let (mut turns, mut bytes) = (0, 0);
         let mut due: Vec<Due> = Vec::with_capacity(limit);
-        while turns < limit && bytes < BATCH_BYTES {
-            let turn = self.local.table.next();
-            if turn.idle {
-                break;
+        let mut taken = Vec::with_capacity(TURNS);
+        let mut full = Vec::new();
+        while turns < limit && bytes < BATCH_BYTES && full.is_empty() {
+            let in_a_row = if Reason::is_any_heavy() { 1 } else { TURNS };
+            taken.clear();
+            match table.next(in_a_row.min(limit - turns), &mut taken) {
+                0 => break,
+                more => turns += more,
             }
-            turns += 1;
-            let Some(taken) = turn.taken else {
-                continue;
-            };
-            let (key, reason) = self.local.table.describe(&taken);
-            if Kind::of(taken.pid) == Kind::Bulk {
-                self.sent += 1;
-                if let Some(full) = self.local.options.gather(taken, key, reason) {
-                    self.send_bulk(full)?;
-                    break;
+            for (taken, (key, reason)) in taken.iter().zip(table.describe(&taken)) {
+                if Kind::of(taken.pid) == Kind::Bulk {
+                    self.sent += 1;
+                    full.extend(self.local.options.gather(*taken, key, reason));
+                    continue;
                 }
-                continue;
+                // One that neighbours share is built once.
+                if !matches!(due.last(), Some((_, _, last)) if is_same(last, &reason)) {
+                    bytes += reason.as_ref().map_or(0, |reason| reason.as_etf().len());
+                }
+                due.push((*taken, key, reason));
             }
-            // One that neighbours share is built once.
-            if !matches!(due.last(), Some((_, _, last)) if is_same(last, &reason)) {
-                bytes += reason.as_ref().map_or(0, |reason| reason.as_etf().len());
-            }
-            due.push((taken, key, reason));
         }
-        let mut delivered = 0;
-        for ((taken, _, _), (reference, object, cause)) in due.iter().zip(self.build(&due)?) {
+        let delivered = self.send_each(&due)?;
+        self.sent += delivered;
+        table.count_run(turns as u64, delivered as u64);
+        for gathered in full {
+            self.send_bulk(gathered)?;
+        }
+        Ok(turns > 0)
+    }
+
+    /// Sends those that are claimed, one right after the other, so that their receiver finds many at
+    /// a time; they are freed together afterwards. Returns how many.
+    fn send_each(&mut self, due: &[Due]) -> NifResult<usize> {
+        let mut delivered = Vec::with_capacity(due.len());
+        for ((taken, _, _), (reference, object, cause)) in due.iter().zip(self.build(due)?) {
             let kind = Kind::of(taken.pid);
             let tag = self.local.options.tag(self.env, kind, taken.reference);
             let down = (tag, reference, atoms::process(), object, cause).encode(self.env);
@@ -149,12 +162,11 @@ impl<'a, 'b> Delivery<'a, 'b> {
                 self.send(taken.pid, down);
                 self.local.table.end_send(taken);
                 self.local.options.forget(kind, taken.reference);
-                delivered += 1;
+                delivered.push(*taken);
             }
         }
-        self.sent += delivered;
-        self.local.table.count_run(turns as u64, delivered as u64);
-        Ok(turns > 0)
+        self.local.table.release(&delivered);
+        Ok(delivered.len())
     }
 
     /// Sends what was gathered for one subscriber, unless nothing of it is left. All is claimed
@@ -168,7 +180,7 @@ impl<'a, 'b> Delivery<'a, 'b> {
         let (mut claimed, mut left) = (Vec::new(), Vec::new());
         for ((taken, _, _), entry) in gathered.entries.iter().zip(entries) {
             if self.local.table.begin_send(taken) {
-                claimed.push(taken);
+                claimed.push(*taken);
                 left.push(entry);
             }
         }
@@ -179,6 +191,7 @@ impl<'a, 'b> Delivery<'a, 'b> {
         for taken in &claimed {
             self.local.table.end_send(taken);
         }
+        self.local.table.release(&claimed);
         self.local.table.count_run(0, claimed.len() as u64);
         Ok(())
     }

@@ -7,8 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// A reason of more bytes takes too long to build for a normal scheduler.
 pub const BULKY: usize = 64 * 1024;
 
-/// How many bulky reasons there are.
+/// A reason of more bytes takes longer to build than the rest of a `:DOWN` by far.
+pub const HEAVY: usize = 1024;
+
+/// How many bulky and how many heavy reasons there are; the bulky ones are heavy, too.
 static BULKY_REASONS: AtomicUsize = AtomicUsize::new(0);
+static HEAVY_REASONS: AtomicUsize = AtomicUsize::new(0);
 
 /// An exit reason in the external term format, shared by all that wait for its delivery.
 #[derive(Clone)]
@@ -24,9 +28,11 @@ impl Reason {
 
     /// Takes bytes that are known to be a complete external term, version byte included.
     pub fn from_etf(etf: &[u8]) -> Reason {
-        if etf.len() > BULKY {
-            // Relaxed, here and below: a stale number costs time, nothing else.
-            BULKY_REASONS.fetch_add(1, Ordering::Relaxed);
+        for (count, least) in [(&BULKY_REASONS, BULKY), (&HEAVY_REASONS, HEAVY)] {
+            if etf.len() > least {
+                // Relaxed, here and below: a stale number costs time, nothing else.
+                count.fetch_add(1, Ordering::Relaxed);
+            }
         }
         Reason(Arc::new(Encoded(etf.into())))
     }
@@ -34,6 +40,11 @@ impl Reason {
     /// Whether any reason is kept that should be built on a dirty scheduler.
     pub fn is_any_bulky() -> bool {
         BULKY_REASONS.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether any reason is kept of which only a few may be built in a row.
+    pub fn is_any_heavy() -> bool {
+        HEAVY_REASONS.load(Ordering::Relaxed) > 0
     }
 
     /// The bytes, version byte included.
@@ -57,8 +68,10 @@ impl Reason {
 
 impl Drop for Encoded {
     fn drop(&mut self) {
-        if self.0.len() > BULKY {
-            BULKY_REASONS.fetch_sub(1, Ordering::Relaxed);
+        for (count, least) in [(&BULKY_REASONS, BULKY), (&HEAVY_REASONS, HEAVY)] {
+            if self.0.len() > least {
+                count.fetch_sub(1, Ordering::Relaxed);
+            }
         }
     }
 }

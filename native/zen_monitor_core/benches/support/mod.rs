@@ -5,6 +5,7 @@
 use cpu_time::ThreadTime;
 use std::sync::Arc;
 use std::time::Duration;
+use zen_monitor_core::held::HELD;
 use zen_monitor_core::monitor_table::MonitorTable;
 use zen_monitor_core::nodes::Node;
 use zen_monitor_core::slot::Reference;
@@ -13,6 +14,10 @@ use zen_monitor_core::slot::Reference;
 pub const PER_PROCESS: u32 = 1_000;
 /// Instructions, certificates or steps in one slice of work, as the NIFs do it.
 pub const SLICE: usize = 1_000;
+/// `:DOWN`s that the Dispatcher builds together.
+const DELIVERED: usize = HELD;
+/// Turns that it takes at once.
+pub const TURNS: usize = 16;
 
 /// Whether `cargo bench` runs this, and not `cargo test --benches`, which wants to see in seconds
 /// that everything still works.
@@ -93,20 +98,27 @@ impl World {
     pub fn deliver(&self) -> u32 {
         while !self.table.expand(SLICE) {}
         let mut delivered = 0;
+        let mut taken = Vec::new();
         loop {
-            let turn = self.table.next();
-            if turn.idle {
-                self.table
-                    .count_run(u64::from(delivered), u64::from(delivered));
-                return delivered;
-            }
-            if let Some(taken) = turn.taken {
-                std::hint::black_box(self.table.describe(&taken));
-                if self.table.begin_send(&taken) {
-                    self.table.end_send(&taken);
-                    delivered += 1;
+            taken.clear();
+            let mut turns = 0;
+            while turns < DELIVERED {
+                match self.table.next(TURNS.min(DELIVERED - turns), &mut taken) {
+                    0 => break,
+                    more => turns += more,
                 }
             }
+            if turns == 0 {
+                return delivered;
+            }
+            std::hint::black_box(self.table.describe(&taken));
+            taken.retain(|taken| self.table.begin_send(taken));
+            for taken in &taken {
+                self.table.end_send(taken);
+            }
+            self.table.release(&taken);
+            self.table.count_run(turns as u64, taken.len() as u64);
+            delivered += taken.len() as u32;
         }
     }
 }

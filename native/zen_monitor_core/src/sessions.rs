@@ -1,0 +1,113 @@
+//! The sessions that have targets in one shard.
+//!
+//! A target knows its session by its place here, so that to look at that takes no hashing. A place
+//! is taken for as long as its session has a target in the shard.
+
+use hashbrown::HashMap;
+use rustc_hash::FxBuildHasher;
+use std::ops::{Index, IndexMut};
+
+/// The targets of one session in one shard.
+#[derive(Default)]
+pub struct Session {
+    /// Which session.
+    pub number: u32,
+    /// Its node.
+    pub node: u32,
+    /// The list of its targets.
+    pub head: u32,
+    /// How many there are.
+    pub targets: u32,
+    /// The monitors of those among them that are subscribed: what falls due if the session ends.
+    pub monitors: u32,
+    /// Whether it has ended.
+    pub expired: bool,
+}
+
+/// All sessions of a shard.
+#[derive(Default)]
+pub struct Sessions {
+    places: Vec<Session>,
+    free: Vec<u32>,
+    by_number: HashMap<u32, u32, FxBuildHasher>,
+}
+
+impl Sessions {
+    /// The place of a session.
+    #[inline]
+    pub fn find(&self, number: u32) -> Option<u32> {
+        self.by_number.get(&number).copied()
+    }
+
+    /// The place of a session, which `fresh` makes if it has none.
+    #[inline]
+    pub fn find_or_add(&mut self, number: u32, fresh: impl FnOnce() -> Session) -> u32 {
+        let Sessions {
+            places,
+            free,
+            by_number,
+        } = self;
+        *by_number.entry(number).or_insert_with(|| {
+            let place = free.pop().unwrap_or(places.len() as u32);
+            if place as usize == places.len() {
+                places.push(fresh());
+            } else {
+                places[place as usize] = fresh();
+            }
+            place
+        })
+    }
+
+    /// Gives a place up.
+    pub fn remove(&mut self, place: u32) {
+        self.by_number.remove(&self.places[place as usize].number);
+        self.free.push(place);
+    }
+
+    /// All sessions.
+    pub fn iter(&self) -> impl Iterator<Item = &Session> {
+        self.by_number.values().map(|place| &self[*place])
+    }
+}
+
+impl Index<u32> for Sessions {
+    type Output = Session;
+
+    #[inline]
+    fn index(&self, place: u32) -> &Session {
+        &self.places[place as usize]
+    }
+}
+
+impl IndexMut<u32> for Sessions {
+    #[inline]
+    fn index_mut(&mut self, place: u32) -> &mut Session {
+        &mut self.places[place as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_belongs_to_one_session_until_it_is_given_up() {
+        let mut sessions = Sessions::default();
+        let fresh = |number| {
+            move || Session {
+                number,
+                ..Session::default()
+            }
+        };
+        let seven = sessions.find_or_add(7, fresh(7));
+        let eight = sessions.find_or_add(8, fresh(8));
+        sessions[seven].targets = 3;
+        assert_eq!(sessions.find_or_add(7, fresh(7)), seven);
+        assert_eq!((sessions[seven].number, sessions[seven].targets), (7, 3));
+        sessions.remove(seven);
+        assert_eq!((sessions.find(7), sessions.find(8)), (None, Some(eight)));
+        assert_eq!(sessions.find_or_add(9, fresh(9)), seven);
+        assert_eq!((sessions[seven].number, sessions[seven].targets), (9, 0));
+        assert_eq!(sessions.iter().count(), 2);
+    }
+}
