@@ -23,6 +23,7 @@ defmodule ZenMonitor.NativeTest do
     <<1::3>>,
     [],
     [1 | 2],
+    [{1, 2} | 3],
     [[]],
     {},
     {1, 2},

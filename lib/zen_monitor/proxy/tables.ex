@@ -5,18 +5,17 @@ defmodule ZenMonitor.Proxy.Tables do
   # left, before whose successor it was stopped. It has no state to lose.
   #
   # It takes its time: what it sweeps is in nobody's way, and a node that has just lost another one
-  # has better things to do. What does not fit into one slice waits until that is over. To take a
-  # monitor back wakes the process that was monitored, so the slices are small and far between.
+  # has better things to do. All but a little waits until that is over.
 
   use ZenMonitor.Server
 
   alias ZenMonitor.{Native, Proxy}
 
-  # From the first slice to the second, in ms.
+  # Between two slices, in ms. A slice takes less than half of one, in this process and in the Proxy.
+  @pause 2
+  # More rows than this are put off, and for how long, in ms.
+  @little 1_000
   @calm 1_000
-  # From one to the next from then on. A slice takes less than half of 1 ms, in this process and in
-  # the Proxy.
-  @pause 4
 
   def start_link(_opts) do
     GenServer.start_link(__MODULE__, [], name: __MODULE__)
@@ -37,12 +36,18 @@ defmodule ZenMonitor.Proxy.Tables do
   end
 
   @impl true
-  def handle_info(:wake, state), do: sweep(state, @calm)
-  def handle_info(:sweep, state), do: sweep(state, @pause)
+  def handle_info(:wake, state), do: sweep(@calm, state)
+  def handle_info(:sweep, state), do: sweep(@pause, state)
   def handle_info(message, state), do: super(message, state)
 
-  defp sweep(state, pause) do
-    if Native.proxy_sweep(), do: Process.send_after(self(), :sweep, pause)
+  # `pause` is before the next slice if much is left.
+  defp sweep(pause, state) do
+    case Native.proxy_sweep() do
+      {true, left} when left > @little -> Process.send_after(self(), :sweep, pause)
+      {true, _left} -> Process.send_after(self(), :sweep, @pause)
+      {false, _left} -> :ok
+    end
+
     {:noreply, state}
   end
 end

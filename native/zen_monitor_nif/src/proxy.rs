@@ -395,8 +395,11 @@ fn proxy_process<'a>(
 
 /// Notes the monitors of targets: `{target, monitor}`.
 #[rustler::nif]
-fn proxy_monitored<'a>(env: Env<'a>, placed: Vec<(u32, Term<'a>)>) -> NifResult<Atom> {
+fn proxy_monitored<'a>(env: Env<'a>, placed: Term<'a>) -> NifResult<Atom> {
     let state = current()?;
+    // Decoding an improper list panics.
+    placed.list_length()?;
+    let placed: Vec<(u32, Term<'a>)> = placed.decode()?;
     let read = |&(target, monitor): &(u32, Term<'a>)| Some((target, reference(env, monitor)?));
     let placed: Option<Vec<(u32, MonitorRef)>> = placed.iter().map(read).collect();
     let placed = placed.ok_or(Error::BadArg)?;
@@ -455,14 +458,15 @@ fn proxy_answer_departures(env: Env) -> NifResult<Atom> {
     Ok(atoms::ok())
 }
 
-/// Removes rows and certificates of detached connectors. Returns whether to go on.
+/// Removes rows and certificates of detached connectors. Returns whether to go on, and how many rows
+/// are left.
 #[rustler::nif]
-fn proxy_sweep(env: Env) -> NifResult<bool> {
+fn proxy_sweep(env: Env) -> NifResult<(bool, usize)> {
     let state = current()?;
     let proxy = &state.proxy;
     let mut table = proxy.table.lock();
     table.sweep(ROWS);
-    let vacant = table.has_vacant();
+    let (vacant, left) = (table.has_vacant(), table.left_behind());
     drop(table);
     if vacant {
         proxy.releases.ring(env);
@@ -477,7 +481,7 @@ fn proxy_sweep(env: Env) -> NifResult<bool> {
     // Both are looked at anew: since the sweep, a connector may have been detached and even its
     // outbox been emptied here, while its ringing found this janitor awake.
     let is_empty = || !proxy.table.lock().has_departed() && proxy.discarded.lock().is_empty();
-    Ok(!proxy.departures.rest(is_empty))
+    Ok((!proxy.departures.rest(is_empty), left))
 }
 
 /// Makes the caller the Batcher of a connector, which must sweep. Returns whether there was one
