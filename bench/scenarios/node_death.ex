@@ -59,19 +59,12 @@ defmodule Bench.Scenarios.NodeDeath do
     callers = Pair.local(pair, Caller, :start, [pair.contender, pair.remote.node, 1, 0, size])
     Pair.local(pair, Caller, :monitor, [callers])
     Pair.settle(pair)
-    {_, idle} = stall(pair, fn -> Process.sleep(200) end)
+    {_, idle} = Stall.during(pair, fn -> Process.sleep(200) end)
     cut = fn -> Pair.local(pair, Caller, :node_death, [callers]) end
-    cost = Pair.measure(pair, fn -> stall(pair, cut) end)
+    cost = Pair.measure(pair, fn -> Stall.during(pair, cut) end)
     Pair.local(pair, Caller, :stop, [callers])
     Pair.connect(pair)
     {wall, longest} = cost.result
     %{wall: wall / size, cpu: cost.local / size, stall: longest / 1_000, stall_idle: idle / 1_000}
-  end
-
-  # Only for as long as it is needed: a node with such a timer never comes to rest.
-  defp stall(pair, function) do
-    stall = Pair.local(pair, Stall, :start, [])
-    result = function.()
-    {result, Pair.local(pair, Stall, :stop, [stall])}
   end
 end

@@ -22,12 +22,17 @@ defmodule Bench.Pair do
   @window 50
   @patience 2_400
 
-  @doc "Starts two nodes and connects them."
-  @spec start(Contender.t(), Options.t(), Contender.settings()) :: t
+  @doc """
+  Starts two nodes and connects them: with `settings:` of the contender, and with `pinned: true` each
+  with one scheduler on a core of its own.
+  """
+  @spec start(Contender.t(), Options.t(), settings: Contender.settings(), pinned: boolean) :: t
   def start(contender, options, settings) do
     [local, remote] =
-      for name <- ["local", "remote"] do
-        peer = Peer.start("bench_#{name}", Contender.code(contender, options))
+      for {name, core} <- [{"local", 0}, {"remote", 1}] do
+        core = if settings[:pinned], do: core
+        peer = Peer.start("bench_#{name}", Contender.code(contender, options), core)
+        settings = Keyword.get(settings, :settings, :unthrottled)
         :ok = Peer.call(peer, Contender, :start, [contender, settings])
         :ok = Peer.call(peer, LongSchedules, :watch, [])
         peer

@@ -10,9 +10,12 @@ defmodule Bench.Peer do
 
   @cookie ~c"zen_monitor_bench"
 
-  @doc "Starts a VM with the code of a contender. It stops with the calling process."
-  @spec start(String.t(), [Path.t()]) :: t
-  def start(name, code) do
+  @doc """
+  Starts a VM with the code of a contender, on one core only if that is given. It stops with the calling
+  process.
+  """
+  @spec start(String.t(), [Path.t()], core :: non_neg_integer | nil) :: t
+  def start(name, code, core \\ nil) do
     paths = Enum.flat_map(code, &[~c"-pa", String.to_charlist(&1)])
 
     # Whether to connect, and when to part, is up to the scenario.
@@ -24,14 +27,15 @@ defmodule Bench.Peer do
       ~c"false"
     ]
 
-    {:ok, control, node} =
-      :peer.start_link(%{
-        name: String.to_charlist("#{name}_#{System.pid()}_#{System.unique_integer([:positive])}"),
-        host: ~c"127.0.0.1",
-        longnames: true,
-        connection: :standard_io,
-        args: [~c"+P", ~c"5000000", ~c"-setcookie", @cookie] ++ alone ++ paths
-      })
+    start = %{
+      name: String.to_charlist("#{name}_#{System.pid()}_#{System.unique_integer([:positive])}"),
+      host: ~c"127.0.0.1",
+      longnames: true,
+      connection: :standard_io,
+      args: [~c"+P", ~c"5000000", ~c"-setcookie", @cookie] ++ alone ++ paths
+    }
+
+    {:ok, control, node} = start |> Map.merge(pinned(core)) |> :peer.start_link()
 
     os_pid = control |> :peer.call(:os, :getpid, []) |> List.to_string()
     peer = %__MODULE__{control: control, node: node, os_pid: os_pid}
@@ -59,6 +63,21 @@ defmodule Bench.Peer do
   def other_code(ebins) do
     own = :zen_monitor |> :code.lib_dir() |> Path.join("ebin")
     ebins ++ Enum.reject(own_code(), &(Path.expand(&1) == own))
+  end
+
+  # A VM has as many schedulers as it has cores.
+  defp pinned(nil), do: %{}
+
+  defp pinned(core) do
+    [taskset, erl] =
+      for command <- ["taskset", "erl"] do
+        System.find_executable(command) ||
+          Mix.raise("cannot keep a VM on one core: there is no #{command}")
+      end
+
+    core = rem(core, System.schedulers_online())
+    arguments = for argument <- ["-c", "#{core}", erl], do: String.to_charlist(argument)
+    %{exec: {String.to_charlist(taskset), arguments}}
   end
 
   # The suite lies beside this project's code, which not every VM has on its path.

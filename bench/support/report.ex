@@ -44,9 +44,13 @@ defmodule Bench.Report do
   end
 
   @doc "The rows of some figures of a comparison, and one for what held a scheduler meanwhile."
-  @spec rows(Rounds.result(), [{String.t(), unit :: String.t(), figure :: term, target}]) :: [row]
-  def rows(result, figures) do
-    long = {"5 ms or more on a scheduler", "times", :long_schedules, {:at_most, 0}}
+  @spec rows(
+          Rounds.result(),
+          [{String.t(), unit :: String.t(), figure :: term, target}],
+          long_schedules :: target
+        ) :: [row]
+  def rows(result, figures, long_schedules \\ nil) do
+    long = {"5 ms or more on a scheduler", "times", :long_schedules, long_schedules}
 
     for {name, unit, figure, target} <- figures ++ [long],
         do: row(name, unit, result[figure], target)

@@ -9,14 +9,15 @@ defmodule Bench.Rounds do
 
   @doc """
   Starts a pair of nodes for each contender, prepares each with `prepare`, and has each go through
-  `round` in turn, which returns figures by name. `:long_schedules` is one more figure.
+  `round` in turn, which returns figures by name. `:long_schedules` is one more figure. `settings` are
+  `:rounds`, and those of `Bench.Pair.start/3`.
   """
   @spec compare(Options.t(), keyword, (Pair.t() -> term), (Pair.t(), term -> %{atom => number})) ::
           result
   def compare(options, settings \\ [], prepare, round) do
     pairs =
       for contender <- Options.contenders(options) do
-        pair = Pair.start(contender, options, Keyword.get(settings, :settings, :unthrottled))
+        pair = Pair.start(contender, options, settings)
         {pair, prepare.(pair)}
       end
 

@@ -2,7 +2,20 @@ defmodule Bench.Stall do
   @moduledoc false
   # An unrelated process with a timer of 1 ms, which notes by how much it was ever late.
 
-  @doc "Starts it."
+  alias Bench.Pair
+
+  @doc """
+  Runs a function, and returns what it does and by how many µs such a process on the node that monitors
+  was late at most meanwhile. A node with such a timer never comes to rest.
+  """
+  @spec during(Pair.t(), (() -> result)) :: {result, non_neg_integer} when result: term
+  def during(pair, function) do
+    stall = Pair.local(pair, __MODULE__, :start, [])
+    result = function.()
+    {result, Pair.local(pair, __MODULE__, :stop, [stall])}
+  end
+
+  @doc "Starts it. Runs in the VM in question, as `stop/1` does."
   @spec start() :: pid
   def start, do: spawn(fn -> loop(now(), 0) end)
 

@@ -11,6 +11,7 @@ defmodule Bench.Suite do
     {"growth", Scenarios.Growth},
     {"node_death", Scenarios.NodeDeath},
     {"mass_exit", Scenarios.MassExit},
+    {"schedulers", Scenarios.Schedulers},
     {"fan_out", Scenarios.FanOut},
     {"truncation", Scenarios.Truncation},
     {"tables", Scenarios.Tables},
