@@ -105,10 +105,6 @@ defmodule ZenMonitor.NativeTest do
     assert standing() == 0
   end
 
-  test "an improper list of monitors is refused" do
-    assert_raise ArgumentError, fn -> Native.proxy_monitored([{0, make_ref()} | :tail]) end
-  end
-
   test "references and pids are read and made on the heap" do
     assert Native.reads_heap()
   end

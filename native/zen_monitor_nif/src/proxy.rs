@@ -396,11 +396,8 @@ fn proxy_process<'a>(
 
 /// Notes the monitors of targets: `{target, monitor}`.
 #[rustler::nif]
-fn proxy_monitored<'a>(env: Env<'a>, placed: Term<'a>) -> NifResult<Atom> {
+fn proxy_monitored<'a>(env: Env<'a>, placed: Vec<(u32, Term<'a>)>) -> NifResult<Atom> {
     let state = current()?;
-    // Decoding an improper list panics.
-    placed.list_length()?;
-    let placed: Vec<(u32, Term<'a>)> = placed.decode()?;
     let read = |&(target, monitor): &(u32, Term<'a>)| Some((target, reference(env, monitor)?));
     let placed: Option<Vec<(u32, MonitorRef)>> = placed.iter().map(read).collect();
     let placed = placed.ok_or(Error::BadArg)?;
