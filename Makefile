@@ -74,9 +74,9 @@ docs: mix
 	  elixir -e '{:ok, _} = Application.ensure_all_started(:mix); Code.require_file("mix.exs"); \
 	    IO.write(inspect(Mix.Project.config()[:docs], limit: :infinity))' > _build/docs.exs; \
 	  ex_doc ZenMonitor "$$(sed -n 's/^  @version "\(.*\)"/\1/p' mix.exs)" \
-	    _build/dev/lib/zen_monitor/ebin --config _build/docs.exs --output doc; \
+	    _build/dev/lib/zen_monitor/ebin --config _build/docs.exs --output doc --warnings-as-errors; \
 	elif mix help hex > /dev/null 2>&1; then \
-	  MIX_ENV=docs mix do deps.get + docs; \
+	  MIX_ENV=docs mix do deps.get + docs --warnings-as-errors; \
 	else \
 	  echo "ExDoc is not at hand: install Hex (mix local.hex), or elixir-ex-doc on Debian 13"; exit 1; \
 	fi

@@ -50,11 +50,11 @@ defmodule ZenMonitor.MixProject do
   # tooling needs is listed in environments of its own. The benchmarks can do without Benchee.
   defp deps(:bench) do
     if Code.ensure_loaded?(Hex) and not Code.ensure_loaded?(Benchee),
-      do: [{:benchee, "~> 1.3"}],
+      do: [{:benchee, "~> 1.3", only: :bench}],
       else: []
   end
 
-  defp deps(:docs), do: [{:ex_doc, "~> 0.30"}]
+  defp deps(:docs), do: [{:ex_doc, "~> 0.34", only: :docs, runtime: false}]
   defp deps(_), do: []
 
   defp description do
@@ -72,17 +72,13 @@ defmodule ZenMonitor.MixProject do
         "native/*/Cargo.toml",
         "native/*/src",
         # Cargo refuses a manifest whose benches are not there.
-        "native/*/benches",
+        "native/*/benches/**/*.rs",
         "Cargo.toml",
         "Cargo.lock",
         ".cargo/config.toml",
-        "docs",
-        "guides",
         "mix.exs",
-        ".formatter.exs",
         "README.md",
         "CHANGELOG.md",
-        "SECURITY.md",
         "LICENSE"
       ]
     ]
@@ -92,13 +88,26 @@ defmodule ZenMonitor.MixProject do
     [
       main: "readme",
       source_ref: "v#{@version}",
-      extras:
-        ["README.md"] ++
-          Path.wildcard("{guides,docs}/*.md") ++ ["SECURITY.md", "CHANGELOG.md", "LICENSE"],
+      extras: [
+        "README.md",
+        "guides/operations.md",
+        "guides/architecture.md",
+        "docs/reliability.md",
+        "SECURITY.md",
+        "CHANGELOG.md",
+        "LICENSE"
+      ],
       groups_for_extras: [Guides: ~r"guides/|docs/"],
       groups_for_modules: [
-        Watching: ~r/^Elixir\.ZenMonitor\.Local/,
-        Watched: ~r/^Elixir\.ZenMonitor\.Proxy/
+        Observing: [ZenMonitor.Metrics, ZenMonitor.Telemetry],
+        "The watching side": ~r/^ZenMonitor\.Local/,
+        "The watched side": ~r/^ZenMonitor\.(Proxy|Truncator)/
+      ],
+      # The guides name what is internal, and do not link to it.
+      skip_code_autolink_to: [
+        "ZenMonitor.Native",
+        "ZenMonitor.Native.sizes/0",
+        "ZenMonitor.Server"
       ]
     ]
   end

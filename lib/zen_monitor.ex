@@ -20,6 +20,10 @@ defmodule ZenMonitor do
 
   Every monitor that is not removed fires exactly once, and none fires after `demonitor/2` has
   returned.
+
+  The [README](README.md#configuration) lists the configuration. The guides tell
+  [how to operate](guides/operations.md) a cluster with ZenMonitor in it, and
+  [how it works](guides/architecture.md).
   """
 
   alias ZenMonitor.{Config, Info, Local, Metrics}
@@ -213,6 +217,8 @@ defmodule ZenMonitor do
   Raises `ArgumentError` if `destination` is none of `t:destination/0`.
   """
   @spec find_node(destination) :: node
+  def find_node(destination)
+
   def find_node(pid) when is_pid(pid), do: node(pid)
   def find_node({name, node}) when is_atom(name) and is_atom(node), do: node
   def find_node(name) when is_atom(name), do: node()

@@ -5,7 +5,7 @@ defmodule ZenMonitor.DocsTest do
 
   alias ZenMonitor.TelemetryStandIn
 
-  @pages ["README.md", "CHANGELOG.md" | Path.wildcard("guides/*.md")]
+  @pages ["README.md", "SECURITY.md", "CHANGELOG.md" | Path.wildcard("{guides,docs}/*.md")]
 
   setup do
     TelemetryStandIn.install(
@@ -51,7 +51,7 @@ defmodule ZenMonitor.DocsTest do
   test "no example is missed" do
     for page <- @pages, line <- String.split(File.read!(page), "\n") do
       assert not String.starts_with?(String.trim(line), "```") or
-               String.trim(line) in ["```", "```elixir", "```console"] or page =~ "architecture"
+               String.trim(line) in ["```", "```elixir", "```console", "```text"]
     end
   end
 
@@ -73,8 +73,19 @@ defmodule ZenMonitor.DocsTest do
 
   test "the links between the pages lead somewhere" do
     for page <- @pages,
-        [link] <- Regex.scan(~r/\]\(([^)#:]+)\)/, File.read!(page), capture: :all_but_first) do
-      assert File.exists?(Path.join(Path.dirname(page), link)), "#{page} links to #{link}"
+        [link] <- Regex.scan(~r/\]\(([^):]+)\)/, File.read!(page), capture: :all_but_first) do
+      [file | anchor] = String.split(link, "#")
+      file = Path.join(Path.dirname(page), file)
+      assert File.exists?(file), "#{page} links to #{link}"
+      # ExDoc knows a page by its base name.
+      assert Path.expand(file) in Enum.map(@pages ++ ["LICENSE"], &Path.expand/1)
+      for id <- anchor, do: assert(id in headings(file), "#{page} links to #{link}")
+    end
+  end
+
+  defp headings(file) do
+    for [heading] <- Regex.scan(~r/^#+ (.+)$/m, File.read!(file), capture: :all_but_first) do
+      heading |> String.downcase() |> String.replace(~r/[^\w -]/, "") |> String.replace(" ", "-")
     end
   end
 

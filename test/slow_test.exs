@@ -8,6 +8,7 @@ defmodule ZenMonitor.SlowTest do
   alias ZenMonitor.Local.{Connector, Connectors}
   alias ZenMonitor.Proxy
   alias ZenMonitor.Proxy.Batcher
+  alias ZenMonitor.TelemetryStandIn
 
   setup do
     for module <- [Connector, Batcher], do: module.sweep_interval(10)
@@ -93,6 +94,7 @@ defmodule ZenMonitor.SlowTest do
 
   describe "max_pending_instructions" do
     test "fires what waits beyond it, once, and loses nothing else", %{peer: peer} do
+      TelemetryStandIn.install()
       Application.put_env(:zen_monitor, :max_pending_instructions, 100)
       Connector.chunk_size(10)
       targets = on(peer, :targets, [1_000])
@@ -108,6 +110,7 @@ defmodule ZenMonitor.SlowTest do
         end)
 
       assert log =~ "max_pending_instructions"
+      assert shed([:connector, :shed], :targets, peer.node) == 899
       assert Connector.get_for_node(peer.node) == connector
       resume(peer)
       wait_until_watched(List.last(targets))
@@ -120,6 +123,7 @@ defmodule ZenMonitor.SlowTest do
 
   describe "max_pending_certificates" do
     test "disconnects the node, whose monitors fire, each once", %{peer: peer} do
+      TelemetryStandIn.install()
       other = start_connected_peer()
       Application.put_env(:zen_monitor, :max_pending_certificates, 100)
       Batcher.chunk_size(10)
@@ -140,6 +144,7 @@ defmodule ZenMonitor.SlowTest do
         end)
 
       assert log =~ "max_pending_certificates"
+      assert shed([:proxy, :shed], :certificates, peer.node) >= 100
       wait_until(fn -> match?([{:DOWN, _, _, _, _}], on(other, :received, [bystander])) end)
       wait_until(fn -> Native.sizes()[:subscriptions] == 0 end)
       assert Native.sizes()[:certificates] == 0
@@ -201,6 +206,18 @@ defmodule ZenMonitor.SlowTest do
   end
 
   defp resume(peer), do: Cluster.resume(peer)
+
+  # What all events so far have told of a node.
+  defp shed(event, measurement, node) do
+    event = [:zen_monitor | event]
+
+    receive do
+      {:telemetry, ^event, %{^measurement => amount}, %{node: ^node}} ->
+        amount + shed(tl(event), measurement, node)
+    after
+      0 -> 0
+    end
+  end
 
   defp fill(nobody) do
     send(nobody, :binary.copy("x", 1_000_000))

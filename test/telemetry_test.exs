@@ -98,6 +98,9 @@ defmodule ZenMonitor.TelemetryTest do
     PeerScript.kill([batcher])
     assert_restart(Batcher, node(), 1)
     assert_receive {:dead, _, [{^dead, :noproc}]}, 10_000
+
+    PeerScript.kill_name(Proxy)
+    assert_restart(Proxy, node(), 0)
   end
 
   test "the events in the documentation are those that there are" do
@@ -113,7 +116,7 @@ defmodule ZenMonitor.TelemetryTest do
         {event, Enum.map(List.flatten(keys), &String.to_atom/1)}
       end
 
-    assert map_size(documented) == 10
+    assert map_size(documented) == 11
 
     for [metric] <-
           Regex.scan(~r/"zen_monitor\.([\w.]+)"/, documentation, capture: :all_but_first),

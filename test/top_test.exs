@@ -41,6 +41,33 @@ defmodule ZenMonitor.TopTest do
     end
   end
 
+  test "80 columns have room for all numbers" do
+    remote = %{
+      node: :"app@a-machine-with-a-long-name.example.com",
+      compatibility: :incompatible,
+      targets: 12_345_678,
+      monitors: 23_456_789,
+      instructions: 34_567_890
+    }
+
+    subscriber = %{pid: self(), name: __MODULE__, monitors: 45_678_901, waiting: 56_789_012}
+    snapshot = Metrics.snapshot()
+    now = %{snapshot | nodes: [remote], subscribers: [subscriber]}
+    screen = snapshot |> Top.frame(now, 24, 80) |> to_string()
+
+    for end_of_line <- [
+          ~r/removed +0\/s$/m,
+          ~r/Proxy mailbox +\d+$/m,
+          ~r/TO SEND$/m,
+          ~r/WAITING$/m
+        ] do
+      assert screen =~ end_of_line
+    end
+
+    assert screen =~ ~r/^app@a-machine\S* incompatible +12,345,678 +23,456,789 +34,567,890$/m
+    assert screen =~ ~r/^#PID<0\..*> ZenMonitor\.\S* +45,678,901 +56,789,012$/m
+  end
+
   test "it looks at another node as often as it is told, over ordinary distribution" do
     peer = start_connected_peer()
     args = ["--node", "#{peer.node}", "--interval", "10", "--count", "2"]

@@ -91,7 +91,8 @@ defmodule ZenMonitor.Local do
   def batch_length, do: Native.batch_length()
 
   @doc """
-  After how many `:DOWN` messages in one go the Dispatcher hibernates.
+  After how many intervals of `ZenMonitor.Local.Dispatcher.demand_interval/0` without a delivery the
+  Dispatcher hibernates.
   """
   @spec hibernation_threshold() :: non_neg_integer
   def hibernation_threshold, do: Config.get(:hibernation_threshold)

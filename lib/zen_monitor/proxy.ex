@@ -87,7 +87,7 @@ defmodule ZenMonitor.Proxy do
     # A mass exit fills the mailbox, which then must not be copied by every collection.
     Process.flag(:message_queue_data, :off_heap)
     :ok = :net_kernel.monitor_nodes(true, node_type: :all)
-    Native.proxy_reset()
+    if Native.proxy_reset(), do: Telemetry.restarted(__MODULE__, nil)
     send(self(), :wake)
     {:ok, %{}}
   end
@@ -227,6 +227,7 @@ defmodule ZenMonitor.Proxy do
         "certificates than :max_pending_certificates wait for it"
     )
 
+    Telemetry.disconnected(node(pid), connectors[pid].native)
     Node.disconnect(node(pid))
     detach(pid, connectors)
   end

@@ -6,6 +6,8 @@ defmodule ZenMonitor.Server do
 
   defmacro __using__(opts) do
     quote do
+      # Of `child_spec/1`: only supervisors of this package start such a server.
+      @doc false
       use GenServer, unquote(opts)
 
       @impl GenServer

@@ -2,18 +2,19 @@ defmodule ZenMonitor.Telemetry do
   @moduledoc """
   The events that ZenMonitor emits where `:telemetry` is present.
 
-  They come from the sweeps and deliveries, never from `ZenMonitor.monitor/1` or `demonitor/2`, so
-  there is one for a batch, whatever is in that. Without `:telemetry` all they cost is to see that it
+  They come from the sweeps and deliveries, never from `ZenMonitor.monitor/1` or
+  `ZenMonitor.demonitor/2`, so there is one for a batch, whatever is in that. Without `:telemetry` all they cost is to see that it
   is not there.
 
   | event | measurements | metadata |
   |---|---|---|
   | `[:zen_monitor, :connector, :sweep]`: instructions went to a node | `duration`, `instructions`, `queue` left | `node` |
   | `[:zen_monitor, :connector, :certificates]`: news came from a node | `duration`, `certificates` | `node` |
-  | `[:zen_monitor, :connector, :shed]`: a node cannot be told, so monitors on it fire with `:nodedown` | `targets` | `node` |
+  | `[:zen_monitor, :connector, :shed]`: a node cannot be told, or more than `max_pending_instructions` wait for it, so monitors on it fire with `:nodedown` | `targets` | `node` |
   | `[:zen_monitor, :dispatcher, :delivery]`: `:DOWN`s were delivered | `duration`, `delivered`, `queue` left | |
   | `[:zen_monitor, :batcher, :sweep]`: certificates went to a node | `duration`, `certificates`, `queue` left | `node` |
   | `[:zen_monitor, :proxy, :malformed]`: instructions of a node were ignored | `instructions` | `node` |
+  | `[:zen_monitor, :proxy, :shed]`: more than `max_pending_certificates` wait for a node, so it is disconnected | `certificates` dropped | `node` |
   | `[:zen_monitor, :node, :up]`: a node takes part from now on | | `node` |
   | `[:zen_monitor, :node, :down]`: the connection to it is gone | | `node` |
   | `[:zen_monitor, :node, :incompatible]`: it does not take part, and is not asked again for `penalty` | `penalty` | `node`, `attempt` |
@@ -23,6 +24,7 @@ defmodule ZenMonitor.Telemetry do
   the other node, and this one for what concerns itself. `process` is a module of ZenMonitor, and
   `recovered` counts instructions for a `ZenMonitor.Local.Connector`, certificates for a
   `ZenMonitor.Proxy.Batcher`, and `:DOWN`s for `ZenMonitor.Local` and `ZenMonitor.Local.Dispatcher`.
+  It is 0 for a `ZenMonitor.Proxy`, which begins anew: the monitors of other nodes have fired.
 
   `ZenMonitor.Metrics.measure/0` emits the counters and gauges as further events.
 
@@ -47,6 +49,7 @@ defmodule ZenMonitor.Telemetry do
     sum("zen_monitor.batcher.sweep.certificates", tags: [:node]),
     last_value("zen_monitor.batcher.sweep.queue", tags: [:node]),
     sum("zen_monitor.proxy.malformed.instructions", tags: [:node]),
+    sum("zen_monitor.proxy.shed.certificates", tags: [:node]),
     counter("zen_monitor.node.incompatible.penalty", tags: [:node]),
     counter("zen_monitor.process.restart.recovered", tags: [:process])
   ]
@@ -88,12 +91,13 @@ defmodule ZenMonitor.Telemetry do
 
   @doc false
   # Before it happens: all that waits is shed.
-  def shed(key) do
-    if attached?() do
-      targets = Native.outbox_len(key)
-      if targets > 0, do: execute([:connector, :shed], %{targets: targets}, %{node: name(key)})
-    end
+  def shed_all(key), do: if(attached?(), do: shed(key, Native.outbox_len(key)), else: :ok)
 
+  @doc false
+  def shed(_key, 0), do: :ok
+
+  def shed(key, targets) do
+    if attached?(), do: execute([:connector, :shed], %{targets: targets}, %{node: name(key)})
     :ok
   end
 
@@ -135,6 +139,17 @@ defmodule ZenMonitor.Telemetry do
   end
 
   @doc false
+  # Before the connector is detached.
+  def disconnected(node, native) do
+    if attached?() do
+      measurements = %{certificates: Native.proxy_outbox_len(native)}
+      execute([:proxy, :shed], measurements, %{node: node})
+    end
+
+    :ok
+  end
+
+  @doc false
   def node_up(key), do: node_event(:up, %{}, %{node: name(key)})
 
   @doc false
@@ -158,6 +173,8 @@ defmodule ZenMonitor.Telemetry do
   def restarted(process, nil) when process in [Local, Local.Dispatcher] do
     restart(process, fn -> Native.batch_length() end, node())
   end
+
+  def restarted(Proxy, nil), do: restart(Proxy, fn -> 0 end, node())
 
   defp restart(process, recovered, node) do
     if attached?() do

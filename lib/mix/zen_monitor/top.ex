@@ -15,8 +15,7 @@ defmodule Mix.ZenMonitor.Top do
       row([
         {"monitors", number(value.("local.ets.references.size"))},
         {"placed", per_second(rate.("local.monitor"))},
-        {"removed", per_second(rate.("local.demonitor"))},
-        {"native memory", megabytes(value.("native_memory"))}
+        {"removed", per_second(rate.("local.demonitor"))}
       ]),
       row([
         {":DOWN waiting", number(value.("local.batch_length"))},
@@ -33,9 +32,9 @@ defmodule Mix.ZenMonitor.Top do
         {"sent", per_second(rate.("proxy.batcher.sweep"))}
       ]),
       row([
-        {"mailboxes", ""},
-        {"Local", number(value.("local.message_queue_len"))},
-        {"Proxy", number(value.("proxy.message_queue_len"))}
+        {"native memory", megabytes(value.("native_memory"))},
+        {"Local mailbox", number(value.("local.message_queue_len"))},
+        {"Proxy mailbox", number(value.("proxy.message_queue_len"))}
       ]),
       ""
     ]
@@ -45,12 +44,14 @@ defmodule Mix.ZenMonitor.Top do
     {nodes, subscribers} = {now.nodes, now.subscribers}
     for_nodes = room |> div(2) |> max(room - length(subscribers)) |> min(length(nodes))
 
+    cells = &cells(&1, columns)
+
     body = [
-      columns(["NODE", "COMPATIBILITY", "TARGETS", "MONITORS", "TO SEND"]),
-      for(node <- Enum.take(nodes, for_nodes), do: columns(node_row(node))),
+      cells.(["NODE", "COMPATIBILITY", "TARGETS", "MONITORS", "TO SEND"]),
+      for(node <- Enum.take(nodes, for_nodes), do: cells.(node_row(node))),
       "",
-      columns(["SUBSCRIBER" <> unseen(now), "NAME", "", "MONITORS", "WAITING"]),
-      for(s <- Enum.take(subscribers, room - for_nodes), do: columns(subscriber_row(s)))
+      cells.(["SUBSCRIBER" <> unseen(now), "", "", "MONITORS", "WAITING"]),
+      for(s <- Enum.take(subscribers, room - for_nodes), do: cells.(subscriber_row(s)))
     ]
 
     for line <- List.flatten([head, body]) do
@@ -69,10 +70,12 @@ defmodule Mix.ZenMonitor.Top do
   end
 
   defp subscriber_row(subscriber) do
+    # As it is called on its own node.
+    pid = String.replace(inspect(subscriber.pid), ~r/<\d+\./, "<0.")
+
     [
-      # As it is called on its own node.
-      String.replace(inspect(subscriber.pid), ~r/<\d+\./, "<0."),
-      if(subscriber.name, do: inspect(subscriber.name), else: ""),
+      if(subscriber.name, do: "#{pid} #{inspect(subscriber.name)}", else: pid),
+      "",
       "",
       number(subscriber.monitors),
       number(subscriber.waiting)
@@ -88,14 +91,17 @@ defmodule Mix.ZenMonitor.Top do
 
   defp row(cells) do
     Enum.map_join(cells, "   ", fn {label, value} ->
-      String.pad_trailing(label, 13) <> " " <> String.pad_leading(value, 11)
+      String.pad_trailing(label, 13) <> " " <> String.pad_leading(value, 10)
     end)
   end
 
-  defp columns([name, second | numbers]) do
-    String.pad_trailing(name, 36) <>
+  # The names get what the numbers leave of a line.
+  defp cells([name, second | numbers], columns) do
+    width = (columns - 48) |> max(20) |> min(60)
+
+    (name |> String.slice(0, width) |> String.pad_trailing(width)) <>
       " " <>
-      String.pad_trailing(second, 20) <> Enum.map_join(numbers, &String.pad_leading(&1, 12))
+      String.pad_trailing(second, 14) <> Enum.map_join(numbers, &String.pad_leading(&1, 11))
   end
 
   # A counter that begins anew belongs to a tree that has been restarted.

@@ -346,7 +346,7 @@ defmodule ZenMonitor.Local.Connector do
         swept(state)
 
       {:incompatible, state} ->
-        Telemetry.shed(state.key)
+        Telemetry.shed_all(state.key)
         state |> fail() |> swept()
 
       # The end of the ping asks for the next one.
@@ -417,8 +417,13 @@ defmodule ZenMonitor.Local.Connector do
 
   defp shed(%{key: key} = state) do
     case Native.connector_excess(key, Config.limit(:max_pending_instructions)) do
-      0 -> state
-      excess -> if shed(key, excess, 0) > 0, do: warn(state), else: state
+      0 ->
+        state
+
+      excess ->
+        targets = shed(key, excess, 0)
+        Telemetry.shed(key, targets)
+        if targets > 0, do: warn(state), else: state
     end
   end
 

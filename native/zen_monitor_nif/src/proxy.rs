@@ -266,16 +266,17 @@ fn consume(env: Env, items: usize) {
 
 /// Empties the table for a Proxy that starts, and makes it the owner of the releases. What was in it
 /// is left to [`proxy_free`], because a dirty call that outlived its Proxy would empty the table of
-/// the next. The former subscribers are told by the death of the former Proxy.
+/// the next. The former subscribers are told by the death of the former Proxy, if there was one, which
+/// is what it answers.
 #[rustler::nif]
-fn proxy_reset(env: Env) -> NifResult<Atom> {
+fn proxy_reset(env: Env) -> NifResult<bool> {
     let state = current()?;
     let proxy = &state.proxy;
-    proxy.releases.answer(env);
+    let succeeds = proxy.releases.answer(env);
     let table = std::mem::take(&mut *proxy.table.lock());
     let discarded = std::mem::take(&mut *proxy.discarded.lock());
     proxy.former.lock().push((table, discarded));
-    Ok(atoms::ok())
+    Ok(succeeds)
 }
 
 /// Frees what former Proxies left. Dirty: that takes as long as it is large.

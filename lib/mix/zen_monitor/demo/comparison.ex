@@ -4,6 +4,7 @@ defmodule Mix.ZenMonitor.Demo.Comparison do
 
   alias Mix.ZenMonitor.Demo
   alias Mix.ZenMonitor.Demo.{Remote, Sampler}
+  alias ZenMonitor.Local.Dispatcher
   alias ZenMonitor.Metrics
 
   @kinds [:process, :zen]
@@ -35,6 +36,7 @@ defmodule Mix.ZenMonitor.Demo.Comparison do
     %{
       count: count,
       crowd: crowd,
+      budget: round(Dispatcher.maximum_mps()),
       machine: machine(),
       deaths: deaths,
       herds: herds,

@@ -130,10 +130,11 @@ defmodule Mix.ZenMonitor.Demo.Report do
     )
   end
 
-  defp herd(%{count: count, herds: herds}) do
+  defp herd(%{count: count, budget: budget, herds: herds}) do
     section(
       "Thundering herd",
-      "One process dies, and #{number(count)} processes on the other node are told.",
+      "One process dies, and #{number(count)} processes on the other node are told. ZenMonitor takes " <>
+        "its time on purpose: its budget is #{number(budget)} messages a second.",
       [
         {"All have been told after", duration(herds.process.settled),
          duration(herds.zen.settled)},
