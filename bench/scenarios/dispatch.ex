@@ -1,7 +1,7 @@
 defmodule Bench.Scenarios.Dispatch do
   @moduledoc false
   # The dispatch queue alone, native and as a queue beside ETS: what it takes to deliver the messages
-  # that are due, to one subscriber and dealt out to many.
+  # that are due, to one subscriber and dealt out to many; and what bulk messages save of it.
 
   @behaviour Bench.Scenario
 
@@ -28,27 +28,38 @@ defmodule Bench.Scenarios.Dispatch do
     for sink <- Enum.concat(Map.values(sinks)), do: Process.exit(sink, :kill)
 
     rows =
-      for name <- Map.keys(@subscribers) do
-        [native, ets] = for job <- ["native", "ETS"], do: results[{job, name}].median / @batch
-        Report.row("a :DOWN is delivered, #{name}", "ns", native, [{"ETS", ets}], nil)
+      for name <- Map.keys(@subscribers), {job, figure, other} <- figures() do
+        [value, baseline] = for job <- [job, other], do: results[{job, name}].median / @batch
+        Report.row("#{figure}, #{name}", "ns", value, [{other, baseline}], nil)
       end
 
     %Report{title: "the dispatch queue alone, median", rows: rows}
+  end
+
+  # What is compared with what.
+  defp figures do
+    [
+      {"native", "a :DOWN is delivered", "ETS"},
+      {"native, in bulk", "a :DOWN is delivered in bulk", "native"}
+    ]
   end
 
   defp jobs(ets) do
     pids = for i <- 0..(@batch - 1), do: NativeTables.pid(i)
     certificates = for pid <- pids, do: {pid, :normal}
 
+    native = fn monitor ->
+      {fn _ -> @batch = NativeTables.deliver() end,
+       before_each: fn sinks ->
+         each(pids, sinks, monitor)
+         NativeTables.settle()
+         NativeTables.certify(certificates)
+       end}
+    end
+
     %{
-      "native" => {
-        fn _ -> @batch = NativeTables.deliver() end,
-        before_each: fn sinks ->
-          each(pids, sinks, &Connector.monitor(&1, make_ref(), &2))
-          NativeTables.settle()
-          NativeTables.certify(certificates)
-        end
-      },
+      "native" => native.(&Connector.monitor(&1, make_ref(), &2)),
+      "native, in bulk" => native.(&NativeTables.monitor_in_bulk/2),
       "ETS" => {
         fn queue -> @batch = EtsTables.deliver(ets, queue) end,
         before_each: fn sinks ->

@@ -56,6 +56,12 @@ defmodule Bench.NativeTables do
     |> :erlang.binary_to_term()
   end
 
+  @doc "Has a process monitor one of them in bulk."
+  @spec monitor_in_bulk(pid, subscriber :: pid) :: term
+  def monitor_in_bulk(pid, subscriber) do
+    Native.monitor_with(subscriber, @node, pid, make_ref(), :bulk)
+  end
+
   @doc "Sends the instructions that wait, so to speak."
   @spec settle() :: :ok
   def settle do

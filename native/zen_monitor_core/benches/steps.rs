@@ -9,7 +9,7 @@ mod support;
 use crossbeam_queue::SegQueue;
 use std::hint::black_box;
 use std::time::Duration;
-use support::{PER_PROCESS, TURNS, each, is_full, pid, reference, scattered, sized, target, timed};
+use support::{PER_PROCESS, each, is_full, pid, reference, scattered, sized, target, timed};
 use zen_monitor_core::arena::Arena;
 use zen_monitor_core::claim::{Removal, Ticket};
 use zen_monitor_core::held::HELD;
@@ -173,10 +173,9 @@ fn enqueue(parts: &Parts, batch: &mut Batch) {
 #[inline(never)]
 fn dequeue(parts: &Parts, batch: &mut Batch) {
     while let Some(subscriber) = parts.ring.pop() {
-        let (_, more) =
-            parts
-                .subscribers
-                .dequeue(&parts.slots, subscriber, TURNS, &mut batch.taken);
+        let (_, more) = parts
+            .subscribers
+            .dequeue(&parts.slots, subscriber, HELD, &mut batch.taken);
         if more {
             parts.ring.push(subscriber);
         }

@@ -35,7 +35,7 @@ use std::sync::Arc;
 /// table.expand(10);
 ///
 /// let mut taken = Vec::new();
-/// assert_eq!(table.next(10, &mut taken), 1);
+/// assert_eq!(table.next_turns(10, &mut taken), 1);
 /// let (_, reason) = table.describe(&taken)[0];
 /// assert_eq!(reason, Some("killed"));
 /// assert!(table.begin_send(&taken[0]));
@@ -330,11 +330,22 @@ impl<R: Clone, X> MonitorTable<R, X> {
         self.dispatch.backlog.is_empty()
     }
 
-    /// Takes the next monitor in turn; while nobody else waits for a turn, up to `limit`. Adds those
-    /// that are to be delivered to `taken`, and returns how many there were, removed ones included: 0
-    /// when the ring was empty.
+    /// Takes up to `limit` monitors in turn. Adds those that are to be delivered to `taken`, and
+    /// returns how many there were, removed ones included: fewer than `limit` when the ring is empty.
+    pub fn next_turns(&self, limit: usize, taken: &mut Vec<Taken>) -> usize {
+        let mut turns = 0;
+        while turns < limit {
+            match self.next(limit - turns, taken) {
+                0 => break,
+                more => turns += more,
+            }
+        }
+        turns
+    }
+
+    /// The next monitor in turn; while nobody else waits for a turn, up to `limit`.
     #[inline]
-    pub fn next(&self, limit: usize, taken: &mut Vec<Taken>) -> usize {
+    fn next(&self, limit: usize, taken: &mut Vec<Taken>) -> usize {
         let Some(subscriber) = self.dispatch.ring.pop() else {
             return 0;
         };
@@ -728,7 +739,7 @@ mod tests {
 
     fn deliver(table: &Table, model: &mut Model) -> bool {
         let mut taken = Vec::new();
-        let turns = table.next(3, &mut taken);
+        let turns = table.next_turns(3, &mut taken);
         let described = table.describe(&taken);
         for (taken, (key, reason)) in taken.iter().zip(described) {
             assert!(table.begin_send(taken));
@@ -1134,7 +1145,7 @@ mod tests {
     /// Takes some turns and delivers. Returns how many turns, and how many were delivered.
     fn deliver_some(table: &Table) -> (usize, u64) {
         let mut taken = Vec::new();
-        let turns = table.next(10, &mut taken);
+        let turns = table.next_turns(10, &mut taken);
         taken.retain(|taken| table.begin_send(taken));
         for delivered in &taken {
             table.end_send(delivered);

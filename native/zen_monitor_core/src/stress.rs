@@ -195,13 +195,7 @@ impl Run {
     fn deliver_batch(&self) -> bool {
         let table = &self.table;
         let (mut taken, mut delivered) = (Vec::new(), Vec::new());
-        let mut turns = 0;
-        while turns < 16 {
-            match table.next(16 - turns, &mut taken) {
-                0 => break,
-                more => turns += more,
-            }
-        }
+        let turns = table.next_turns(16, &mut taken);
         for (taken, (key, reason)) in taken.iter().zip(table.describe(&taken)) {
             if table.begin_send(taken) {
                 switch();

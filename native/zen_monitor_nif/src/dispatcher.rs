@@ -22,9 +22,9 @@ use zen_monitor_core::targets::Key;
 const BATCH: usize = 64;
 /// Bytes of reasons that are built together, at about 10 ns each.
 const BATCH_BYTES: usize = 16 * 1024;
-/// Turns that one subscriber gets in a row while no other waits and no reason is heavy. Their
-/// reasons stay below [`BATCH_BYTES`].
-const TURNS: usize = BATCH_BYTES / HEAVY;
+
+// A batch without a heavy reason need not be counted.
+const _: () = assert!(BATCH * HEAVY <= BATCH_BYTES);
 /// How long one call may deliver.
 const DELIVERY: Duration = Duration::from_micros(200);
 
@@ -119,12 +119,16 @@ impl<'a, 'b> Delivery<'a, 'b> {
         let table = &self.local.table;
         let (mut turns, mut bytes) = (0, 0);
         let mut due: Vec<Due> = Vec::with_capacity(limit);
-        let mut taken = Vec::with_capacity(TURNS);
+        let mut taken = Vec::with_capacity(limit);
         let mut full = Vec::new();
         while turns < limit && bytes < BATCH_BYTES && full.is_empty() {
-            let in_a_row = if Reason::is_any_heavy() { 1 } else { TURNS };
+            let together = if Reason::is_any_heavy() {
+                1
+            } else {
+                limit - turns
+            };
             taken.clear();
-            match table.next(in_a_row.min(limit - turns), &mut taken) {
+            match table.next_turns(together, &mut taken) {
                 0 => break,
                 more => turns += more,
             }

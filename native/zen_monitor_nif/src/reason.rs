@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub const BULKY: usize = 64 * 1024;
 
 /// A reason of more bytes takes longer to build than the rest of a `:DOWN` by far.
-pub const HEAVY: usize = 1024;
+pub const HEAVY: usize = 256;
 
 /// How many bulky and how many heavy reasons there are; the bulky ones are heavy, too.
 static BULKY_REASONS: AtomicUsize = AtomicUsize::new(0);

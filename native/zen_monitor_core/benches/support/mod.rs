@@ -16,8 +16,6 @@ pub const PER_PROCESS: u32 = 1_000;
 pub const SLICE: usize = 1_000;
 /// `:DOWN`s that the Dispatcher builds together.
 const DELIVERED: usize = HELD;
-/// Turns that it takes at once.
-pub const TURNS: usize = 16;
 
 /// Whether `cargo bench` runs this, and not `cargo test --benches`, which wants to see in seconds
 /// that everything still works.
@@ -101,13 +99,7 @@ impl World {
         let mut taken = Vec::new();
         loop {
             taken.clear();
-            let mut turns = 0;
-            while turns < DELIVERED {
-                match self.table.next(TURNS.min(DELIVERED - turns), &mut taken) {
-                    0 => break,
-                    more => turns += more,
-                }
-            }
+            let turns = self.table.next_turns(DELIVERED, &mut taken);
             if turns == 0 {
                 return delivered;
             }
