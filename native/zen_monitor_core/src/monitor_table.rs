@@ -921,6 +921,14 @@ mod tests {
         assert_eq!(deliver_some(&table), (1, 1));
     }
 
+    #[test]
+    fn a_monitor_that_is_being_placed_is_not_shown() {
+        let table = Table::default();
+        table.subscribers.place(&table.slots, 16, reference(0));
+        let (holding, held) = table.held(16);
+        assert_eq!((holding.monitors, held), (1, vec![]));
+    }
+
     /// All turns, and how many each call took.
     fn take_turns(table: &Table) -> (Vec<Taken>, Vec<usize>) {
         let mut taken = Vec::new();
