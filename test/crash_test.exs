@@ -115,6 +115,38 @@ defmodule ZenMonitor.CrashTest do
     wait_until(fn -> not Enum.any?(pids, &watched?/1) end)
   end
 
+  # The call goes on when its process is dead, and what it sends must arrive all the same.
+  describe "during a dirty call" do
+    test "that certifies leaves nobody asleep", %{peer: peer} do
+      pids = on(peer, :targets, [60])
+      refs = watch_all(pids)
+      wait_until(&Native.dispatcher_rest/0)
+      certificates = for pid <- pids, do: {pid, {:shutdown, {pid, Enum.to_list(1..40_000)}}}
+      certifier = spawn(fn -> Native.connector_certify_bulky(peer.node, certificates) end)
+      wait_until(fn -> due() > 0 end)
+      kill(certifier)
+      assert map_size(downs(refs)) == 60
+    end
+
+    test "that delivers loses nothing", %{peer: peer} do
+      pids = on(peer, :targets, [10])
+      refs = watch_all(pids)
+      :sys.suspend(Dispatcher)
+
+      for {pid, round} <- Enum.with_index(pids) do
+        reason = {:shutdown, {pid, Enum.map(1..500_000, &{&1})}}
+        {:ok, [], []} = Native.connector_certify_bulky(peer.node, [{pid, reason}])
+        deliverer = spawn(fn -> Native.dispatcher_deliver_bulky(node(), 1) end)
+        # Some are still building their message then.
+        Process.sleep(5 * round)
+        kill(deliverer)
+      end
+
+      :sys.resume(Dispatcher)
+      assert map_size(downs(refs)) == 10
+    end
+  end
+
   describe "with 100,000 monitors standing, and their exits in flight" do
     @describetag :soak
     @describetag timeout: :infinity

@@ -195,7 +195,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
         let mut taken = node.taken.lock();
         let kept = taken.len().saturating_sub(limit);
         for target in taken.drain(kept..) {
-            if self.targets.withdraw(target) {
+            if self.targets.withdraw(target, node.id()) {
                 node.outbox.push(target);
             }
         }
@@ -897,6 +897,47 @@ mod tests {
 
     fn subscribe_all(table: &Table) {
         on_node(table, 0, |node| while !table.take(node, 9, 9).1 {});
+    }
+
+    /// Monitors targets of another node until one of them has the place of a former one.
+    fn heir(table: &Table, former: u32) -> u32 {
+        (100..)
+            .find(|&number| {
+                on_node(table, 1, |node| {
+                    table.monitor(node, 48, reference(number), [number, 0, 0])
+                });
+                let held = table.subscribers.held(&table.slots, 48, usize::MAX).1;
+                held.last().unwrap().1 == former
+            })
+            .unwrap()
+    }
+
+    #[test]
+    fn who_takes_a_chunk_back_leaves_the_targets_of_other_nodes_alone() {
+        let table = Table::default();
+        place(&table, 16, 0, 7);
+        let former = table.subscribers.held(&table.slots, 16, 1).1[0].1;
+        subscribe_all(&table);
+        // The target goes while its chunk is open, and its place is taken.
+        on_node(&table, 0, |node| table.certify(node, [7, 0, 0], 1));
+        assert!(table.expand(10));
+        assert_eq!(deliver_some(&table), (1, 1));
+        let heir = heir(&table, former);
+        on_node(&table, 1, |node| while !table.take(node, 99, 99).1 {});
+
+        assert!(on_node(&table, 0, |node| table.withdraw(node, 9)));
+        assert!(on_node(&table, 0, |node| node.is_outbox_empty()));
+        on_node(&table, 1, |node| table.certify(node, [heir, 0, 0], 2));
+        assert!(table.expand(10));
+        assert_eq!(deliver_some(&table), (1, 1));
+    }
+
+    #[test]
+    fn a_monitor_that_is_being_placed_is_not_shown() {
+        let table = Table::default();
+        table.subscribers.place(&table.slots, 16, reference(0));
+        let (holding, held) = table.held(16);
+        assert_eq!((holding.monitors, held), (1, vec![]));
     }
 
     /// All turns, and how many each call took.

@@ -57,6 +57,7 @@ impl Slot {
             word.store(value, Ordering::Relaxed);
         }
         self.subscriber.store(subscriber, Ordering::Relaxed);
+        self.target.store(NIL, Ordering::Relaxed);
         self.target_links.set_prev(TRANSIT);
     }
 
@@ -72,7 +73,7 @@ impl Slot {
         self.subscriber.load(Ordering::Relaxed)
     }
 
-    /// The id of its target.
+    /// The id of its target; `NIL` as long as it is being placed.
     #[inline]
     pub fn target(&self) -> u32 {
         self.target.load(Ordering::Relaxed)

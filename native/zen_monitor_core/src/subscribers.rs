@@ -302,7 +302,7 @@ impl Subscribers {
         true
     }
 
-    /// What a process has, and up to `limit` of its monitors with their targets' ids.
+    /// What a process has, and up to `limit` of its placed monitors with their targets' ids.
     pub fn held(
         &self,
         slots: &Arena<Slot>,
@@ -319,7 +319,9 @@ impl Subscribers {
         let mut id = subscriber.head;
         while id != NIL && held.len() < limit {
             let slot = slots.get(id);
-            held.push((slot.reference(), slot.target()));
+            if slot.target() != NIL {
+                held.push((slot.reference(), slot.target()));
+            }
             id = slot.subscriber_links.next();
             if id == subscriber.head {
                 break;

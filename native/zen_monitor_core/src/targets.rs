@@ -261,11 +261,13 @@ impl<R: Clone> Targets<R> {
         }
     }
 
-    /// Takes back a subscription that was emitted but not sent. Returns whether the target must be
-    /// put into its node's outbox again.
-    pub fn withdraw(&self, target_id: u32) -> bool {
+    /// Takes back a subscription that was emitted for a node but not sent. Returns whether the target
+    /// must be put into the node's outbox again. A stale id may give some other target: one of the same
+    /// node is merely subscribed once more.
+    pub fn withdraw(&self, target_id: u32, node: u32) -> bool {
         let shard = &mut *self.lock(target_id);
-        shard.withdraw(local(target_id))
+        let local = local(target_id);
+        shard.targets[local].key(&shard.sessions).node == node && shard.withdraw(local)
     }
 
     /// Gives up on a target taken from the outbox of a node that cannot be subscribed to. Returns

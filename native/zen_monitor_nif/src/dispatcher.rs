@@ -5,6 +5,7 @@
 
 use crate::etf::Batch;
 use crate::local::{Local, Node};
+use crate::message::send;
 use crate::options::{Gathered, Kind, pid_of};
 use crate::origin::Sample;
 use crate::reason::{HEAVY, Reason};
@@ -231,7 +232,7 @@ impl<'a, 'b> Delivery<'a, 'b> {
     fn send(&self, subscriber: u64, message: Term<'a>) {
         if let Some(pid) = word::to_pid(self.env, pid_of(subscriber)) {
             // A dead subscriber has no use for it.
-            let _ = self.env.send(&pid, message);
+            send(self.env, &pid, message);
         }
     }
 

@@ -1,5 +1,6 @@
 //! A bell with the process that answers it.
 
+use crate::message::send;
 use crate::{atoms, word};
 use rustler::{Env, LocalPid};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -75,7 +76,7 @@ impl Doorbell {
             && let Some(owner) = self.owner(env)
         {
             // A dead owner's successor sweeps when it starts, so a failed send loses nothing.
-            let _ = env.send(&owner, atoms::wake());
+            send(env, &owner, atoms::wake());
         }
     }
 

@@ -10,6 +10,7 @@ mod heap;
 mod library;
 mod local;
 mod malformed;
+mod message;
 mod options;
 mod origin;
 mod proxy;

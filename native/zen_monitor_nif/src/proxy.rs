@@ -12,6 +12,7 @@
 use crate::doorbell::Doorbell;
 use crate::etf::{Batch, reference};
 use crate::library::check_place;
+use crate::message::send;
 use crate::reason::Reason;
 use crate::state::current;
 use crate::truncation::truncate;
@@ -99,7 +100,7 @@ impl Proxy {
     /// Tells the Proxy that the outbox of a connector has closed, because it was full.
     fn overflow(&self, env: Env) {
         if let Some(owner) = self.releases.owner(env) {
-            let _ = env.send(&owner, atoms::overflow());
+            send(env, &owner, atoms::overflow());
         }
     }
 
