@@ -2,6 +2,7 @@ defmodule ZenMonitor.OptionsTest do
   # The options of `ZenMonitor.monitor/2`.
   use ZenMonitor.Case
 
+  alias ZenMonitor.Local
   alias ZenMonitor.Local.Dispatcher
 
   setup_all do
@@ -31,6 +32,19 @@ defmodule ZenMonitor.OptionsTest do
 
       lonely = Cluster.start_peer(distributed: false)
       assert Cluster.call(lonely, PeerScript, :tag_across_a_name, []) in [:late, :noproc]
+    end
+
+    test "that is large makes no call deliver for long", %{peer: peer} do
+      pids = on(peer, :targets, [64])
+      tag = Enum.map(1..7_000, &{&1})
+      for pid <- pids, do: ZenMonitor.monitor(pid, tag: tag)
+      wait_until_watched(List.last(pids))
+      :sys.suspend(Dispatcher)
+      on(peer, :kill, [pids])
+      wait_until(fn -> Local.batch_length() == 64 end)
+      assert {sent, true} = Native.dispatcher_deliver(node(), 64)
+      assert sent in 1..16
+      :sys.resume(Dispatcher)
     end
 
     test "comes with what is monitored by name", %{peer: peer} do

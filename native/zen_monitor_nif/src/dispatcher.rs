@@ -21,7 +21,7 @@ use zen_monitor_core::targets::Key;
 
 /// `:DOWN`s that are built together.
 const BATCH: usize = 64;
-/// Bytes of reasons that are built together, at about 10 ns each.
+/// Bytes of reasons and tags that are built together, at about 10 ns each.
 const BATCH_BYTES: usize = 16 * 1024;
 
 // A batch without a heavy reason need not be counted.
@@ -134,7 +134,8 @@ impl<'a, 'b> Delivery<'a, 'b> {
                 more => turns += more,
             }
             for (taken, (key, reason)) in taken.iter().zip(table.describe(&taken)) {
-                if Kind::of(taken.pid) == Kind::Bulk {
+                let kind = Kind::of(taken.pid);
+                if kind == Kind::Bulk {
                     self.sent += 1;
                     full.extend(self.local.options.gather(*taken, key, reason));
                     continue;
@@ -143,6 +144,7 @@ impl<'a, 'b> Delivery<'a, 'b> {
                 if !matches!(due.last(), Some((_, _, last)) if is_same(last, &reason)) {
                     bytes += reason.as_ref().map_or(0, |reason| reason.as_etf().len());
                 }
+                bytes += self.local.options.weight(kind, taken.reference);
                 due.push((*taken, key, reason));
             }
         }

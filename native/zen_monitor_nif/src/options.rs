@@ -82,8 +82,8 @@ struct Tagged {
 enum Tag {
     Atom(u64),
     Encoded(Reason),
-    /// Takes ten times the memory.
-    Copied(OwnedEnv, SavedTerm),
+    /// Takes ten times the memory. The last is how many bytes it would take if it were encoded.
+    Copied(OwnedEnv, SavedTerm, usize),
 }
 
 /// Monitors of one subscriber, taken from its queue and not claimed yet.
@@ -135,9 +135,22 @@ impl WithOptions {
         let tag = |tagged: &Tagged| match &tagged.tag {
             Tag::Atom(atom) => word::to_term(env, *atom),
             Tag::Encoded(encoded) => encoded.to_term(env).unwrap_or(down),
-            Tag::Copied(owned, saved) => owned.run(|inner| saved.load(inner).in_env(env)),
+            Tag::Copied(owned, saved, _) => owned.run(|inner| saved.load(inner).in_env(env)),
         };
         self.tagged.view(reference, tag).unwrap_or(down)
+    }
+
+    /// What the tag of a monitor's message weighs, in bytes that have to be decoded.
+    pub fn weight(&self, kind: Kind, reference: Reference) -> usize {
+        let weight = |tagged: &Tagged| match &tagged.tag {
+            Tag::Atom(_) => 0,
+            Tag::Encoded(encoded) => encoded.as_etf().len(),
+            Tag::Copied(_, _, length) => length / 8,
+        };
+        match kind {
+            Kind::Tagged => self.tagged.view(reference, weight).unwrap_or(0),
+            _ => 0,
+        }
     }
 
     /// Keeps a monitor for its subscriber's bulk message. Returns what must be sent now, because it
@@ -213,7 +226,7 @@ impl Tag {
         if identity.is_nameless() || encoded.len() > BULKY {
             let owned = OwnedEnv::new();
             let saved = owned.save(tag);
-            return Ok(Tag::Copied(owned, saved));
+            return Ok(Tag::Copied(owned, saved, encoded.len()));
         }
         Ok(Tag::Encoded(Reason::from_etf(&encoded)))
     }
