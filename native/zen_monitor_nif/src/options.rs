@@ -8,7 +8,7 @@ use crate::direct;
 use crate::dispatcher::Due;
 use crate::etf::{Batch, Identity, Numbers, numbers};
 use crate::local::{Local, Node, depart, place};
-use crate::reason::{BULKY, Reason};
+use crate::reason::{BULKY, Reason, Weight};
 use crate::state::current;
 use crate::{atoms, word};
 use parking_lot::Mutex;
@@ -82,8 +82,8 @@ struct Tagged {
 enum Tag {
     Atom(u64),
     Encoded(Reason),
-    /// Takes ten times the memory. The last is how many bytes it would take if it were encoded.
-    Copied(OwnedEnv, SavedTerm, usize),
+    /// Takes ten times the memory, and an eighth of the time.
+    Copied(OwnedEnv, SavedTerm, Weight),
 }
 
 /// Monitors of one subscriber, taken from its queue and not claimed yet.
@@ -145,7 +145,7 @@ impl WithOptions {
         let weight = |tagged: &Tagged| match &tagged.tag {
             Tag::Atom(_) => 0,
             Tag::Encoded(encoded) => encoded.as_etf().len(),
-            Tag::Copied(_, _, length) => length / 8,
+            Tag::Copied(_, _, weight) => weight.bytes(),
         };
         match kind {
             Kind::Tagged => self.tagged.view(reference, weight).unwrap_or(0),
@@ -226,7 +226,8 @@ impl Tag {
         if identity.is_nameless() || encoded.len() > BULKY {
             let owned = OwnedEnv::new();
             let saved = owned.save(tag);
-            return Ok(Tag::Copied(owned, saved, encoded.len()));
+            let weight = Weight::new(encoded.len() / 8);
+            return Ok(Tag::Copied(owned, saved, weight));
         }
         Ok(Tag::Encoded(Reason::from_etf(&encoded)))
     }

@@ -20,6 +20,32 @@ pub struct Reason(Arc<Encoded>);
 
 struct Encoded(Box<[u8]>);
 
+/// Counts a term as heavy for as long as it is kept, which is not in this form.
+pub struct Weight(usize);
+
+impl Weight {
+    /// Of a term that takes so many bytes.
+    pub fn new(bytes: usize) -> Weight {
+        if bytes > HEAVY {
+            HEAVY_REASONS.fetch_add(1, Ordering::Relaxed);
+        }
+        Weight(bytes)
+    }
+
+    /// The bytes.
+    pub fn bytes(&self) -> usize {
+        self.0
+    }
+}
+
+impl Drop for Weight {
+    fn drop(&mut self) {
+        if self.0 > HEAVY {
+            HEAVY_REASONS.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
 impl Reason {
     /// Encodes a term.
     pub fn from_term(term: Term) -> Reason {
