@@ -23,6 +23,9 @@ defmodule ZenMonitor.Proxy.Batcher do
 
   alias ZenMonitor.{Config, Native, Pace, Proxy, Telemetry}
 
+  # Certificates in one message.
+  @message_size 5_000
+
   @enforce_keys [:connector, :native, :pace]
   defstruct [:connector, :native, :pace]
 
@@ -145,17 +148,20 @@ defmodule ZenMonitor.Proxy.Batcher do
     end
   end
 
+  # A large chunk goes as several messages: a node decodes each without a break.
   defp sweep(allowance, state) do
     began = Telemetry.began()
 
-    case take(state.native, allowance) do
+    case take(state.native, min(allowance, @message_size)) do
       :closed ->
         {:stop, :normal, state}
 
       certificates ->
         deliver(certificates, state.connector)
         Telemetry.batcher_sweep(began, state.connector, state.native, certificates)
-        rest(%{state | pace: Pace.enter(state.pace, length(certificates))})
+        sent = length(certificates)
+        state = %{state | pace: Pace.enter(state.pace, sent)}
+        rest(state, if(sent == @message_size, do: allowance - sent, else: 0))
     end
   end
 
@@ -184,12 +190,17 @@ defmodule ZenMonitor.Proxy.Batcher do
     Process.send(connector, {:dead, node(), certificates}, [:noconnect])
   end
 
-  defp rest(state) do
-    if Native.proxy_sent(state.native) do
-      pace = Pace.rest(state.pace, Native.proxy_is_unused(state.native))
-      {:noreply, %{state | pace: pace}, :hibernate}
-    else
-      request(state)
+  defp rest(state, allowance \\ 0) do
+    cond do
+      Native.proxy_sent(state.native) ->
+        pace = Pace.rest(state.pace, Native.proxy_is_unused(state.native))
+        {:noreply, %{state | pace: pace}, :hibernate}
+
+      allowance > 0 ->
+        sweep(allowance, state)
+
+      true ->
+        request(state)
     end
   end
 end
