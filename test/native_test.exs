@@ -195,7 +195,7 @@ defmodule ZenMonitor.NativeTest do
   # stays: most calls should get far.
   defp damaged(<<_, _::binary>> = bytes) do
     place = :rand.uniform(byte_size(bytes)) - 1
-    <<head::binary-size(place), byte, tail::binary>> = bytes
+    {head, <<byte, tail::binary>>} = :erlang.split_binary(bytes, place)
 
     if :rand.uniform(3) == 1,
       do: <<head::binary, bxor(byte, :rand.uniform(255)), tail::binary>>,
