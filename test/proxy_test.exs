@@ -406,6 +406,8 @@ defmodule ZenMonitor.ProxyTest do
     message = {:process, connector, instructions}
     Cluster.call(peer, :gen_server, :cast, [{Proxy, node()}, message])
     wait_until(fn -> subscriptions() == length(instructions) end)
+    # The Proxy places the monitors only after that.
+    Proxy.ping()
   end
 
   defp received(peer, pid) do
