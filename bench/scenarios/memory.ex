@@ -16,7 +16,6 @@ defmodule Bench.Scenarios.Memory do
     Report,
     Resources,
     Rounds,
-    Statistics,
     Targets
   }
 
@@ -28,21 +27,15 @@ defmodule Bench.Scenarios.Memory do
     size = Options.scale(options, 500_000)
     prepare = fn pair -> Pair.remote(pair, Targets, :add, [size]) && size end
     # One chunk of everything would leave its garbage behind, and is not how anybody runs it.
-    settings = [rounds: 1, settings: :quick]
-    # What a VM keeps of memory that is free again differs from run to run.
-    rounds = if options.rounds > 1, do: 5, else: 1
-
-    results =
-      for _ <- 1..rounds, do: Rounds.compare(options, settings, prepare, &round/2).resident
-
-    resident =
-      for contender <- Options.contenders(options), into: %{} do
-        {contender, Statistics.median(for(result <- results, do: result[contender]))}
-      end
+    # And what a VM keeps of memory that is free again differs from one to the next.
+    settings = [rounds: Options.rounds(options, 5), fresh: true, settings: :quick]
+    result = Rounds.compare(options, settings, prepare, &round/2)
 
     rows =
-      for target <- [{:ratio, 0.5}, {:at_most, 160}],
-          do: Report.row("resident, with the reference", "bytes", resident, target)
+      Report.rows(result, [
+        {"resident, with the reference", "bytes", :resident, {:ratio, 0.5}},
+        {"resident, with the reference", "bytes", :resident, {:at_most, 160}}
+      ])
 
     %Report{title: "memory of each of #{size} monitors", rows: rows ++ native(options)}
   end

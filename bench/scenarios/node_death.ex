@@ -12,9 +12,8 @@ defmodule Bench.Scenarios.NodeDeath do
   @impl true
   def run(options) do
     size = Options.scale(options, 200_000)
-    # Of five, unless it is a small run.
-    rounds = if options.rounds > 1, do: max(options.rounds, 5), else: 1
-    result = Rounds.compare(options, [rounds: rounds], &prepare(&1, size), &round(&1, &2, size))
+    settings = [rounds: Options.rounds(options, 5)]
+    result = Rounds.compare(options, settings, &prepare(&1, size), &round(&1, &2, size))
 
     %Report{
       title: "the node of #{size} monitored processes goes down",

@@ -10,8 +10,8 @@ defmodule Bench.Scenarios.Schedulers do
   @impl true
   def run(options) do
     size = Options.scale(options, 200_000)
-    rounds = if options.rounds > 1, do: max(options.rounds, 5), else: 1
-    result = Rounds.compare(options, [rounds: rounds, pinned: true], fn _ -> size end, &round/2)
+    settings = [rounds: Options.rounds(options, 5), pinned: true]
+    result = Rounds.compare(options, settings, fn _ -> size end, &round/2)
 
     %Report{
       title: "one scheduler and one core for each node, #{size} monitored processes",

@@ -54,6 +54,11 @@ defmodule Bench.Options do
   @spec scale(t, pos_integer) :: pos_integer
   def scale(%__MODULE__{size: size}, number), do: max(1, div(number * size, @full))
 
+  @doc "So many rounds at least, unless it is a run to see whether it works."
+  @spec rounds(t, pos_integer) :: pos_integer
+  def rounds(%__MODULE__{rounds: 1}, _least), do: 1
+  def rounds(%__MODULE__{rounds: rounds}, least), do: max(rounds, least)
+
   @doc "The contenders of this run, ours first."
   @spec contenders(t) :: [Bench.Contender.t()]
   def contenders(%__MODULE__{v2: []}), do: [:zen_monitor, :process]

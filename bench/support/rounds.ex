@@ -10,11 +10,22 @@ defmodule Bench.Rounds do
   @doc """
   Starts a pair of nodes for each contender, prepares each with `prepare`, and has each go through
   `round` in turn, which returns figures by name. `:long_schedules` is one more figure. `settings` are
-  `:rounds`, and those of `Bench.Pair.start/3`.
+  `:rounds`, `fresh: true` for a pair of its own in each, and those of `Bench.Pair.start/3`.
   """
   @spec compare(Options.t(), keyword, (Pair.t() -> term), (Pair.t(), term -> %{atom => number})) ::
           result
   def compare(options, settings \\ [], prepare, round) do
+    rounds = Keyword.get(settings, :rounds, options.rounds)
+    {pairs, rounds} = if settings[:fresh], do: {rounds, 1}, else: {1, rounds}
+
+    {samples, held} =
+      Enum.unzip(for _ <- 1..pairs, do: run(options, settings, rounds, prepare, round))
+
+    held = Enum.reduce(held, &Map.merge(&1, &2, fn _contender, one, other -> one + other end))
+    samples |> Enum.concat() |> medians() |> Map.put(:long_schedules, held)
+  end
+
+  defp run(options, settings, rounds, prepare, round) do
     pairs =
       for contender <- Options.contenders(options) do
         pair = Pair.start(contender, options, settings)
@@ -22,12 +33,11 @@ defmodule Bench.Rounds do
       end
 
     samples =
-      for _ <- 1..Keyword.get(settings, :rounds, options.rounds), {pair, prepared} <- pairs do
+      for _ <- 1..rounds, {pair, prepared} <- pairs do
         {pair.contender, round.(pair, prepared)}
       end
 
-    held = for {pair, _} <- pairs, into: %{}, do: {pair.contender, long(pair)}
-    samples |> medians() |> Map.put(:long_schedules, held)
+    {samples, for({pair, _} <- pairs, into: %{}, do: {pair.contender, long(pair)})}
   end
 
   # Those of our own functions; for `Process.monitor/1`, all that there were in its VMs.

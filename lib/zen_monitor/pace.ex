@@ -18,6 +18,10 @@ defmodule ZenMonitor.Pace do
   # divided into so many gaps instead.
   @gap 2
   @gaps 50
+  # A large chunk goes as several messages: what is built and encoded at once then stays in the
+  # processor's cache, other messages to the node get in between, and the node decodes each without
+  # a break.
+  @message_size 5_000
   # What a predecessor may have sent: more than any budget.
   @full 0xFFFF_FFFF
 
@@ -76,6 +80,10 @@ defmodule ZenMonitor.Pace do
       {:wait, until} -> {0, arm(pace, now, until)}
     end
   end
+
+  @doc "How much of an allowance goes to another node in one message."
+  @spec message_size(allowance :: non_neg_integer) :: non_neg_integer
+  def message_size(allowance), do: min(allowance, @message_size)
 
   @doc "Notes that so many items have just been sent."
   @spec enter(t, amount :: non_neg_integer) :: t

@@ -3,8 +3,8 @@ defmodule ZenMonitor.Telemetry do
   The events that ZenMonitor emits where `:telemetry` is present.
 
   They come from the sweeps and deliveries, never from `ZenMonitor.monitor/1` or
-  `ZenMonitor.demonitor/2`, so there is one for a batch, whatever is in that. Without `:telemetry` all they cost is to see that it
-  is not there.
+  `ZenMonitor.demonitor/2`, so there is one for a batch, whatever is in that. Without `:telemetry` all
+  they cost is to see that it is not there.
 
   | event | measurements | metadata |
   |---|---|---|

@@ -36,8 +36,6 @@ defmodule ZenMonitor.Local.Connector do
   @type cached_compatibility ::
           :miss | :compatible | :unavailable | :incompatible | {:expired, attempt :: pos_integer}
 
-  # Instructions in one message.
-  @message_size 5_000
   @ping_timeout 5_000
   @base_penalty 1_000
   @maximum_penalty 60_000
@@ -369,9 +367,7 @@ defmodule ZenMonitor.Local.Connector do
     {:noreply, %{state | pace: pace}, :hibernate}
   end
 
-  # A large chunk goes as several messages: what is built and encoded at once then stays in the
-  # processor's cache, and other messages to the node get in between. Returns what is left of the
-  # allowance.
+  # Returns what is left of the allowance.
   defp send_chunk(0, state), do: {0, state}
 
   defp send_chunk(allowance, %{key: key} = state) do
@@ -397,7 +393,7 @@ defmodule ZenMonitor.Local.Connector do
   end
 
   defp next_message(allowance, %{key: key, unsent: nil}) do
-    take(key, node_name(key), min(allowance, @message_size))
+    take(key, node_name(key), Pace.message_size(allowance))
   end
 
   defp next_message(_allowance, %{unsent: instructions}), do: {instructions, false}

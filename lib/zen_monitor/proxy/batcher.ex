@@ -23,9 +23,6 @@ defmodule ZenMonitor.Proxy.Batcher do
 
   alias ZenMonitor.{Config, Native, Pace, Proxy, Telemetry}
 
-  # Certificates in one message.
-  @message_size 5_000
-
   @enforce_keys [:connector, :native, :pace]
   defstruct [:connector, :native, :pace]
 
@@ -148,11 +145,11 @@ defmodule ZenMonitor.Proxy.Batcher do
     end
   end
 
-  # A large chunk goes as several messages: a node decodes each without a break.
   defp sweep(allowance, state) do
     began = Telemetry.began()
+    size = Pace.message_size(allowance)
 
-    case take(state.native, min(allowance, @message_size)) do
+    case take(state.native, size) do
       :closed ->
         {:stop, :normal, state}
 
@@ -161,7 +158,7 @@ defmodule ZenMonitor.Proxy.Batcher do
         Telemetry.batcher_sweep(began, state.connector, state.native, certificates)
         sent = length(certificates)
         state = %{state | pace: Pace.enter(state.pace, sent)}
-        rest(state, if(sent == @message_size, do: allowance - sent, else: 0))
+        rest(state, if(sent == size, do: allowance - sent, else: 0))
     end
   end
 

@@ -78,6 +78,12 @@ const UNLINK: &[Step] = &[
     ("targets.leave", leave),
     ("subscribers.retire", retire),
 ];
+/// Delivered monitors are freed together, removed ones one by one.
+const RELEASE: &[Step] = &[
+    ("references.remove", remove_delivered),
+    ("targets.leave", leave_delivered),
+    ("subscribers.retire", retire_delivered),
+];
 
 fn key(number: u32) -> Key {
     Key {
@@ -231,20 +237,21 @@ fn claim(parts: &Parts, batch: &mut Batch) {
 
 #[inline(never)]
 fn remove(parts: &Parts, batch: &mut Batch) {
-    for slots in batch.slots.chunks(together(batch)) {
-        parts.references.remove(&parts.slots, slots.iter().copied());
+    for &slot in &batch.slots {
+        parts.references.remove(&parts.slots, std::iter::once(slot));
+    }
+}
+
+#[inline(never)]
+fn remove_delivered(parts: &Parts, batch: &mut Batch) {
+    for slots in batch.slots.chunks(HELD) {
+        let slots = slots.iter().copied();
+        parts.references.remove(&parts.slots, slots);
     }
 }
 
 #[inline(never)]
 fn leave(parts: &Parts, batch: &mut Batch) {
-    if is_delivered(batch) {
-        for slots in batch.slots.chunks(HELD) {
-            let slots = slots.iter().copied();
-            parts.targets.leave_delivered(&parts.slots, slots);
-        }
-        return;
-    }
     for &slot in &batch.slots {
         let target = parts.slots.get(slot).target();
         let left = parts.targets.leave(&parts.slots, slot);
@@ -253,26 +260,26 @@ fn leave(parts: &Parts, batch: &mut Batch) {
 }
 
 #[inline(never)]
-fn retire(parts: &Parts, batch: &mut Batch) {
-    if is_delivered(batch) {
-        for slots in batch.slots.chunks(HELD) {
-            let slots = slots.iter().copied();
-            parts.subscribers.retire_delivered(&parts.slots, slots);
-        }
-        return;
+fn leave_delivered(parts: &Parts, batch: &mut Batch) {
+    for slots in batch.slots.chunks(HELD) {
+        let slots = slots.iter().copied();
+        parts.targets.leave_delivered(&parts.slots, slots);
     }
+}
+
+#[inline(never)]
+fn retire(parts: &Parts, batch: &mut Batch) {
     for &slot in &batch.slots {
         parts.subscribers.retire(&parts.slots, slot, true, true);
     }
 }
 
-/// Delivered monitors are freed together, removed ones one by one.
-fn is_delivered(batch: &Batch) -> bool {
-    !batch.taken.is_empty()
-}
-
-fn together(batch: &Batch) -> usize {
-    if is_delivered(batch) { HELD } else { 1 }
+#[inline(never)]
+fn retire_delivered(parts: &Parts, batch: &mut Batch) {
+    for slots in batch.slots.chunks(HELD) {
+        let slots = slots.iter().copied();
+        parts.subscribers.retire_delivered(&parts.slots, slots);
+    }
 }
 
 /// A life and the steps in it.
@@ -286,7 +293,7 @@ struct Life {
 const LIVES: [Life; 2] = [
     Life {
         name: "monitor to :DOWN",
-        measured: &[PLACE, SWEEP, FIRE, UNLINK],
+        measured: &[PLACE, SWEEP, FIRE, RELEASE],
         after: &[],
     },
     Life {

@@ -24,7 +24,7 @@ pub struct Session {
     pub expired: bool,
 }
 
-/// All sessions of a shard.
+/// All sessions of a shard. Few, so a slab would set aside much more than there is in each of them.
 #[derive(Default)]
 pub struct Sessions {
     places: Vec<Session>,

@@ -192,8 +192,7 @@ impl<O> SubscriptionTable<O> {
     pub fn detach(&mut self, id: ConnectorId) -> Option<O> {
         let connector = self.attached(id)?;
         let outbox = connector.outbox.take();
-        let rows = connector.len as usize;
-        self.left_behind += rows;
+        self.left_behind += connector.len as usize;
         self.departed.push_back(id.slot);
         outbox
     }

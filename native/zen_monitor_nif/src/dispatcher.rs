@@ -23,11 +23,11 @@ use zen_monitor_core::targets::Key;
 const BATCH: usize = 64;
 /// Bytes of reasons and tags that are built together, at about 10 ns each.
 const BATCH_BYTES: usize = 16 * 1024;
+/// How long one call may deliver.
+const DELIVERY: Duration = Duration::from_micros(200);
 
 // A batch without a heavy reason need not be counted.
 const _: () = assert!(BATCH * HEAVY <= BATCH_BYTES);
-/// How long one call may deliver.
-const DELIVERY: Duration = Duration::from_micros(200);
 
 /// Makes the caller `ZenMonitor.Local.Dispatcher`, which delivers.
 #[rustler::nif]

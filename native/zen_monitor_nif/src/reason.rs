@@ -11,8 +11,40 @@ pub const BULKY: usize = 64 * 1024;
 pub const HEAVY: usize = 256;
 
 /// How many bulky and how many heavy reasons there are; the bulky ones are heavy, too.
-static BULKY_REASONS: AtomicUsize = AtomicUsize::new(0);
-static HEAVY_REASONS: AtomicUsize = AtomicUsize::new(0);
+static BULKY_REASONS: Tally = Tally::of(BULKY);
+static HEAVY_REASONS: Tally = Tally::of(HEAVY);
+
+/// How many terms of more than so many bytes are kept. All relaxed: a stale number costs time,
+/// nothing else.
+struct Tally {
+    least: usize,
+    count: AtomicUsize,
+}
+
+impl Tally {
+    const fn of(least: usize) -> Tally {
+        Tally {
+            least,
+            count: AtomicUsize::new(0),
+        }
+    }
+
+    fn add(&self, bytes: usize) {
+        if bytes > self.least {
+            self.count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn remove(&self, bytes: usize) {
+        if bytes > self.least {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn is_any(&self) -> bool {
+        self.count.load(Ordering::Relaxed) > 0
+    }
+}
 
 /// An exit reason in the external term format, shared by all that wait for its delivery.
 #[derive(Clone)]
@@ -26,9 +58,7 @@ pub struct Weight(usize);
 impl Weight {
     /// Of a term that takes so many bytes.
     pub fn new(bytes: usize) -> Weight {
-        if bytes > HEAVY {
-            HEAVY_REASONS.fetch_add(1, Ordering::Relaxed);
-        }
+        HEAVY_REASONS.add(bytes);
         Weight(bytes)
     }
 
@@ -40,9 +70,7 @@ impl Weight {
 
 impl Drop for Weight {
     fn drop(&mut self) {
-        if self.0 > HEAVY {
-            HEAVY_REASONS.fetch_sub(1, Ordering::Relaxed);
-        }
+        HEAVY_REASONS.remove(self.0);
     }
 }
 
@@ -54,23 +82,19 @@ impl Reason {
 
     /// Takes bytes that are known to be a complete external term, version byte included.
     pub fn from_etf(etf: &[u8]) -> Reason {
-        for (count, least) in [(&BULKY_REASONS, BULKY), (&HEAVY_REASONS, HEAVY)] {
-            if etf.len() > least {
-                // Relaxed, here and below: a stale number costs time, nothing else.
-                count.fetch_add(1, Ordering::Relaxed);
-            }
-        }
+        BULKY_REASONS.add(etf.len());
+        HEAVY_REASONS.add(etf.len());
         Reason(Arc::new(Encoded(etf.into())))
     }
 
     /// Whether any reason is kept that should be built on a dirty scheduler.
     pub fn is_any_bulky() -> bool {
-        BULKY_REASONS.load(Ordering::Relaxed) > 0
+        BULKY_REASONS.is_any()
     }
 
     /// Whether any reason is kept of which only a few may be built in a row.
     pub fn is_any_heavy() -> bool {
-        HEAVY_REASONS.load(Ordering::Relaxed) > 0
+        HEAVY_REASONS.is_any()
     }
 
     /// The bytes, version byte included.
@@ -94,10 +118,7 @@ impl Reason {
 
 impl Drop for Encoded {
     fn drop(&mut self) {
-        for (count, least) in [(&BULKY_REASONS, BULKY), (&HEAVY_REASONS, HEAVY)] {
-            if self.0.len() > least {
-                count.fetch_sub(1, Ordering::Relaxed);
-            }
-        }
+        BULKY_REASONS.remove(self.0.len());
+        HEAVY_REASONS.remove(self.0.len());
     }
 }
