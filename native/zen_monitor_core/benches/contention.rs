@@ -1,13 +1,14 @@
 //! Threads in one another's way: the table of references against maps from crates.io that could
-//! take its place, and the whole monitor table.
+//! take its place, the queue of an outbox against one from there, and the whole monitor table.
 //!
 //! Each thread places monitors and removes its oldest ones, as callers of `monitor` and `demonitor`
-//! do: insert a fresh reference, find it, remove it. With more threads than cores, whoever holds a
-//! lock may be preempted while it does.
+//! do: insert a fresh reference, find it, remove it. To a queue all threads push, and one more pops.
+//! With more threads than cores, whoever holds a lock may be preempted while it does.
 
 mod support;
 
 use allocation_counter::measure;
+use crossbeam_queue::SegQueue;
 use crossbeam_utils::CachePadded;
 use hdrhistogram::Histogram;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 use support::{World, is_full, pid, reference, sized, target};
 use zen_monitor_core::arena::{Arena, CHUNK};
 use zen_monitor_core::hash::{BLOCK, hash};
+use zen_monitor_core::id_queue::IdQueue;
 use zen_monitor_core::references::References;
 use zen_monitor_core::slot::{Reference, Slot};
 
@@ -24,6 +26,8 @@ const THREADS: [u32; 5] = [1, 2, 4, 8, 16];
 const ROUNDS: usize = 5;
 /// Operations after which a thread of the whole table takes the Connector's part.
 const SWEEP: u32 = 500;
+/// How long the consumer of a queue waits when that is empty.
+const IDLE: Duration = Duration::from_micros(100);
 
 fn standing() -> u32 {
     sized(500_000, 4_000)
@@ -207,6 +211,32 @@ impl<T: Table> Contender for Referring<T> {
     }
 }
 
+/// What an outbox may be made of.
+trait Queue: Default + Sync {
+    fn push(&self, id: u32);
+    fn pop(&self) -> Option<u32>;
+}
+
+impl Queue for IdQueue {
+    fn push(&self, id: u32) {
+        self.push(id);
+    }
+
+    fn pop(&self) -> Option<u32> {
+        self.pop()
+    }
+}
+
+impl Queue for SegQueue<u32> {
+    fn push(&self, id: u32) {
+        self.push(id);
+    }
+
+    fn pop(&self) -> Option<u32> {
+        self.pop()
+    }
+}
+
 /// The whole table, each thread a subscriber of its own.
 struct Whole {
     world: World,
@@ -272,7 +302,7 @@ fn histogram() -> Histogram<u64> {
 
 fn main() {
     type Run = fn(&mut Result, bool);
-    let contenders: [(&str, Run); 6] = [
+    let contenders: [(&str, Run); 8] = [
         ("references", |result, timed| {
             run(result, timed, Referring::<Own>::new)
         }),
@@ -285,6 +315,8 @@ fn main() {
         ("dashmap", |result, timed| {
             run(result, timed, Referring::<Dash>::new)
         }),
+        ("outbox", run_queue::<IdQueue>),
+        ("SegQueue", run_queue::<SegQueue<u32>>),
         ("whole, callers in a row", |result, timed| {
             run(result, timed, |_| Whole::new(1))
         }),
@@ -312,8 +344,7 @@ fn main() {
     }
 }
 
-/// Runs all threads once. Looking at the clock twice for each operation takes longer than some of
-/// them, so throughput and latencies come from separate runs.
+/// Has all threads place monitors and remove others.
 fn run<C: Contender>(result: &mut Result, timed: bool, new: impl FnOnce(u32) -> C) {
     let threads = result.threads;
     let contender = new(threads);
@@ -326,39 +357,89 @@ fn run<C: Contender>(result: &mut Result, timed: bool, new: impl FnOnce(u32) -> 
         }
     });
     result.bytes = filled.bytes_current as f64 / f64::from(standing());
-    let barrier = Barrier::new(threads as usize);
-    let ended: Vec<CachePadded<(Instant, Instant, Histogram<u64>)>> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads)
-            .map(|thread| {
-                let (contender, barrier) = (&contender, &barrier);
-                scope.spawn(move || {
-                    let mut latencies = histogram();
-                    barrier.wait();
-                    let began = Instant::now();
-                    work(contender, thread, threads, timed.then_some(&mut latencies));
-                    CachePadded::new((began, Instant::now(), latencies))
-                })
-            })
-            .collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().expect("no thread panics"))
-            .collect()
+    result.observe(timed, |thread, latencies| {
+        work(&contender, thread, threads, latencies);
     });
     assert_eq!(contender.len(), (window(threads) * threads) as usize);
-    if timed {
-        for thread in &ended {
-            let added = result.latencies.add(&thread.2);
-            added.expect("histograms of one kind can be added");
+}
+
+/// Has all threads push, and this one pop, as many monitors are placed and one Connector sweeps.
+fn run_queue<Q: Queue>(result: &mut Result, timed: bool) {
+    let each = operations() / result.threads;
+    let mut queue = Q::default();
+    let filled = measure(|| (0..standing()).for_each(|id| queue.push(id)));
+    result.bytes = filled.bytes_current as f64 / f64::from(standing());
+    queue = Q::default();
+    let expected = each * result.threads;
+    std::thread::scope(|scope| {
+        let consumer = scope.spawn(|| {
+            let mut left = expected;
+            while left > 0 {
+                match queue.pop() {
+                    Some(_) => left -= 1,
+                    None => std::thread::sleep(IDLE),
+                }
+            }
+        });
+        result.observe(timed, |_, mut latencies| {
+            for id in 0..each {
+                observe(&mut latencies, || queue.push(id));
+            }
+        });
+        consumer.join().expect("no thread panics");
+    });
+    assert_eq!(queue.pop(), None);
+}
+
+impl Result {
+    /// Runs `work` in all threads at once. Looking at the clock twice for each operation takes longer
+    /// than some of them, so throughput and latencies come from separate runs.
+    fn observe(&mut self, timed: bool, work: impl Fn(u32, Option<&mut Histogram<u64>>) + Sync) {
+        let barrier = Barrier::new(self.threads as usize);
+        let ended: Vec<CachePadded<(Instant, Instant, Histogram<u64>)>> =
+            std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..self.threads)
+                    .map(|thread| {
+                        let (work, barrier) = (&work, &barrier);
+                        scope.spawn(move || {
+                            let mut latencies = histogram();
+                            barrier.wait();
+                            let began = Instant::now();
+                            work(thread, timed.then_some(&mut latencies));
+                            CachePadded::new((began, Instant::now(), latencies))
+                        })
+                    })
+                    .collect();
+                threads
+                    .into_iter()
+                    .map(|thread| thread.join().expect("no thread panics"))
+                    .collect()
+            });
+        if timed {
+            for thread in &ended {
+                let added = self.latencies.add(&thread.2);
+                added.expect("histograms of one kind can be added");
+            }
+        } else {
+            let began = ended.iter().map(|thread| thread.0).min();
+            let end = ended.iter().map(|thread| thread.1).max();
+            let wall = began.zip(end).map_or(Duration::ZERO, |(a, b)| b - a);
+            let count = operations() / self.threads * self.threads;
+            let throughput = f64::from(count) / wall.as_secs_f64();
+            self.throughput = self.throughput.max(throughput);
         }
-    } else {
-        let began = ended.iter().map(|thread| thread.0).min();
-        let end = ended.iter().map(|thread| thread.1).max();
-        let wall = began.zip(end).map_or(Duration::ZERO, |(a, b)| b - a);
-        let count = operations() / threads * threads;
-        let throughput = f64::from(count) / wall.as_secs_f64();
-        result.throughput = result.throughput.max(throughput);
     }
+}
+
+/// Does something, and notes how long it took if anybody wants to know.
+fn observe<T>(latencies: &mut Option<&mut Histogram<u64>>, operation: impl FnOnce() -> T) -> T {
+    let Some(latencies) = latencies else {
+        return operation();
+    };
+    let began = Instant::now();
+    let result = operation();
+    latencies.saturating_record(began.elapsed().as_nanos() as u64);
+    result
 }
 
 /// One thread's part: it goes on placing, and removes what it placed a window before.
@@ -370,21 +451,9 @@ fn work(
 ) {
     let window = window(threads);
     for number in 0..operations() / threads / 2 {
-        let mut observe = |operation: &dyn Fn() -> bool| match latencies.as_deref_mut() {
-            None => operation(),
-            Some(latencies) => {
-                let began = Instant::now();
-                let found = operation();
-                latencies.saturating_record(began.elapsed().as_nanos() as u64);
-                found
-            }
-        };
-        let found = observe(&|| contender.remove(thread, number));
+        let found = observe(&mut latencies, || contender.remove(thread, number));
         assert!(found, "a standing monitor was not found");
-        observe(&|| {
-            contender.place(thread, window + number);
-            true
-        });
+        observe(&mut latencies, || contender.place(thread, window + number));
         if number % SWEEP == 0 {
             contender.upkeep();
         }

@@ -13,6 +13,7 @@ use support::{PER_PROCESS, each, is_full, pid, reference, scattered, sized, targ
 use zen_monitor_core::arena::Arena;
 use zen_monitor_core::claim::{Removal, Ticket};
 use zen_monitor_core::held::HELD;
+use zen_monitor_core::id_queue::IdQueue;
 use zen_monitor_core::nodes::Nodes;
 use zen_monitor_core::references::References;
 use zen_monitor_core::slot::Slot;
@@ -32,7 +33,7 @@ struct Parts {
     subscribers: Subscribers,
     references: References,
     targets: Targets<u32>,
-    outbox: SegQueue<u32>,
+    outbox: IdQueue,
     ring: SegQueue<u32>,
 }
 

@@ -7,6 +7,7 @@ pub mod claim;
 pub mod dispatch;
 pub mod hash;
 pub mod held;
+pub mod id_queue;
 pub mod index;
 pub mod list;
 pub mod monitor_table;

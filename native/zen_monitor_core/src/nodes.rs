@@ -2,7 +2,8 @@
 //!
 //! Nodes are added and never removed: a name that was an atom once stays one, too.
 
-use crate::sync::{AtomicU32, Mutex, Ordering, SegQueue};
+use crate::id_queue::IdQueue;
+use crate::sync::{AtomicU32, Mutex, Ordering};
 use crossbeam_utils::sync::ShardedLock;
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
@@ -14,7 +15,7 @@ pub struct Node<X> {
     session: AtomicU32,
     /// Targets of which the node must be told something. What, is decided when they are taken out:
     /// that a subscribe and an unsubscribe which meet here cancel out is all in that.
-    pub(crate) outbox: SegQueue<u32>,
+    pub(crate) outbox: IdQueue,
     /// The subscriptions of the chunk taken last, which may not have been sent.
     pub(crate) taken: Mutex<Vec<u32>>,
     /// The host's part.
@@ -128,7 +129,7 @@ impl<X> Nodes<X> {
         let node = Arc::new(Node {
             id: tables.by_id.len() as u32,
             session: AtomicU32::new(self.next_session()),
-            outbox: SegQueue::new(),
+            outbox: IdQueue::default(),
             taken: Mutex::default(),
             host,
         });

@@ -17,9 +17,67 @@ pub(crate) use {
 #[cfg(shuttle)]
 pub(crate) use {explored::*, shuttle::sync::MutexGuard};
 
+#[cfg(loom)]
+pub(crate) use modelled::{ArcSwap, OnceLock};
+#[cfg(not(loom))]
+pub(crate) use {arc_swap::ArcSwap, std::sync::OnceLock};
+
 /// So many shards; a few where each lock is one more place to switch threads.
 pub(crate) const fn shards(amount: usize) -> usize {
     if cfg!(shuttle) { 2 } else { amount }
+}
+
+#[cfg(loom)]
+mod modelled {
+    //! Loom has to see what makes a new block known to other threads.
+    use loom::sync::Mutex;
+    use std::sync::Arc;
+
+    /// With the face of arc-swap's.
+    pub(crate) struct ArcSwap<T>(Mutex<Arc<T>>);
+
+    impl<T> ArcSwap<T> {
+        pub(crate) fn new(value: Arc<T>) -> Self {
+            ArcSwap(Mutex::new(value))
+        }
+
+        pub(crate) fn load(&self) -> Arc<T> {
+            self.0.lock().expect("no model panics and goes on").clone()
+        }
+
+        pub(crate) fn store(&self, value: Arc<T>) {
+            *self.0.lock().expect("no model panics and goes on") = value;
+        }
+
+        pub(crate) fn compare_and_swap(&self, current: &Arc<T>, new: Arc<T>) {
+            let mut value = self.0.lock().expect("no model panics and goes on");
+            if Arc::ptr_eq(&value, current) {
+                *value = new;
+            }
+        }
+    }
+
+    /// With the face of the standard library's, for what is cheap to clone.
+    pub(crate) struct OnceLock<T>(Mutex<Option<T>>);
+
+    impl<T: Clone> OnceLock<T> {
+        pub(crate) fn new() -> Self {
+            OnceLock(Mutex::new(None))
+        }
+
+        pub(crate) fn get(&self) -> Option<T> {
+            self.0.lock().expect("no model panics and goes on").clone()
+        }
+
+        pub(crate) fn get_or_init(&self, init: impl FnOnce() -> T) -> T {
+            let mut value = self.0.lock().expect("no model panics and goes on");
+            value.get_or_insert_with(init).clone()
+        }
+
+        pub(crate) fn into_inner(self) -> Option<T> {
+            self.0.into_inner().expect("no model panics and goes on")
+        }
+    }
 }
 
 #[cfg(shuttle)]

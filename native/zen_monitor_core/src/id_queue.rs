@@ -1,0 +1,260 @@
+//! A lock-free queue of ids, in blocks of four bytes an id.
+//!
+//! Queues for any kind of value keep a state beside each one, which is four times as much for an id, in
+//! blocks of half a kilobyte. What waits while a million monitors are placed would leave so many such
+//! holes between the tables that grow at the same time that a quarter of their memory were lost for good.
+//!
+//! Invariants:
+//!
+//! - Places are given out in order, each to one producer, who fills it at once. A place is [`EMPTY`]
+//!   until then.
+//! - From the head's block, `next` leads to the tail's: who moves the tail has come that way.
+//! - A block is let go of when all of it was taken, so it is full, and nobody fills it any more.
+
+use crate::sync::{ArcSwap, AtomicU32, Mutex, OnceLock, Ordering};
+use std::sync::Arc;
+
+/// Places in a block, of which a model needs but a few.
+const BLOCK: u32 = if cfg!(any(loom, shuttle)) { 2 } else { 512 };
+/// No id is as large as this.
+const EMPTY: u32 = u32::MAX;
+
+/// A queue of ids with many producers; consumers take turns.
+///
+/// ```
+/// use zen_monitor_core::id_queue::IdQueue;
+///
+/// let queue = IdQueue::default();
+/// queue.push(7);
+/// queue.push(8);
+/// assert_eq!((queue.len(), queue.pop(), queue.pop(), queue.pop()), (2, Some(7), Some(8), None));
+/// ```
+pub struct IdQueue {
+    head: Mutex<Head>,
+    tail: ArcSwap<Block>,
+}
+
+struct Head {
+    block: Arc<Block>,
+    /// The next place of it to be taken.
+    place: u32,
+}
+
+struct Block {
+    /// How many ids were pushed before those in this block.
+    before: u64,
+    /// Places given out, and now and then a few more than there are.
+    given: AtomicU32,
+    ids: [AtomicU32; BLOCK as usize],
+    next: OnceLock<Arc<Block>>,
+}
+
+impl Default for IdQueue {
+    fn default() -> Self {
+        let block = Arc::new(Block::behind(0));
+        IdQueue {
+            tail: ArcSwap::new(block.clone()),
+            head: Mutex::new(Head { block, place: 0 }),
+        }
+    }
+}
+
+impl IdQueue {
+    /// Adds an id at the end.
+    #[inline]
+    pub fn push(&self, id: u32) {
+        debug_assert_ne!(id, EMPTY);
+        let block = self.tail.load();
+        if !block.push(id) {
+            self.push_behind(&block, id);
+        }
+    }
+
+    /// Adds an id behind a full block.
+    #[cold]
+    fn push_behind(&self, full: &Arc<Block>, id: u32) {
+        let mut block = full.next();
+        while !block.push(id) {
+            block = block.next();
+        }
+        // Whoever comes next need not walk so far. If somebody else has moved it, that will do as well.
+        self.tail.compare_and_swap(full, block);
+    }
+
+    /// Takes the first id. `None` as well if that is just being pushed.
+    #[inline]
+    pub fn pop(&self) -> Option<u32> {
+        let head = &mut *self.head.lock();
+        if head.place == BLOCK {
+            let next = head.block.next.get()?.clone();
+            *head = Head {
+                block: next,
+                place: 0,
+            };
+        }
+        // Acquire: pairs with the release in `push`.
+        let id = head.block.ids[head.place as usize].load(Ordering::Acquire);
+        if id == EMPTY {
+            return None;
+        }
+        head.place += 1;
+        Some(id)
+    }
+
+    /// How many ids it holds, those included that are just being pushed.
+    pub fn len(&self) -> usize {
+        // The head first: what was taken had been pushed before.
+        let taken = {
+            let head = self.head.lock();
+            head.block.before + u64::from(head.place)
+        };
+        let tail = self.tail.load();
+        // Relaxed: whoever must not overlook a push has met its producer at a bell.
+        let given = tail.given.load(Ordering::Relaxed).min(BLOCK);
+        (tail.before + u64::from(given)).saturating_sub(taken) as usize
+    }
+
+    /// Whether it holds no id, not even one that is just being pushed.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Drop for IdQueue {
+    fn drop(&mut self) {
+        // One block after the other: if each dropped the next, a long queue would exhaust the stack.
+        let first = Arc::new(Block::behind(0));
+        self.tail.store(first.clone());
+        let mut block = std::mem::replace(&mut self.head.lock().block, first);
+        while let Some(next) = Arc::into_inner(block).and_then(|block| block.next.into_inner()) {
+            block = next;
+        }
+    }
+}
+
+impl Block {
+    /// Adds an id, unless the block is full.
+    #[inline]
+    fn push(&self, id: u32) -> bool {
+        // Relaxed: it only has to be one place for each.
+        let place = self.given.fetch_add(1, Ordering::Relaxed);
+        let Some(free) = self.ids.get(place as usize) else {
+            return false;
+        };
+        // Release: who takes the id sees what was done before it was pushed.
+        free.store(id, Ordering::Release);
+        if place == BLOCK / 2 {
+            self.next();
+        }
+        true
+    }
+
+    /// The next block. It is made when half of this one is full, by one producer, so that hardly ever
+    /// anybody waits for that.
+    fn next(&self) -> Arc<Block> {
+        let make = || Arc::new(Block::behind(self.before + u64::from(BLOCK)));
+        self.next.get_or_init(make).clone()
+    }
+
+    fn behind(before: u64) -> Self {
+        Block {
+            before,
+            given: AtomicU32::new(0),
+            ids: std::array::from_fn(|_| AtomicU32::new(EMPTY)),
+            next: OnceLock::new(),
+        }
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::VecDeque;
+
+    proptest! {
+        #[test]
+        fn behaves_as_a_queue(ops in prop::collection::vec((any::<bool>(), 1..700u32), 1..20)) {
+            let (queue, mut model) = (IdQueue::default(), VecDeque::new());
+            let mut next = 0;
+            for (push, count) in ops {
+                for _ in 0..count {
+                    if push {
+                        queue.push(next);
+                        model.push_back(next);
+                        next += 1;
+                    } else {
+                        prop_assert_eq!(queue.pop(), model.pop_front());
+                    }
+                }
+                prop_assert_eq!(queue.len(), model.len());
+                prop_assert_eq!(queue.is_empty(), model.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn keeps_the_order_of_each_producer() {
+        const PRODUCERS: u32 = 4;
+        const EACH: u32 = 50_000;
+        let queue = IdQueue::default();
+        let mut seen = [0; PRODUCERS as usize];
+        std::thread::scope(|scope| {
+            for producer in 0..PRODUCERS {
+                let queue = &queue;
+                scope.spawn(move || (0..EACH).for_each(|n| queue.push(n * PRODUCERS + producer)));
+            }
+            let mut left = PRODUCERS * EACH;
+            while left > 0 {
+                let Some(id) = queue.pop() else {
+                    std::thread::yield_now();
+                    continue;
+                };
+                let producer = (id % PRODUCERS) as usize;
+                assert_eq!(id / PRODUCERS, seen[producer], "of producer {producer}");
+                seen[producer] += 1;
+                left -= 1;
+            }
+        });
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn a_long_queue_is_dropped_on_a_small_stack() {
+        let queue = IdQueue::default();
+        (0..BLOCK * 20_000).for_each(|id| queue.push(id));
+        let small = std::thread::Builder::new().stack_size(64 * 1024);
+        small.spawn(move || drop(queue)).unwrap().join().unwrap();
+    }
+}
+
+#[cfg(all(test, loom))]
+mod models {
+    use super::*;
+
+    /// Two producers meet at the end of a block, and a consumer is under way.
+    #[test]
+    fn every_id_is_taken_once() {
+        loom::model(|| {
+            let queue = Arc::new(IdQueue::default());
+            queue.push(0);
+            let producers = [1, 2].map(|id| {
+                let queue = queue.clone();
+                loom::thread::spawn(move || queue.push(id))
+            });
+            let mut taken = Vec::from_iter(queue.pop());
+            producers
+                .into_iter()
+                .for_each(|thread| thread.join().unwrap());
+            assert_eq!(queue.len(), 3 - taken.len());
+            while let Some(id) = queue.pop() {
+                taken.push(id);
+            }
+            assert_eq!(taken[0], 0);
+            taken.sort_unstable();
+            assert_eq!(taken, [0, 1, 2]);
+            assert!(queue.is_empty());
+        });
+    }
+}
