@@ -27,7 +27,6 @@ defmodule Bench.Scenarios.Memory do
     size = Options.scale(options, 500_000)
     prepare = fn pair -> Pair.remote(pair, Targets, :add, [size]) && size end
     # One chunk of everything would leave its garbage behind, and is not how anybody runs it.
-    # And what a VM keeps of memory that is free again differs from one to the next.
     settings = [rounds: Options.rounds(options, 5), fresh: true, settings: :quick]
     result = Rounds.compare(options, settings, prepare, &round/2)
 
@@ -55,7 +54,7 @@ defmodule Bench.Scenarios.Memory do
     Pair.settle(pair)
     Pair.local(pair, Caller, :collect, [callers])
     Pair.settle(pair)
-    Resources.resident(pair.local.os_pid)
+    Resources.resident_at_rest(pair.local.os_pid)
   end
 
   defp native(options) do
@@ -85,7 +84,7 @@ defmodule Bench.Scenarios.Memory do
   end
 
   defp usage(peer) do
-    {Peer.call(peer, :erlang, :memory, [:system]), Resources.resident(peer.os_pid)}
+    {Peer.call(peer, :erlang, :memory, [:system]), Resources.resident_at_rest(peer.os_pid)}
   end
 
   @doc "The bytes of ETS tables for so many monitors. Runs in a VM of its own."

@@ -7,6 +7,9 @@ defmodule Bench.Scenarios.Schedulers do
 
   alias Bench.{Caller, Options, Pair, Report, Rounds, Stall, Targets}
 
+  # Words for each target, its reference and its message.
+  @heap 50
+
   @impl true
   def run(options) do
     size = Options.scale(options, 200_000)
@@ -58,7 +61,8 @@ defmodule Bench.Scenarios.Schedulers do
 
   defp start(pair, size) do
     Pair.remote(pair, Targets, :add, [size])
-    Pair.local(pair, Caller, :start, [pair.contender, pair.remote.node, 1, 0, size])
+    args = [pair.contender, pair.remote.node, 1, 0, size, size * @heap]
+    Pair.local(pair, Caller, :start, args)
   end
 
   # Until all is settled: the call is the smaller part of it.

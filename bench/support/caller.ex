@@ -7,11 +7,16 @@ defmodule Bench.Caller do
 
   @type t :: pid
 
-  @doc "Starts so many of them, and hands each its share of the remote targets."
-  @spec start(Contender.t(), node, pos_integer, non_neg_integer, pos_integer) :: [t]
-  def start(contender, remote, callers, from, amount) do
-    state = %{contender: contender, remote: remote, pids: [], refs: []}
-    started = for _ <- 1..callers, do: spawn(fn -> loop(state) end)
+  @doc """
+  Starts so many of them, and hands each its share of the remote targets. `heap` is how many words each
+  may fill before it collects its garbage for the first time.
+  """
+  @spec start(Contender.t(), node, pos_integer, non_neg_integer, pos_integer, non_neg_integer) ::
+          [t]
+  def start(contender, remote, callers, from, amount, heap \\ 0) do
+    state = %{contender: contender, remote: remote, amount: 0, pids: [], refs: []}
+    start = fn -> loop(state) end
+    started = for _ <- 1..callers, do: :erlang.spawn_opt(start, min_heap_size: heap)
     share = div(amount, callers)
     for {caller, i} <- Enum.with_index(started), do: fetch(caller, from + i * share, share)
     started
@@ -108,7 +113,7 @@ defmodule Bench.Caller do
   defp fetch_targets(state, from, amount) do
     pids = :erpc.call(state.remote, Targets, :slice, [from, amount])
     ^amount = length(pids)
-    {:ok, %{state | pids: pids}}
+    {:ok, %{state | amount: amount, pids: pids}}
   end
 
   defp place(state) do
@@ -122,12 +127,10 @@ defmodule Bench.Caller do
   end
 
   defp await_all(state, cause) do
-    amount = length(state.refs)
-
     {time, :ok} =
       :timer.tc(fn ->
         cause.(state.remote)
-        await(amount)
+        await(state.amount)
       end)
 
     refute_more()

@@ -10,6 +10,11 @@ defmodule Bench.Peer do
 
   @cookie ~c"zen_monitor_bench"
 
+  # Schedulers that spin before they sleep take cores from those that work, of which there are few, and
+  # count as CPU time. Those that are not bound to a core may share one while another is idle: the
+  # operating system leaves them there for some ms, and lets them take turns of 4 ms.
+  @schedulers ~w"+sbwt none +sbwtdcpu none +sbwtdio none +sbt db"c
+
   @doc """
   Starts a VM with the code of a contender, on one core only if that is given. It stops with the calling
   process.
@@ -32,7 +37,7 @@ defmodule Bench.Peer do
       host: ~c"127.0.0.1",
       longnames: true,
       connection: :standard_io,
-      args: [~c"+P", ~c"5000000", ~c"-setcookie", @cookie] ++ alone ++ paths
+      args: [~c"+P", ~c"5000000", ~c"-setcookie", @cookie] ++ @schedulers ++ alone ++ paths
     }
 
     {:ok, control, node} = start |> Map.merge(pinned(core)) |> :peer.start_link()

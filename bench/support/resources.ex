@@ -5,6 +5,11 @@ defmodule Bench.Resources do
   # The unit in which Linux reports CPU time to user space, whatever its own clock: 10 ms.
   @tick 10_000
 
+  # How often in a row, so many ms apart, memory must have shrunk by less than so many bytes.
+  @steady 3
+  @pause 1_000
+  @noise 500_000
+
   @doc "The CPU time that an OS process has used in user and system mode, in µs, to the nearest 10 ms."
   @spec cpu(String.t()) :: non_neg_integer
   def cpu(os_pid) do
@@ -20,6 +25,21 @@ defmodule Bench.Resources do
     status = File.read!("/proc/#{os_pid}/status")
     [_, kilobytes] = Regex.run(~r/^VmRSS:\s+(\d+) kB$/m, status)
     String.to_integer(kilobytes) * 1024
+  end
+
+  @doc """
+  The resident memory of an OS process that does nothing, in bytes, once its VM has given back what it
+  keeps of memory that is free again: that takes it some seconds, and may be as much as is in use.
+  """
+  @spec resident_at_rest(String.t()) :: non_neg_integer
+  def resident_at_rest(os_pid), do: at_rest(os_pid, resident(os_pid), @steady)
+
+  defp at_rest(_os_pid, resident, 0), do: resident
+
+  defp at_rest(os_pid, last, left) do
+    Process.sleep(@pause)
+    now = resident(os_pid)
+    at_rest(os_pid, now, if(last - now < @noise, do: left - 1, else: @steady))
   end
 
   @doc "The machine and the versions that a result holds for."
