@@ -10,10 +10,9 @@ defmodule Bench.Peer do
 
   @cookie ~c"zen_monitor_bench"
 
-  # Schedulers that spin before they sleep take cores from those that work, of which there are few, and
-  # count as CPU time. Those that are not bound to a core may share one while another is idle: the
-  # operating system leaves them there for some ms, and lets them take turns of 4 ms.
-  @schedulers ~w"+sbwt none +sbwtdcpu none +sbwtdio none +sbt db"c
+  # With schedulers that are bound to cores, and none that spins before it sleeps: spinning takes the core
+  # from a dirty scheduler.
+  @calm ~w"+sbt db +sbwt none +sbwtdcpu none +sbwtdio none"c
 
   @doc """
   Starts a VM with the code of a contender, on one core only if that is given. It stops with the calling
@@ -37,10 +36,10 @@ defmodule Bench.Peer do
       host: ~c"127.0.0.1",
       longnames: true,
       connection: :standard_io,
-      args: [~c"+P", ~c"5000000", ~c"-setcookie", @cookie] ++ @schedulers ++ alone ++ paths
+      args: [~c"+P", ~c"5000000", ~c"-setcookie", @cookie] ++ alone ++ paths
     }
 
-    {:ok, control, node} = start |> Map.merge(pinned(core)) |> :peer.start_link()
+    {:ok, control, node} = start |> pin(core) |> :peer.start_link()
 
     os_pid = control |> :peer.call(:os, :getpid, []) |> List.to_string()
     peer = %__MODULE__{control: control, node: node, os_pid: os_pid}
@@ -71,9 +70,9 @@ defmodule Bench.Peer do
   end
 
   # A VM has as many schedulers as it has cores.
-  defp pinned(nil), do: %{}
+  defp pin(start, nil), do: start
 
-  defp pinned(core) do
+  defp pin(start, core) do
     [taskset, erl] =
       for command <- ["taskset", "erl"] do
         System.find_executable(command) ||
@@ -82,7 +81,8 @@ defmodule Bench.Peer do
 
     core = rem(core, System.schedulers_online())
     arguments = for argument <- ["-c", "#{core}", erl], do: String.to_charlist(argument)
-    %{exec: {String.to_charlist(taskset), arguments}}
+    exec = {String.to_charlist(taskset), arguments}
+    Map.merge(start, %{exec: exec, args: @calm ++ start.args})
   end
 
   # The suite lies beside this project's code, which not every VM has on its path.
