@@ -108,10 +108,16 @@ impl IdQueue {
             let head = self.head.lock();
             head.block.before + u64::from(head.place)
         };
-        let tail = self.tail.load();
-        // Relaxed: whoever must not overlook a push has met its producer at a bell.
-        let given = tail.given.load(Ordering::Relaxed).min(BLOCK);
-        (tail.before + u64::from(given)).saturating_sub(taken) as usize
+        let mut block = Arc::clone(&self.tail.load());
+        loop {
+            // Relaxed: whoever must not overlook a push has met its producer at a bell.
+            let given = block.given.load(Ordering::Relaxed).min(BLOCK);
+            // The tail may be about to be moved on from a full block.
+            match block.next.get() {
+                Some(next) if given == BLOCK => block = next.clone(),
+                _ => return (block.before + u64::from(given)).saturating_sub(taken) as usize,
+            }
+        }
     }
 
     /// Whether it holds no id, not even one that is just being pushed.
@@ -217,6 +223,18 @@ mod tests {
                 left -= 1;
             }
         });
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn counts_what_is_behind_a_tail_that_is_not_moved_yet() {
+        let queue = IdQueue::default();
+        (0..BLOCK).for_each(|id| queue.push(id));
+        assert!(queue.tail.load().next().push(BLOCK));
+        for id in 0..=BLOCK {
+            assert_eq!(queue.len(), (BLOCK + 1 - id) as usize);
+            assert_eq!(queue.pop(), Some(id));
+        }
         assert!(queue.is_empty());
     }
 
