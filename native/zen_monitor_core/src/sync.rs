@@ -29,7 +29,8 @@ pub(crate) const fn shards(amount: usize) -> usize {
 
 #[cfg(loom)]
 mod modelled {
-    //! Loom has to see what makes a new block known to other threads.
+    //! Loom has to see what makes a new block known to other threads. It does not see the mutexes that the
+    //! core takes from parking_lot: a model must not have two threads meet at one.
     use loom::sync::Mutex;
     use std::sync::Arc;
 
@@ -43,10 +44,6 @@ mod modelled {
 
         pub(crate) fn load(&self) -> Arc<T> {
             self.0.lock().expect("no model panics and goes on").clone()
-        }
-
-        pub(crate) fn store(&self, value: Arc<T>) {
-            *self.0.lock().expect("no model panics and goes on") = value;
         }
 
         pub(crate) fn compare_and_swap(&self, current: &Arc<T>, new: Arc<T>) {
@@ -74,8 +71,9 @@ mod modelled {
             value.get_or_insert_with(init).clone()
         }
 
-        pub(crate) fn into_inner(self) -> Option<T> {
-            self.0.into_inner().expect("no model panics and goes on")
+        pub(crate) fn take(&mut self) -> Option<T> {
+            let value = self.0.get_mut().expect("no model panics and goes on");
+            value.take()
         }
     }
 }
