@@ -363,13 +363,14 @@ fn run<C: Contender>(result: &mut Result, timed: bool, new: impl FnOnce(u32) -> 
     assert_eq!(contender.len(), (window(threads) * threads) as usize);
 }
 
-/// Has all threads push, and this one pop, as many monitors are placed and one Connector sweeps.
+/// Has all threads push and one more pop, as many monitors are placed and one Connector sweeps.
 fn run_queue<Q: Queue>(result: &mut Result, timed: bool) {
-    let each = operations() / result.threads;
-    let mut queue = Q::default();
-    let filled = measure(|| (0..standing()).for_each(|id| queue.push(id)));
+    let full = Q::default();
+    let filled = measure(|| (0..standing()).for_each(|id| full.push(id)));
     result.bytes = filled.bytes_current as f64 / f64::from(standing());
-    queue = Q::default();
+    drop(full);
+    let queue = Q::default();
+    let each = operations() / result.threads;
     let expected = each * result.threads;
     std::thread::scope(|scope| {
         let consumer = scope.spawn(|| {
