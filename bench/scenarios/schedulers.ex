@@ -61,8 +61,8 @@ defmodule Bench.Scenarios.Schedulers do
 
   defp start(pair, size) do
     Pair.remote(pair, Targets, :add, [size])
-    args = [pair.contender, pair.remote.node, 1, 0, size, size * @heap]
-    Pair.local(pair, Caller, :start, args)
+    options = [min_heap_size: size * @heap]
+    Pair.local(pair, Caller, :start, [pair.contender, pair.remote.node, 1, 0, size, options])
   end
 
   # Until all is settled: the call is the smaller part of it.

@@ -8,15 +8,14 @@ defmodule Bench.Caller do
   @type t :: pid
 
   @doc """
-  Starts so many of them, and hands each its share of the remote targets. `heap` is how many words each
-  may fill before it collects its garbage for the first time.
+  Starts so many of them, with options of `:erlang.spawn_opt/2`, and hands each its share of the remote
+  targets.
   """
-  @spec start(Contender.t(), node, pos_integer, non_neg_integer, pos_integer, non_neg_integer) ::
-          [t]
-  def start(contender, remote, callers, from, amount, heap \\ 0) do
+  @spec start(Contender.t(), node, pos_integer, non_neg_integer, pos_integer, keyword) :: [t]
+  def start(contender, remote, callers, from, amount, options \\ []) do
+    # The amount is kept because to count a long list takes a millisecond, which others would notice.
     state = %{contender: contender, remote: remote, amount: 0, pids: [], refs: []}
-    start = fn -> loop(state) end
-    started = for _ <- 1..callers, do: :erlang.spawn_opt(start, min_heap_size: heap)
+    started = for _ <- 1..callers, do: :erlang.spawn_opt(fn -> loop(state) end, options)
     share = div(amount, callers)
     for {caller, i} <- Enum.with_index(started), do: fetch(caller, from + i * share, share)
     started

@@ -10,9 +10,8 @@ defmodule Bench.Peer do
 
   @cookie ~c"zen_monitor_bench"
 
-  # With schedulers that are bound to cores, and none that spins before it sleeps: spinning takes the core
-  # from a dirty scheduler.
-  @calm ~w"+sbt db +sbwt none +sbwtdcpu none +sbwtdio none"c
+  # Where there is one core, a scheduler that spins before it sleeps takes it from a dirty scheduler.
+  @calm ~w"+sbwt none +sbwtdcpu none +sbwtdio none"c
 
   @doc """
   Starts a VM with the code of a contender, on one core only if that is given. It stops with the calling

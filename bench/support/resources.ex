@@ -19,17 +19,9 @@ defmodule Bench.Resources do
     (String.to_integer(user) + String.to_integer(system)) * @tick
   end
 
-  @doc "The resident memory of an OS process, in bytes."
-  @spec resident(String.t()) :: non_neg_integer
-  def resident(os_pid) do
-    status = File.read!("/proc/#{os_pid}/status")
-    [_, kilobytes] = Regex.run(~r/^VmRSS:\s+(\d+) kB$/m, status)
-    String.to_integer(kilobytes) * 1024
-  end
-
   @doc """
   The resident memory of an OS process that does nothing, in bytes, once its VM has given back what it
-  keeps of memory that is free again: that takes it some seconds, and may be as much as is in use.
+  keeps of memory that is free again: that takes it some seconds, and may be more than what is measured.
   """
   @spec resident_at_rest(String.t()) :: non_neg_integer
   def resident_at_rest(os_pid), do: at_rest(os_pid, resident(os_pid), @steady)
@@ -40,6 +32,12 @@ defmodule Bench.Resources do
     Process.sleep(@pause)
     now = resident(os_pid)
     at_rest(os_pid, now, if(last - now < @noise, do: left - 1, else: @steady))
+  end
+
+  defp resident(os_pid) do
+    status = File.read!("/proc/#{os_pid}/status")
+    [_, kilobytes] = Regex.run(~r/^VmRSS:\s+(\d+) kB$/m, status)
+    String.to_integer(kilobytes) * 1024
   end
 
   @doc "The machine and the versions that a result holds for."

@@ -79,7 +79,7 @@ impl IdQueue {
         while !block.push(id) {
             block = block.next();
         }
-        // Whoever comes next need not walk so far. If somebody else has moved it, that will do as well.
+        // Whoever comes next need not walk so far. Nothing else depends on it.
         self.tail.compare_and_swap(full, block);
     }
 

@@ -161,7 +161,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
 
     /// Takes what a node must be told, at most `limit` instructions in the order in which they
     /// arose, from at most `steps` targets, of which some may have nothing to tell any more. `true`
-    /// when the outbox was emptied. The chunk is all that was taken since
+    /// when the outbox was emptied, or what is first in it is just being pushed. The chunk is all that was taken since
     /// [`MonitorTable::confirm`]; it counts as sent unless [`MonitorTable::withdraw`] follows.
     pub fn take(&self, node: &Node<X>, limit: usize, steps: usize) -> (Vec<Instruction>, bool) {
         let mut taken = node.taken.lock();
@@ -217,7 +217,8 @@ impl<R: Clone, X> MonitorTable<R, X> {
     }
 
     /// Makes up to `limit` targets in a node's outbox due as [`MonitorTable::expire`] does, since
-    /// the node cannot be subscribed to. `true` when the outbox was emptied.
+    /// the node cannot be subscribed to. `true` when the outbox was emptied, or what is first in it is
+    /// just being pushed.
     pub fn fail(&self, node: &Node<X>, limit: usize) -> bool {
         for _ in 0..limit {
             let Some(target) = node.outbox.pop() else {

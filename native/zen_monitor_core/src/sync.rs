@@ -31,8 +31,12 @@ pub(crate) const fn shards(amount: usize) -> usize {
 mod modelled {
     //! Loom has to see what makes a new block known to other threads. It does not see the mutexes that the
     //! core takes from parking_lot: a model must not have two threads meet at one.
-    use loom::sync::Mutex;
+    use loom::sync::{Mutex, MutexGuard};
     use std::sync::Arc;
+
+    fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+        mutex.lock().expect("a model does not panic and go on")
+    }
 
     /// With the face of arc-swap's.
     pub(crate) struct ArcSwap<T>(Mutex<Arc<T>>);
@@ -43,11 +47,11 @@ mod modelled {
         }
 
         pub(crate) fn load(&self) -> Arc<T> {
-            self.0.lock().expect("no model panics and goes on").clone()
+            lock(&self.0).clone()
         }
 
         pub(crate) fn compare_and_swap(&self, current: &Arc<T>, new: Arc<T>) {
-            let mut value = self.0.lock().expect("no model panics and goes on");
+            let mut value = lock(&self.0);
             if Arc::ptr_eq(&value, current) {
                 *value = new;
             }
@@ -63,16 +67,16 @@ mod modelled {
         }
 
         pub(crate) fn get(&self) -> Option<T> {
-            self.0.lock().expect("no model panics and goes on").clone()
+            lock(&self.0).clone()
         }
 
         pub(crate) fn get_or_init(&self, init: impl FnOnce() -> T) -> T {
-            let mut value = self.0.lock().expect("no model panics and goes on");
+            let mut value = lock(&self.0);
             value.get_or_insert_with(init).clone()
         }
 
         pub(crate) fn take(&mut self) -> Option<T> {
-            let value = self.0.get_mut().expect("no model panics and goes on");
+            let value = self.0.get_mut().expect("a model does not panic and go on");
             value.take()
         }
     }
