@@ -11,12 +11,13 @@ use allocation_counter::measure;
 use crossbeam_queue::SegQueue;
 use crossbeam_utils::CachePadded;
 use hdrhistogram::Histogram;
+use parking_lot::{Mutex, MutexGuard};
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 use support::{World, is_full, pid, reference, sized, target};
 use zen_monitor_core::arena::{Arena, CHUNK};
-use zen_monitor_core::hash::{BLOCK, hash};
+use zen_monitor_core::hash::{BLOCK, hash, shard};
 use zen_monitor_core::id_queue::IdQueue;
 use zen_monitor_core::references::References;
 use zen_monitor_core::slot::{Reference, Slot};
@@ -57,21 +58,35 @@ trait Table: Default + Sync {
     fn remove(&self, slots: &Arena<Slot>, reference: Reference, id: u32) -> bool;
 }
 
-/// The core's own.
-#[derive(Default)]
-struct Own(References);
+/// The core's own, with locks as the core has them. There each is that of some subscribers, and two
+/// callers hardly ever meet at one; here they do.
+struct Own([Mutex<References>; 1024]);
+
+impl Default for Own {
+    fn default() -> Self {
+        Own(std::array::from_fn(|_| Mutex::default()))
+    }
+}
+
+impl Own {
+    fn shard(&self, reference: Reference) -> MutexGuard<'_, References> {
+        let mut hasher = Done::default();
+        Key(reference).hash(&mut hasher);
+        self.0[shard(hasher.finish(), self.0.len())].lock()
+    }
+}
 
 impl Table for Own {
-    fn insert(&self, slots: &Arena<Slot>, _: Reference, id: u32) {
-        self.0.insert(slots, id);
+    fn insert(&self, slots: &Arena<Slot>, reference: Reference, id: u32) {
+        self.shard(reference).insert(slots, id);
     }
 
     fn find(&self, slots: &Arena<Slot>, reference: Reference) -> Option<u32> {
-        self.0.find(slots, reference, |id, _| id)
+        self.shard(reference).find(slots, reference)
     }
 
-    fn remove(&self, slots: &Arena<Slot>, _: Reference, id: u32) -> bool {
-        self.0.remove(slots, std::iter::once(id));
+    fn remove(&self, slots: &Arena<Slot>, reference: Reference, id: u32) -> bool {
+        self.shard(reference).remove(slots, id);
         true
     }
 }
@@ -257,7 +272,7 @@ impl Whole {
 
 impl Contender for Whole {
     fn place(&self, thread: u32, number: u32) {
-        let World { table, node } = &self.world;
+        let (table, node) = (&self.world.table, self.world.node());
         // Each thread has 2^22 targets to itself, more than it ever monitors at once.
         let target = target((thread << 22) + number % (1 << 22));
         table.monitor(node, self.pid(thread), reference(thread, number), target);
@@ -270,7 +285,7 @@ impl Contender for Whole {
     }
 
     fn upkeep(&self) {
-        let World { table, node } = &self.world;
+        let (table, node) = (&self.world.table, self.world.node());
         table.take(node, 2 * SWEEP as usize, usize::MAX);
         table.confirm(node);
     }

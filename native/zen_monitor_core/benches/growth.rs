@@ -95,7 +95,7 @@ impl Monitors {
         self.made += 1;
         self.references[place as usize] = number;
         self.world.table.monitor(
-            &self.world.node,
+            self.world.node(),
             pid(place / PER_PROCESS),
             reference(1, number),
             target((self.order.target)(place)),
@@ -137,7 +137,7 @@ fn grow(order: Order, sizes: &[u32]) -> (Vec<Point>, (u64, u64)) {
         points.push(point);
     }
     let (mut expire, mut deliver) = (Duration::ZERO, Duration::ZERO);
-    let World { table, node } = &monitors.world;
+    let (table, node) = (&monitors.world.table, monitors.world.node());
     timed(&mut expire, || table.expire(node));
     let delivered = timed(&mut deliver, || monitors.world.deliver());
     assert_eq!(delivered, size, "a monitor fired more or less than once");

@@ -53,7 +53,7 @@ impl Bed {
     fn place(&self, owner: u32, count: u32) -> u32 {
         let first = self.placed.replace(self.placed.get() + count);
         for number in first..first + count {
-            let World { table, node } = &self.world;
+            let (table, node) = (&self.world.table, self.world.node());
             table.monitor(node, pid(owner), reference(1, number), target(number));
         }
         first
@@ -72,7 +72,7 @@ impl Bed {
 
     fn certify(&self, first: u32, count: u32) {
         for number in first..first + count {
-            let World { table, node } = &self.world;
+            let (table, node) = (&self.world.table, self.world.node());
             table.certify(node, target(number), 1);
         }
     }
@@ -129,7 +129,7 @@ fn node_expiry(bencher: Bencher) {
         .counter(ItemsCount::new(count))
         .with_inputs(|| Bed::new(count, None))
         .bench_local_refs(|bed| {
-            bed.world.table.expire(&bed.world.node);
+            bed.world.table.expire(bed.world.node());
             assert_eq!(bed.world.deliver(), count);
         });
 }
@@ -139,7 +139,7 @@ fn node_expiry(bencher: Bencher) {
 fn node_expiry_noted(bencher: Bencher, standing: u32) {
     bencher
         .with_inputs(|| Bed::new(standing, None))
-        .bench_local_refs(|bed| bed.world.table.expire(&bed.world.node));
+        .bench_local_refs(|bed| bed.world.table.expire(bed.world.node()));
 }
 
 /// `monitor` and `demonitor` for a process that holds very many already.
@@ -173,7 +173,7 @@ fn one_holder_departs(bencher: Bencher) {
 fn fan_out(bencher: Bencher) {
     let count = sized(20_000, 2_000);
     let bed = Bed::new(0, None);
-    let World { table, node } = &bed.world;
+    let (table, node) = (&bed.world.table, bed.world.node());
     bencher
         .counter(ItemsCount::new(count))
         .with_inputs(|| {

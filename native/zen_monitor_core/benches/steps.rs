@@ -14,8 +14,7 @@ use zen_monitor_core::arena::Arena;
 use zen_monitor_core::claim::{Removal, Ticket};
 use zen_monitor_core::held::HELD;
 use zen_monitor_core::id_queue::IdQueue;
-use zen_monitor_core::nodes::Nodes;
-use zen_monitor_core::references::References;
+use zen_monitor_core::nodes::{Node, Nodes};
 use zen_monitor_core::slot::Slot;
 use zen_monitor_core::subscribers::{Subscribers, Taken};
 use zen_monitor_core::targets::{Key, Targets};
@@ -31,7 +30,6 @@ struct Parts {
     nodes: Nodes<()>,
     slots: Arena<Slot>,
     subscribers: Subscribers,
-    references: References,
     targets: Targets<u32>,
     outbox: IdQueue,
     ring: SegQueue<u32>,
@@ -54,9 +52,8 @@ struct Batch {
 type Step = (&'static str, fn(&Parts, &mut Batch));
 
 const PLACE: &[Step] = &[
-    ("nodes.view", view_node),
+    ("nodes.find", find_node),
     ("subscribers.place", place),
-    ("references.insert", insert),
     ("targets.join", join),
     ("outbox push", push_outbox),
 ];
@@ -69,19 +66,10 @@ const FIRE: &[Step] = &[
     ("targets.describe", describe),
     ("claim.begin_send", begin_send),
 ];
-const FIND: &[Step] = &[
-    ("subscribers.find", find_subscriber),
-    ("references.find", find),
-    ("claim.remove", claim),
-];
-const UNLINK: &[Step] = &[
-    ("references.remove", remove),
-    ("targets.leave", leave),
-    ("subscribers.retire", retire),
-];
+const FIND: &[Step] = &[("subscribers.find_monitor", find), ("claim.remove", claim)];
+const UNLINK: &[Step] = &[("targets.leave", leave), ("subscribers.retire", retire)];
 /// Delivered monitors are freed together, removed ones one by one.
 const RELEASE: &[Step] = &[
-    ("references.remove", remove_delivered),
     ("targets.leave", leave_delivered),
     ("subscribers.retire", retire_delivered),
 ];
@@ -94,9 +82,9 @@ fn key(number: u32) -> Key {
 }
 
 #[inline(never)]
-fn view_node(parts: &Parts, batch: &mut Batch) {
+fn find_node(parts: &Parts, batch: &mut Batch) {
     for _ in &batch.numbers {
-        black_box(parts.nodes.view(NODE, |node| node.id()));
+        black_box(parts.nodes.find(NODE).map(Node::id));
     }
 }
 
@@ -108,13 +96,6 @@ fn place(parts: &Parts, batch: &mut Batch) {
             .subscribers
             .place(&parts.slots, owner, reference(1, number));
         batch.slots.push(slot);
-    }
-}
-
-#[inline(never)]
-fn insert(parts: &Parts, batch: &mut Batch) {
-    for &slot in &batch.slots {
-        parts.references.insert(&parts.slots, slot);
     }
 }
 
@@ -137,16 +118,23 @@ fn push_outbox(parts: &Parts, batch: &mut Batch) {
 
 #[inline(never)]
 fn pop_outbox(parts: &Parts, batch: &mut Batch) {
-    batch
-        .outgoing
-        .extend(std::iter::from_fn(|| parts.outbox.pop()));
+    while !parts.outbox.is_empty() {
+        parts.outbox.pop_many(HELD, &mut batch.outgoing);
+    }
 }
 
 #[inline(never)]
 fn emit(parts: &Parts, batch: &mut Batch) {
-    for target in batch.outgoing.drain(..) {
-        black_box(parts.targets.emit(target, || SESSION));
+    for targets in batch.outgoing.chunks(HELD) {
+        parts.targets.emit(
+            targets,
+            || SESSION,
+            |_, instruction| {
+                black_box(instruction);
+            },
+        );
     }
+    batch.outgoing.clear();
 }
 
 #[inline(never)]
@@ -210,21 +198,13 @@ fn begin_send(parts: &Parts, batch: &mut Batch) {
 }
 
 #[inline(never)]
-fn find_subscriber(parts: &Parts, batch: &mut Batch) {
-    let owner = pid(batch.first / PER_PROCESS);
-    for _ in &batch.numbers {
-        black_box(parts.subscribers.find(owner));
-    }
-}
-
-#[inline(never)]
 fn find(parts: &Parts, batch: &mut Batch) {
+    let owner = pid(batch.first / PER_PROCESS);
     for number in batch.first..batch.first + BATCH {
+        let reference = reference(1, number);
         let found = parts
-            .references
-            .find(&parts.slots, reference(1, number), |id, slot| {
-                (id, slot.claim.ticket())
-            });
+            .subscribers
+            .find_monitor(&parts.slots, owner, reference);
         batch.found.extend(found);
     }
 }
@@ -233,21 +213,6 @@ fn find(parts: &Parts, batch: &mut Batch) {
 fn claim(parts: &Parts, batch: &mut Batch) {
     for (slot, ticket) in batch.found.drain(..) {
         assert_eq!(parts.slots.get(slot).claim.remove(ticket), Removal::Won);
-    }
-}
-
-#[inline(never)]
-fn remove(parts: &Parts, batch: &mut Batch) {
-    for &slot in &batch.slots {
-        parts.references.remove(&parts.slots, std::iter::once(slot));
-    }
-}
-
-#[inline(never)]
-fn remove_delivered(parts: &Parts, batch: &mut Batch) {
-    for slots in batch.slots.chunks(HELD) {
-        let slots = slots.iter().copied();
-        parts.references.remove(&parts.slots, slots);
     }
 }
 

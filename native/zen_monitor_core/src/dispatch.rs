@@ -5,14 +5,12 @@
 //! subscribers, and a subscriber with a queue stands in the *ring*. Each turn of the ring takes
 //! one monitor of one subscriber: the queue of one does not delay the other's first.
 
-use crate::nodes::Node;
 use crate::sync::SegQueue;
 use crossbeam_utils::CachePadded;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 /// An entry of the backlog.
-pub enum Due<X> {
+pub enum Due {
     /// A dead target with listed monitors.
     Target(u32),
     /// The subscribed targets of an expired session, from this shard on.
@@ -20,16 +18,16 @@ pub enum Due<X> {
         /// Its number.
         session: u32,
         /// Its node.
-        node: Arc<Node<X>>,
+        node: u32,
         /// The next shard of the targets to look at.
         shard: usize,
     },
 }
 
-/// The queues of the dispatcher, and their counters. `X` is what the host keeps with a node.
-pub struct Dispatch<X> {
+/// The queues of the dispatcher, and their counters.
+pub struct Dispatch {
     /// What is not expanded yet.
-    pub backlog: SegQueue<Due<X>>,
+    pub backlog: SegQueue<Due>,
     /// The subscribers that have a queue.
     pub ring: SegQueue<u32>,
     waiting: CachePadded<AtomicI64>,
@@ -51,7 +49,7 @@ pub struct DispatchCounts {
     pub delivered: u64,
 }
 
-impl<X> Default for Dispatch<X> {
+impl Default for Dispatch {
     fn default() -> Self {
         Dispatch {
             backlog: SegQueue::new(),
@@ -65,7 +63,7 @@ impl<X> Default for Dispatch<X> {
 }
 
 // All counters are relaxed: they are read for people and gauges, and decide nothing.
-impl<X> Dispatch<X> {
+impl Dispatch {
     /// Notes that monitors fell due.
     #[inline]
     pub fn add_waiting(&self, monitors: u64) {

@@ -86,21 +86,15 @@ impl IdQueue {
     /// Takes the first id. `None` as well if that is just being pushed.
     #[inline]
     pub fn pop(&self) -> Option<u32> {
+        self.head.lock().pop()
+    }
+
+    /// Takes up to `limit` ids from the front and adds them to `ids`. Fewer when there are no more, or
+    /// the next one is just being pushed.
+    #[inline]
+    pub fn pop_many(&self, limit: usize, ids: &mut Vec<u32>) {
         let head = &mut *self.head.lock();
-        if head.place == BLOCK {
-            let next = head.block.next.get()?.clone();
-            *head = Head {
-                block: next,
-                place: 0,
-            };
-        }
-        // Acquire: pairs with the release in `push`.
-        let id = head.block.ids[head.place as usize].load(Ordering::Acquire);
-        if id == EMPTY {
-            return None;
-        }
-        head.place += 1;
-        Some(id)
+        ids.extend(std::iter::from_fn(|| head.pop()).take(limit));
     }
 
     /// How many ids it holds, those included that are just being pushed.
@@ -126,6 +120,26 @@ impl IdQueue {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+impl Head {
+    #[inline]
+    fn pop(&mut self) -> Option<u32> {
+        if self.place == BLOCK {
+            let next = self.block.next.get()?.clone();
+            *self = Head {
+                block: next,
+                place: 0,
+            };
+        }
+        // Acquire: pairs with the release in `push`.
+        let id = self.block.ids[self.place as usize].load(Ordering::Acquire);
+        if id == EMPTY {
+            return None;
+        }
+        self.place += 1;
+        Some(id)
     }
 }
 
@@ -185,14 +199,15 @@ mod tests {
             let (queue, mut model) = (IdQueue::default(), VecDeque::new());
             let mut next = 0;
             for (push, count) in ops {
-                for _ in 0..count {
-                    if push {
-                        queue.push(next);
-                        model.push_back(next);
-                        next += 1;
-                    } else {
-                        prop_assert_eq!(queue.pop(), model.pop_front());
-                    }
+                if push {
+                    (next..next + count).for_each(|id| queue.push(id));
+                    model.extend(next..next + count);
+                    next += count;
+                } else {
+                    let mut taken = Vec::from_iter(queue.pop());
+                    queue.pop_many(count as usize - taken.len(), &mut taken);
+                    let expected = model.len().min(count as usize);
+                    prop_assert_eq!(taken, model.drain(..expected).collect::<Vec<_>>());
                 }
                 prop_assert_eq!(queue.len(), model.len());
                 prop_assert_eq!(queue.is_empty(), model.is_empty());

@@ -34,9 +34,13 @@ pub struct Index {
     draining: Option<Draining>,
 }
 
-struct Draining {
+/// A table that is emptied little by little. What is in a bucket before the cursor does not count any
+/// more: to erase it would cost as much as to move it. No key that is left is also in such a bucket,
+/// because a key is in an index once.
+pub(crate) struct Draining {
     table: HashTable<u32>,
     cursor: usize,
+    left: usize,
 }
 
 impl Index {
@@ -46,14 +50,13 @@ impl Index {
         if let Some(id) = self.live.find(hash, |&id| eq(id)) {
             return Some(*id);
         }
-        let draining = self.draining.as_ref()?;
-        draining.table.find(hash, |&id| eq(id)).copied()
+        self.draining.as_ref()?.find(hash, eq)
     }
 
     /// Adds `id`, which must not be present. `rehash` gives the hash of any id in the index.
     #[inline]
     pub fn insert(&mut self, hash: u64, id: u32, rehash: impl Fn(u32) -> u64) {
-        if self.live.len() == self.live.capacity() {
+        if self.is_full() {
             // Twice the room, or a fresh table of the same size when tombstones filled it.
             let buckets = self.live.num_buckets();
             let wanted = if self.live.len() * 2 > buckets {
@@ -77,10 +80,10 @@ impl Index {
     ) -> Option<u32> {
         let removed = match self.live.find_entry(hash, |&id| eq(id)) {
             Ok(entry) => Some(entry.remove().0),
-            Err(_) => self.draining.as_mut().and_then(|draining| {
-                let entry = draining.table.find_entry(hash, |&id| eq(id)).ok()?;
-                Some(entry.remove().0)
-            }),
+            Err(_) => self
+                .draining
+                .as_mut()
+                .and_then(|draining| draining.remove(hash, eq)),
         };
         let buckets = self.live.num_buckets();
         if self.draining.is_none() && buckets > SMALLEST && self.live.len() < buckets / 16 {
@@ -92,7 +95,7 @@ impl Index {
 
     /// How many ids the index holds.
     pub fn len(&self) -> usize {
-        self.live.len() + self.draining.as_ref().map_or(0, |d| d.table.len())
+        self.live.len() + self.draining.as_ref().map_or(0, Draining::len)
     }
 
     /// Whether the index holds no id.
@@ -100,16 +103,32 @@ impl Index {
         self.len() == 0
     }
 
-    fn replace(&mut self, buckets: usize, rehash: &impl Fn(u32) -> u64) {
+    /// Whether the next insertion makes it grow.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.live.len() == self.live.capacity()
+    }
+
+    /// What it holds, for others to take.
+    pub(crate) fn into_draining(mut self, rehash: impl Fn(u32) -> u64) -> Draining {
+        self.finish(&rehash);
+        Draining::new(self.live)
+    }
+
+    fn finish(&mut self, rehash: &impl Fn(u32) -> u64) {
         // The arithmetic of STEP keeps this empty-handed; finishing here keeps it correct anyway.
         while self.draining.is_some() {
             self.advance(rehash);
         }
+    }
+
+    fn replace(&mut self, buckets: usize, rehash: &impl Fn(u32) -> u64) {
+        self.finish(rehash);
         // hashbrown fills seven of eight buckets, so this asks for just `buckets` of them.
         let grown = HashTable::with_capacity(buckets.max(4) * 7 / 8);
         let table = std::mem::replace(&mut self.live, grown);
         if !table.is_empty() {
-            self.draining = Some(Draining { table, cursor: 0 });
+            self.draining = Some(Draining::new(table));
         }
     }
 
@@ -118,17 +137,66 @@ impl Index {
         let Some(draining) = &mut self.draining else {
             return;
         };
-        let end = (draining.cursor + STEP).min(draining.table.num_buckets());
-        for bucket in draining.cursor..end {
-            if let Ok(entry) = draining.table.get_bucket_entry(bucket) {
-                let (id, _) = entry.remove();
-                self.live.insert_unique(rehash(id), id, |&id| rehash(id));
-            }
-        }
-        draining.cursor = end;
-        if draining.table.is_empty() {
+        let live = &mut self.live;
+        draining.advance(|id| {
+            live.insert_unique(rehash(id), id, |&id| rehash(id));
+        });
+        if draining.is_empty() {
             self.draining = None;
         }
+    }
+}
+
+impl Draining {
+    fn new(table: HashTable<u32>) -> Self {
+        Draining {
+            left: table.len(),
+            table,
+            cursor: 0,
+        }
+    }
+
+    /// The id whose key has this `hash` and satisfies `eq`.
+    #[inline]
+    pub(crate) fn find(&self, hash: u64, eq: impl FnMut(u32) -> bool) -> Option<u32> {
+        self.table.get_bucket(self.bucket(hash, eq)?).copied()
+    }
+
+    /// Takes out the id whose key has this `hash` and satisfies `eq`, and returns it.
+    #[inline]
+    pub(crate) fn remove(&mut self, hash: u64, eq: impl FnMut(u32) -> bool) -> Option<u32> {
+        let bucket = self.bucket(hash, eq)?;
+        let entry = self.table.get_bucket_entry(bucket).ok()?;
+        self.left -= 1;
+        Some(entry.remove().0)
+    }
+
+    /// Takes out what is in the next few buckets.
+    #[inline]
+    pub(crate) fn advance(&mut self, mut take: impl FnMut(u32)) {
+        let end = (self.cursor + STEP).min(self.table.num_buckets());
+        for bucket in self.cursor..end {
+            if let Some(&id) = self.table.get_bucket(bucket) {
+                self.left -= 1;
+                take(id);
+            }
+        }
+        self.cursor = end;
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.left
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.left == 0
+    }
+
+    #[inline]
+    fn bucket(&self, hash: u64, mut eq: impl FnMut(u32) -> bool) -> Option<usize> {
+        let bucket = self.table.find_bucket_index(hash, |&id| eq(id))?;
+        (bucket >= self.cursor).then_some(bucket)
     }
 }
 
@@ -136,32 +204,44 @@ impl Index {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::collections::HashSet;
+    use std::collections::HashMap;
+    use std::collections::hash_map::Entry;
 
     fn hash(id: u32) -> u64 {
         u64::from(id).wrapping_mul(0x9E37_79B9_7F4A_7C15)
     }
 
     proptest! {
+        /// As in the tables, an id that is free keeps its former key, and is soon given another.
         #[test]
-        fn behaves_as_a_set(ops in prop::collection::vec((0..3u8, 0..400u32), 0..3_000)) {
+        fn behaves_as_a_map_of_keys(ops in prop::collection::vec((0..3u8, 0..400u32), 0..3_000)) {
             let mut index = Index::default();
-            let mut model = HashSet::new();
-            for (op, id) in ops {
+            let (mut keys, mut free, mut model) = (Vec::new(), Vec::new(), HashMap::new());
+            for (op, key) in ops {
                 // Two insertions to one removal, so that sequences grow and shrink the table.
                 if op < 2 {
-                    if model.insert(id) {
-                        index.insert(hash(id), id, hash);
+                    if let Entry::Vacant(entry) = model.entry(key) {
+                        let id = free.pop().unwrap_or_else(|| {
+                            keys.push(key);
+                            keys.len() as u32 - 1
+                        });
+                        keys[id as usize] = key;
+                        entry.insert(id);
+                        index.insert(hash(key), id, |id| hash(keys[id as usize]));
                     }
                 } else {
-                    let removed = index.remove(hash(id), |found| found == id, hash);
-                    prop_assert_eq!(removed.is_some(), model.remove(&id));
+                    let rehash = |id: u32| hash(keys[id as usize]);
+                    let removed = index.remove(hash(key), |id| keys[id as usize] == key, rehash);
+                    prop_assert_eq!(removed, model.remove(&key));
+                    free.extend(removed);
                 }
                 prop_assert_eq!(index.len(), model.len());
+                let found = index.find(hash(key), |id| keys[id as usize] == key);
+                prop_assert_eq!(found, model.get(&key).copied());
             }
-            for id in 0..400 {
-                let found = index.find(hash(id), |found| found == id);
-                prop_assert_eq!(found.is_some(), model.contains(&id));
+            for key in 0..400 {
+                let found = index.find(hash(key), |id| keys[id as usize] == key);
+                prop_assert_eq!(found, model.get(&key).copied());
             }
         }
     }

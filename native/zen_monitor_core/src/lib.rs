@@ -9,6 +9,7 @@ pub mod hash;
 pub mod held;
 pub mod id_queue;
 pub mod index;
+pub mod levels;
 pub mod list;
 pub mod monitor_table;
 pub mod nodes;

@@ -1,23 +1,21 @@
 //! The monitor table: every monitor that this node's processes have placed.
 //!
-//! It puts together [`References`], [`Subscribers`], [`Targets`], [`Nodes`] and [`Dispatch`], none
-//! of which knows another. No two of their locks are ever held at once.
+//! It puts together [`Subscribers`], [`Targets`], [`Nodes`] and [`Dispatch`], none of which knows
+//! another. No two of their locks are ever held at once.
 //!
-//! A monitor is linked in the order subscriber, reference, target, and the last step arms it: who
-//! finds it before cannot claim it. It is unlinked by the one that wins its claim, in the order
-//! reference, target, subscriber, and the last step frees its slot.
+//! A monitor is linked to its subscriber first and to its target then, which arms it: who finds it
+//! before cannot claim it. It is unlinked by the one that wins its claim, from its target first and
+//! from its subscriber then, which frees its slot.
 
 use crate::arena::Arena;
 use crate::claim::Removal;
 use crate::dispatch::{Dispatch, DispatchCounts, Due};
 use crate::held::HELD;
 use crate::nodes::{Node, Nodes};
-use crate::references::References;
 use crate::slot::{Reference, Slot};
 use crate::subscribers::{Counts, Holding, Subscribers, Taken};
 use crate::sync::{Backoff, SegQueue};
 use crate::targets::{Cursor, Expired, Instruction, Key, Targets};
-use std::sync::Arc;
 
 /// All monitors of one Erlang node. `R` is an exit reason, `X` what the host keeps per node.
 ///
@@ -28,10 +26,10 @@ use std::sync::Arc;
 /// let (pid, reference, target) = (0x73, [1, 2, 3], [40, 0, 1]);
 ///
 /// let node = table.nodes.find_or_add(7, || ());
-/// assert!(table.monitor(&node, pid, reference, target).outbox);
+/// assert!(table.monitor(node, pid, reference, target).outbox);
 /// // The subscription goes out, and its certificate comes in.
-/// assert_eq!(table.take(&node, 10, 10).0.len(), 1);
-/// table.certify(&node, target, "killed");
+/// assert_eq!(table.take(node, 10, 10).0.len(), 1);
+/// table.certify(node, target, "killed");
 /// table.expand(10);
 ///
 /// let mut taken = Vec::new();
@@ -46,11 +44,10 @@ use std::sync::Arc;
 /// ```
 pub struct MonitorTable<R, X> {
     slots: Arena<Slot>,
-    references: References,
     subscribers: Subscribers,
     targets: Targets<R>,
     departed: SegQueue<u32>,
-    dispatch: Dispatch<X>,
+    dispatch: Dispatch,
     /// The nodes.
     pub nodes: Nodes<X>,
 }
@@ -92,7 +89,6 @@ where
     fn default() -> Self {
         MonitorTable {
             slots: Arena::default(),
-            references: References::default(),
             subscribers: Subscribers::default(),
             targets: Targets::default(),
             departed: SegQueue::new(),
@@ -113,7 +109,6 @@ impl<R: Clone, X> MonitorTable<R, X> {
         target: [u32; 3],
     ) -> Placed {
         let (slot, newcomer) = self.subscribers.place(&self.slots, pid, reference);
-        self.references.insert(&self.slots, slot);
         let key = Key {
             node: node.id(),
             id: target,
@@ -133,13 +128,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
     /// is called for a node whose outbox was given a target.
     #[inline]
     pub fn demonitor(&self, pid: u64, reference: Reference, wake: impl FnMut(&Node<X>)) -> bool {
-        let Some(subscriber) = self.subscribers.find(pid) else {
-            return false;
-        };
-        let found = self.references.find(&self.slots, reference, |id, slot| {
-            (slot.subscriber() == subscriber).then(|| (id, slot.claim.ticket()))
-        });
-        let Some((id, ticket)) = found.flatten() else {
+        let Some((id, ticket)) = self.subscribers.find_monitor(&self.slots, pid, reference) else {
             return false;
         };
         let claim = &self.slots.get(id).claim;
@@ -166,20 +155,26 @@ impl<R: Clone, X> MonitorTable<R, X> {
     pub fn take(&self, node: &Node<X>, limit: usize, steps: usize) -> (Vec<Instruction>, bool) {
         let mut taken = node.taken.lock();
         let mut instructions = Vec::new();
-        for _ in 0..steps {
-            if instructions.len() == limit {
-                break;
-            }
-            let Some(target) = node.outbox.pop() else {
+        let mut queued = Vec::new();
+        let mut left = steps;
+        while left > 0 && instructions.len() < limit {
+            let most = HELD.min(left).min(limit - instructions.len());
+            queued.clear();
+            node.outbox.pop_many(most, &mut queued);
+            self.targets.emit(
+                &queued,
+                || node.session(),
+                |target, instruction| {
+                    if let Instruction::Subscribe(_) = instruction {
+                        taken.push(target);
+                    }
+                    instructions.push(instruction);
+                },
+            );
+            if queued.len() < most {
                 return (instructions, true);
-            };
-            let Some(instruction) = self.targets.emit(target, || node.session()) else {
-                continue;
-            };
-            if let Instruction::Subscribe(_) = instruction {
-                taken.push(target);
             }
-            instructions.push(instruction);
+            left -= most;
         }
         (instructions, false)
     }
@@ -266,13 +261,13 @@ impl<R: Clone, X> MonitorTable<R, X> {
 
     /// Makes all subscribed targets of a node due, without a reason, because its connection is
     /// gone. Targets that wait in its outbox are left to the next sweep.
-    pub fn expire(&self, node: &Arc<Node<X>>) {
+    pub fn expire(&self, node: &Node<X>) {
         let session = node.renew(self.nodes.next_session());
         let monitors = self.targets.expire(session);
         self.dispatch.add_waiting(monitors);
         self.dispatch.backlog.push(Due::Session {
             session,
-            node: node.clone(),
+            node: node.id(),
             shard: 0,
         });
     }
@@ -304,7 +299,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
                         let (seen, found) = self.targets.unlist_expired(
                             &self.slots,
                             (shard, session),
-                            || node.session(),
+                            || self.nodes.get(node).session(),
                             HELD.min(limit - steps),
                             &mut monitors,
                         );
@@ -389,7 +384,6 @@ impl<R: Clone, X> MonitorTable<R, X> {
     pub fn release(&self, delivered: &[Taken]) {
         for delivered in delivered.chunks(HELD) {
             let ids = || delivered.iter().map(|taken| taken.slot);
-            self.references.remove(&self.slots, ids());
             self.targets.leave_delivered(&self.slots, ids());
             self.subscribers.retire_delivered(&self.slots, ids());
         }
@@ -510,13 +504,14 @@ impl<R: Clone, X> MonitorTable<R, X> {
     }
 
     /// Every node with its targets and the monitors of those that it watches.
-    pub fn survey_nodes(&self) -> Vec<(Arc<Node<X>>, u64, u64)> {
+    pub fn survey_nodes(&self) -> Vec<(&Node<X>, u64, u64)> {
         let sessions = self.targets.sessions();
-        let count = |node: Arc<Node<X>>| {
-            let (targets, monitors) = sessions.get(&node.session()).copied().unwrap_or_default();
+        let count = |node: &'_ Node<X>| sessions.get(&node.session()).copied().unwrap_or_default();
+        let with_counts = |node| {
+            let (targets, monitors) = count(node);
             (node, targets, monitors)
         };
-        self.nodes.all().into_iter().map(count).collect()
+        self.nodes.iter().map(with_counts).collect()
     }
 
     /// Whether no departed subscriber has monitors left.
@@ -539,6 +534,11 @@ impl<R: Clone, X> MonitorTable<R, X> {
         self.subscribers.counts()
     }
 
+    /// How many targets were put into outboxes for monitors that were placed or ended.
+    pub fn instructed(&self) -> u64 {
+        self.targets.instructed()
+    }
+
     /// The counters of the dispatch queue.
     pub fn dispatch_counts(&self) -> DispatchCounts {
         self.dispatch.counts()
@@ -547,13 +547,12 @@ impl<R: Clone, X> MonitorTable<R, X> {
     /// How much each table and queue holds.
     pub fn sizes(&self) -> Sizes {
         let (targets, reasons) = self.targets.counts();
-        let nodes = self.nodes.all();
         Sizes {
-            references: self.references.count(),
+            references: self.subscribers.references(),
             subscribers: self.subscribers.records(),
             targets,
             reasons,
-            outboxes: nodes.iter().map(|node| node.pending()).sum(),
+            outboxes: self.nodes.iter().map(Node::pending).sum(),
             backlog: self.dispatch.backlog.len(),
             ring: self.dispatch.ring.len(),
             departed: self.departed.len(),
@@ -561,7 +560,6 @@ impl<R: Clone, X> MonitorTable<R, X> {
     }
 
     fn remove(&self, slot: u32, by_owner: bool, mut wake: impl FnMut(&Node<X>)) {
-        self.references.remove(&self.slots, std::iter::once(slot));
         let target = self.slots.get(slot).target();
         let left = self.targets.leave(&self.slots, slot);
         self.subscribers
@@ -572,7 +570,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
         if let Some(node) = left.outbox {
             let node = self.nodes.get(node);
             node.outbox.push(target);
-            wake(&node);
+            wake(node);
         }
     }
 
@@ -654,13 +652,13 @@ mod tests {
         let table = Table::default();
         let node = table.nodes.find_or_add(7, || ());
         for number in 0..3 {
-            table.monitor(&node, 100 + u64::from(number), reference(number), [1, 0, 0]);
+            table.monitor(node, 100 + u64::from(number), reference(number), [1, 0, 0]);
         }
-        table.monitor(&node, 100, reference(3), [2, 0, 0]);
-        assert_eq!(table.take(&node, 1, 1).0.len(), 1);
+        table.monitor(node, 100, reference(3), [2, 0, 0]);
+        assert_eq!(table.take(node, 1, 1).0.len(), 1);
 
-        assert_eq!(table.watchers(&node, [1, 0, 0]), (3, vec![100, 101, 102]));
-        assert_eq!(table.watchers(&node, [9, 0, 0]), (0, vec![]));
+        assert_eq!(table.watchers(node, [1, 0, 0]), (3, vec![100, 101, 102]));
+        assert_eq!(table.watchers(node, [9, 0, 0]), (0, vec![]));
         let (found, targets, monitors) = table.survey_nodes().pop().unwrap();
         assert_eq!((found.id(), targets, monitors), (node.id(), 2, 3));
         assert_eq!(found.outbox_len(), 1);
@@ -712,8 +710,8 @@ mod tests {
         [number, 7, 9]
     }
 
-    fn on_node<T>(table: &Table, node: u64, view: impl FnOnce(&Arc<Node<()>>) -> T) -> T {
-        view(&table.nodes.find_or_add(node, || ()))
+    fn on_node<T>(table: &Table, node: u64, view: impl FnOnce(&Node<()>) -> T) -> T {
+        view(table.nodes.find_or_add(node, || ()))
     }
 
     fn take(table: &Table, model: &mut Model, node: u64, limit: usize) -> usize {
@@ -1216,7 +1214,7 @@ mod tests {
                         let pid = 16 * (owner + 1);
                         for round in 0..ROUNDS {
                             let reference = [round, owner as u32, 0];
-                            table.nodes.view(0, |node| {
+                            on_node(table, 0, |node| {
                                 table.monitor(node, pid, reference, [round % 50, 0, 0])
                             });
                             if round % 2 == 0 && table.demonitor(pid, reference, |_| ()) {

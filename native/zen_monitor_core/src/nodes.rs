@@ -2,12 +2,10 @@
 //!
 //! Nodes are added and never removed: a name that was an atom once stays one, too.
 
+use crate::hash::hash;
 use crate::id_queue::IdQueue;
+use crate::levels::Levels;
 use crate::sync::{AtomicU32, Mutex, Ordering};
-use crossbeam_utils::sync::ShardedLock;
-use hashbrown::HashMap;
-use rustc_hash::FxBuildHasher;
-use std::sync::Arc;
 
 /// A node. `X` is what the host keeps with it.
 pub struct Node<X> {
@@ -59,57 +57,62 @@ impl<X> Node<X> {
     }
 }
 
-/// All nodes, by name and by id. Reading is cheap under any number of readers.
+/// All nodes, by name and by id. Reading takes no lock and writes nothing.
+///
+/// A name is in the first level whose place for it was free, so a search ends at a free place.
 pub struct Nodes<X> {
-    tables: ShardedLock<Tables<X>>,
+    names: Levels<Name>,
+    nodes: Levels<Node<X>>,
+    /// How many there are. Held by whoever adds one.
+    count: Mutex<u32>,
     sessions: AtomicU32,
 }
 
-struct Tables<X> {
-    by_name: HashMap<u64, Arc<Node<X>>, FxBuildHasher>,
-    by_id: Vec<Arc<Node<X>>>,
+struct Name {
+    name: u64,
+    id: u32,
 }
 
 impl<X> Default for Nodes<X> {
     fn default() -> Self {
         Nodes {
-            tables: ShardedLock::new(Tables {
-                by_name: HashMap::default(),
-                by_id: Vec::new(),
-            }),
+            names: Levels::default(),
+            nodes: Levels::default(),
+            count: Mutex::new(0),
             sessions: AtomicU32::new(0),
         }
     }
 }
 
 impl<X> Nodes<X> {
-    /// Applies `view` to the node of this name, if it was ever added. It spares the hot path the
-    /// two writes to a shared cache line that [`Nodes::find`] costs. `view` must be short and must
-    /// not come back here: a writer that waits for it would stop a second reader, and so both.
-    #[inline]
-    pub fn view<T>(&self, name: u64, view: impl FnOnce(&Node<X>) -> T) -> Option<T> {
-        self.read(|tables| tables.by_name.get(&name).map(|node| view(node)))
-    }
-
     /// The node of this name, if it was ever added.
-    pub fn find(&self, name: u64) -> Option<Arc<Node<X>>> {
-        self.read(|tables| tables.by_name.get(&name).cloned())
+    #[inline]
+    pub fn find(&self, name: u64) -> Option<&Node<X>> {
+        for (level, places) in self.names.iter().enumerate() {
+            let found = places[place(name, level, places.len())].get()?;
+            if found.name == name {
+                return self.nodes.nth(found.id as usize);
+            }
+        }
+        None
     }
 
     /// The node of this name; `host` makes the host's part of a new one.
-    pub fn find_or_add(&self, name: u64, host: impl FnOnce() -> X) -> Arc<Node<X>> {
+    #[inline]
+    pub fn find_or_add(&self, name: u64, host: impl FnOnce() -> X) -> &Node<X> {
         self.find(name).unwrap_or_else(|| self.add(name, host()))
     }
 
     /// The node of an id.
     #[inline]
-    pub fn get(&self, id: u32) -> Arc<Node<X>> {
-        self.read(|tables| tables.by_id[id as usize].clone())
+    pub fn get(&self, id: u32) -> &Node<X> {
+        self.nodes.nth(id as usize).expect("an id of a node")
     }
 
-    /// All nodes.
-    pub fn all(&self) -> Vec<Arc<Node<X>>> {
-        self.read(|tables| tables.by_id.clone())
+    /// All nodes, in the order of addition.
+    pub fn iter(&self) -> impl Iterator<Item = &Node<X>> {
+        let count = *self.count.lock();
+        (0..count).map(|id| self.get(id))
     }
 
     /// A session number that was not used before.
@@ -118,35 +121,40 @@ impl<X> Nodes<X> {
         self.sessions.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn add(&self, name: u64, host: X) -> Arc<Node<X>> {
-        let mut tables = self
-            .tables
-            .write()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
-        if let Some(node) = tables.by_name.get(&name) {
-            return node.clone();
+    #[cold]
+    fn add(&self, name: u64, host: X) -> &Node<X> {
+        let mut count = self.count.lock();
+        // Somebody else may have added it while the lock was not held.
+        if let Some(node) = self.find(name) {
+            return node;
         }
-        let node = Arc::new(Node {
-            id: tables.by_id.len() as u32,
-            session: AtomicU32::new(self.next_session()),
+        let id = *count;
+        let session = AtomicU32::new(self.next_session());
+        let node = Node {
+            id,
+            session,
             outbox: IdQueue::default(),
             taken: Mutex::default(),
             host,
+        };
+        let node = self.nodes.fill(id as usize, node);
+        let free = (0..).find_map(|level| {
+            let places = self.names.level(level);
+            let free = &places[place(name, level, places.len())];
+            free.get().is_none().then_some(free)
         });
-        tables.by_id.push(node.clone());
-        tables.by_name.insert(name, node.clone());
+        free.expect("a level with a free place")
+            .get_or_init(|| Name { name, id });
+        *count += 1;
         node
     }
+}
 
-    #[inline]
-    fn read<T>(&self, view: impl FnOnce(&Tables<X>) -> T) -> T {
-        // Poison says only that a panic passed by: additions are made whole or not at all.
-        let tables = self
-            .tables
-            .read()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
-        view(&tables)
-    }
+/// Where a name is in a level, if it is there.
+#[inline]
+fn place(name: u64, level: usize, places: usize) -> usize {
+    // Other bits in each level: names that meet in one part in the next.
+    hash(name >> 32, name as u32).rotate_right(5 * level as u32) as usize & (places - 1)
 }
 
 #[cfg(test)]
@@ -156,12 +164,45 @@ mod tests {
     #[test]
     fn a_name_is_added_once() {
         let nodes = Nodes::default();
-        assert_eq!(nodes.view(7, Node::id), None);
+        assert_eq!(nodes.find(7).map(Node::id), None);
         assert_eq!(nodes.find_or_add(7, || "a").id(), 0);
         assert_eq!(nodes.find_or_add(9, || "b").id(), 1);
         assert_eq!(nodes.find_or_add(7, || "c").host, "a");
-        assert_eq!(nodes.view(9, Node::id), Some(1));
+        assert_eq!(nodes.find(9).map(Node::id), Some(1));
         assert_eq!(nodes.get(1).host, "b");
         assert_ne!(nodes.get(0).session(), nodes.get(1).session());
+    }
+
+    #[test]
+    fn every_name_is_found_among_many() {
+        // The words of atoms differ in the bits above the lowest six.
+        let name = |n: u64| n << 6 | 0b1011;
+        let nodes = Nodes::default();
+        for n in 0..5_000 {
+            assert!(nodes.find(name(n)).is_none());
+            assert_eq!(u64::from(nodes.find_or_add(name(n), || ()).id()), n);
+        }
+        assert!((0..5_000).all(|n| nodes.find(name(n)).map(Node::id) == Some(n as u32)));
+        assert!(nodes.names.iter().count() < 14, "names collide too often");
+        assert_eq!(nodes.iter().count(), 5_000);
+    }
+
+    #[test]
+    fn threads_that_add_the_same_names_get_the_same_nodes() {
+        let nodes = Nodes::default();
+        let ids = |_| {
+            let ids = || {
+                (0..500)
+                    .map(|name| nodes.find_or_add(name, || ()).id())
+                    .collect::<Vec<_>>()
+            };
+            std::thread::scope(|scope| {
+                let threads = [scope.spawn(ids), scope.spawn(ids)];
+                threads.map(|thread| thread.join().unwrap())
+            })
+        };
+        let [one, other] = ids(());
+        assert_eq!(one, other);
+        assert_eq!(nodes.iter().count(), 500);
     }
 }

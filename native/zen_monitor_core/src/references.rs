@@ -1,68 +1,129 @@
-//! The monitors by reference.
+//! The monitors of some subscribers, by reference.
+//!
+//! Invariants:
+//!
+//! - An id stands in just one place: the only index, one of the parts, or what is moved to the parts.
+//! - No index becomes so large that it takes long to make a larger one. So an index that is [`FEW`] is
+//!   divided, once and for all, and every change moves a little of it.
 
 use crate::arena::Arena;
 use crate::hash::{hash, shard};
-use crate::held::Held;
-use crate::index::Index;
+use crate::index::{Draining, Index};
 use crate::slot::{Reference, Slot};
-use crate::sync::{Mutex, shards};
 
-const SHARDS: usize = shards(1024);
+/// How many ids one index holds before it is divided.
+const FEW: usize = if cfg!(any(test, shuttle)) {
+    100
+} else {
+    20_000
+};
+const PARTS: usize = 64;
 
-/// Finds a monitor by its reference. Each shard is an [`Index`], so none stalls to grow.
-pub struct References {
-    shards: Box<[Mutex<Index>]>,
+/// Finds a monitor by its reference. No call moves more than a few ids, however many there are.
+pub struct References(Kind);
+
+enum Kind {
+    Few(Index),
+    Many {
+        parts: Box<[Index]>,
+        moved: Option<Draining>,
+    },
 }
 
 impl Default for References {
     fn default() -> Self {
-        References {
-            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-        }
+        References(Kind::Few(Index::default()))
     }
 }
 
 impl References {
     /// Adds the slot of a fresh reference.
     #[inline]
-    pub fn insert(&self, slots: &Arena<Slot>, id: u32) {
-        let hash = hash_of(slots.get(id).reference());
-        self.shards[shard(hash, SHARDS)]
-            .lock()
-            .insert(hash, id, |id| hash_of(slots.get(id).reference()));
+    pub fn insert(&mut self, slots: &Arena<Slot>, id: u32) {
+        let rehash = |id| hash_of(slots.get(id).reference());
+        let hash = rehash(id);
+        if let Kind::Few(index) = &mut self.0 {
+            if index.len() < FEW || !index.is_full() {
+                return index.insert(hash, id, rehash);
+            }
+            self.divide(rehash);
+        }
+        if let Kind::Many { parts, .. } = &mut self.0 {
+            parts[shard(hash, PARTS)].insert(hash, id, rehash);
+        }
+        self.advance(slots);
     }
 
-    /// Applies `view` to the slot of `reference`, under the lock that keeps the slot from being
-    /// freed meanwhile.
+    /// The slot of a reference.
     #[inline]
-    pub fn find<T>(
-        &self,
-        slots: &Arena<Slot>,
-        reference: Reference,
-        view: impl FnOnce(u32, &Slot) -> T,
-    ) -> Option<T> {
+    pub fn find(&self, slots: &Arena<Slot>, reference: Reference) -> Option<u32> {
         let hash = hash_of(reference);
-        let index = self.shards[shard(hash, SHARDS)].lock();
-        let id = index.find(hash, |id| slots.get(id).reference() == reference)?;
-        Some(view(id, slots.get(id)))
+        let is_it = |id| slots.get(id).reference() == reference;
+        match &self.0 {
+            Kind::Few(index) => index.find(hash, is_it),
+            Kind::Many { parts, moved } => {
+                let found = parts[shard(hash, PARTS)].find(hash, is_it);
+                found.or_else(|| moved.as_ref()?.find(hash, is_it))
+            }
+        }
+    }
+
+    /// Takes a slot out.
+    #[inline]
+    pub fn remove(&mut self, slots: &Arena<Slot>, id: u32) {
+        let rehash = |id| hash_of(slots.get(id).reference());
+        let hash = rehash(id);
+        let is_it = |found| found == id;
+        match &mut self.0 {
+            Kind::Few(index) => {
+                index.remove(hash, is_it, rehash);
+            }
+            Kind::Many { parts, moved } => {
+                let removed = parts[shard(hash, PARTS)].remove(hash, is_it, rehash);
+                if let (None, Some(moved)) = (removed, moved) {
+                    moved.remove(hash, is_it);
+                }
+                self.advance(slots);
+            }
+        }
     }
 
     /// How many references it holds.
     pub fn count(&self) -> usize {
-        self.shards.iter().map(|index| index.lock().len()).sum()
+        match &self.0 {
+            Kind::Few(index) => index.len(),
+            Kind::Many { parts, moved } => {
+                parts.iter().map(Index::len).sum::<usize>()
+                    + moved.as_ref().map_or(0, Draining::len)
+            }
+        }
     }
 
-    /// Takes slots out.
+    #[cold]
+    fn divide(&mut self, rehash: impl Fn(u32) -> u64) {
+        let parts = (0..PARTS).map(|_| Index::default()).collect();
+        let many = Kind::Many { parts, moved: None };
+        let few = std::mem::replace(&mut self.0, many);
+        if let (Kind::Few(index), Kind::Many { moved, .. }) = (few, &mut self.0) {
+            *moved = Some(index.into_draining(rehash));
+        }
+    }
+
     #[inline]
-    pub fn remove(&self, slots: &Arena<Slot>, ids: impl Iterator<Item = u32>) {
-        let mut held = Held::new(&self.shards);
-        for id in ids {
-            let hash = hash_of(slots.get(id).reference());
-            held.lock(shard(hash, SHARDS)).remove(
-                hash,
-                |found| found == id,
-                |id| hash_of(slots.get(id).reference()),
-            );
+    fn advance(&mut self, slots: &Arena<Slot>) {
+        let Kind::Many { parts, moved } = &mut self.0 else {
+            return;
+        };
+        let Some(draining) = moved else {
+            return;
+        };
+        let rehash = |id| hash_of(slots.get(id).reference());
+        draining.advance(|id| {
+            let hash = rehash(id);
+            parts[shard(hash, PARTS)].insert(hash, id, rehash);
+        });
+        if draining.is_empty() {
+            *moved = None;
         }
     }
 }
@@ -71,4 +132,65 @@ impl References {
 fn hash_of(reference: Reference) -> u64 {
     let rest = u64::from(reference[1]) << 32 | u64::from(reference[2]);
     hash(rest, reference[0])
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::arena::CHUNK;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    fn reference(number: u32) -> Reference {
+        [number, 7, 0]
+    }
+
+    proptest! {
+        #[test]
+        fn behaves_as_a_map(ops in prop::collection::vec((0..3u8, 0..500u32), 0..2_000)) {
+            let slots: Arena<Slot> = Arena::default();
+            for number in 0..2 * CHUNK {
+                if number % CHUNK == 0 {
+                    slots.grow();
+                }
+                slots.get(number).occupy(reference(number), 0);
+            }
+            let (mut references, mut model) = (References::default(), BTreeSet::new());
+            for (op, id) in ops {
+                if op == 0 && model.remove(&id) {
+                    references.remove(&slots, id);
+                } else if op > 0 && model.insert(id) {
+                    references.insert(&slots, id);
+                }
+                prop_assert_eq!(references.count(), model.len());
+                let found = references.find(&slots, reference(id));
+                prop_assert_eq!(found, model.get(&id).copied());
+            }
+            for id in 0..500 {
+                let found = references.find(&slots, reference(id));
+                prop_assert_eq!(found, model.get(&id).copied());
+            }
+        }
+    }
+
+    #[test]
+    fn is_divided_and_emptied_again() {
+        let slots: Arena<Slot> = Arena::default();
+        let mut references = References::default();
+        for number in 0..40 * CHUNK {
+            if number % CHUNK == 0 {
+                slots.grow();
+            }
+            slots.get(number).occupy(reference(number), 0);
+            references.insert(&slots, number);
+        }
+        assert!(matches!(references.0, Kind::Many { moved: None, .. }));
+        assert_eq!(references.count(), 40 * CHUNK as usize);
+        for number in 0..40 * CHUNK {
+            assert_eq!(references.find(&slots, reference(number)), Some(number));
+            references.remove(&slots, number);
+            assert_eq!(references.find(&slots, reference(number)), None);
+        }
+        assert_eq!(references.count(), 0);
+    }
 }

@@ -30,7 +30,12 @@ pub struct Sessions {
     places: Vec<Session>,
     free: Vec<u32>,
     by_number: HashMap<u32, u32, FxBuildHasher>,
+    /// The place that was asked for last, which is mostly asked for again.
+    recent: u32,
 }
+
+/// No session has this number.
+const NONE: u32 = u32::MAX;
 
 impl Sessions {
     /// The place of a session.
@@ -42,10 +47,19 @@ impl Sessions {
     /// The place of a session, which `fresh` makes if it has none.
     #[inline]
     pub fn find_or_add(&mut self, number: u32, fresh: impl FnOnce() -> Session) -> u32 {
+        let recent = self.places.get(self.recent as usize);
+        if recent.is_none_or(|session| session.number != number) {
+            self.recent = self.search_or_add(number, fresh);
+        }
+        self.recent
+    }
+
+    fn search_or_add(&mut self, number: u32, fresh: impl FnOnce() -> Session) -> u32 {
         let Sessions {
             places,
             free,
             by_number,
+            ..
         } = self;
         *by_number.entry(number).or_insert_with(|| {
             let place = free.pop().unwrap_or(places.len() as u32);
@@ -60,7 +74,8 @@ impl Sessions {
 
     /// Gives a place up.
     pub fn remove(&mut self, place: u32) {
-        self.by_number.remove(&self.places[place as usize].number);
+        let number = std::mem::replace(&mut self.places[place as usize].number, NONE);
+        self.by_number.remove(&number);
         self.free.push(place);
     }
 
@@ -106,6 +121,10 @@ mod tests {
         assert_eq!((sessions[seven].number, sessions[seven].targets), (7, 3));
         sessions.remove(seven);
         assert_eq!((sessions.find(7), sessions.find(8)), (None, Some(eight)));
+        // Not what was asked for last, because that is given up.
+        sessions.remove(eight);
+        let again = sessions.find_or_add(8, fresh(8));
+        assert_eq!((again, sessions.find(8)), (eight, Some(eight)));
         assert_eq!(sessions.find_or_add(9, fresh(9)), seven);
         assert_eq!((sessions[seven].number, sessions[seven].targets), (9, 0));
         assert_eq!(sessions.iter().count(), 2);

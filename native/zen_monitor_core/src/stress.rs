@@ -5,9 +5,7 @@
 //! every lock, queue and claim, in as many ways as there is time for.
 
 use crate::monitor_table::MonitorTable;
-use crate::nodes::Node;
 use crate::targets::{Cursor, Instruction};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::SeqCst};
 
 #[cfg(shuttle)]
@@ -59,7 +57,6 @@ struct Run {
     plan: Plan,
     seed: u64,
     table: Table,
-    nodes: Vec<Arc<Node<()>>>,
     /// By owner and number.
     fates: Vec<Vec<AtomicU8>>,
     running: AtomicU64,
@@ -69,10 +66,11 @@ struct Run {
 impl Run {
     fn new(plan: Plan, seed: u64) -> Self {
         let table = Table::default();
-        let nodes = (0..plan.nodes).map(|name| table.nodes.find_or_add(name, || ()));
+        for name in 0..plan.nodes {
+            table.nodes.find_or_add(name, || ());
+        }
         let fates = |_| (0..plan.monitors).map(|_| AtomicU8::new(0)).collect();
         Run {
-            nodes: nodes.collect(),
             fates: (0..plan.owners).map(fates).collect(),
             running: AtomicU64::new(plan.owners),
             done: AtomicBool::new(false),
@@ -97,7 +95,7 @@ impl Run {
         let mut standing: Vec<[u32; 3]> = Vec::new();
         for number in 0..self.plan.monitors {
             let reference = [number, owner as u32, 0];
-            let node = &self.nodes[random.below(self.plan.nodes) as usize];
+            let node = self.table.nodes.get(random.below(self.plan.nodes) as u32);
             let target = [random.below(self.plan.targets) as u32, 0, 0];
             self.table.monitor(node, pid, reference, target);
             standing.push(reference);
@@ -132,7 +130,7 @@ impl Run {
 
     /// What the Connector of a node does, and what happens to its link.
     fn connect(&self, number: u64) {
-        let (table, node) = (&self.table, &self.nodes[number as usize]);
+        let (table, node) = (&self.table, self.table.nodes.get(number as u32));
         let mut random = self.random(100 + number);
         while !self.done.load(SeqCst) {
             match random.below(40) {
@@ -227,7 +225,7 @@ impl Run {
     /// All owners are dead, so all must drain away.
     fn check(&self) {
         for _ in 0..3 {
-            for node in &self.nodes {
+            for node in self.table.nodes.iter() {
                 self.table.take(node, usize::MAX, usize::MAX);
                 self.table.confirm(node);
                 self.table.expire(node);
@@ -236,7 +234,7 @@ impl Run {
             while !self.table.sweep_departed(10_000, |_| (), |_, _| ()) {}
             while self.deliver_batch() {}
         }
-        for node in &self.nodes {
+        for node in self.table.nodes.iter() {
             self.table.take(node, usize::MAX, usize::MAX);
             self.table.confirm(node);
         }

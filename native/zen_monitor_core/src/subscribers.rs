@@ -4,6 +4,7 @@
 //!
 //! - A subscriber is found by its pid from its first monitor until it departs, and its record is
 //!   kept until nothing refers to it: no monitor, no queue, no place in the ring, no sweep.
+//! - A monitor is among those of its subscriber, and found by its reference, until it is retired.
 //! - It stands in the dispatcher's ring just when its queue is not empty.
 //! - Slots are allocated and freed only under the lock of their subscriber's shard. The winner of
 //!   a slot's claim frees it, unless the slot is queued (then whoever takes it from the queue
@@ -15,6 +16,7 @@ use crate::hash::hash;
 use crate::held::{HELD, Held};
 use crate::index::Index;
 use crate::list::{self, NIL};
+use crate::references::References;
 use crate::slab::Slab;
 use crate::slot::{Depot, FreeSlots, Place, Reference, Slot};
 use crate::sync::{Mutex, shards};
@@ -31,6 +33,7 @@ pub struct Subscribers {
 struct Shard {
     index: Index,
     subscribers: Slab<Subscriber>,
+    references: References,
     slots: FreeSlots,
     placed: u64,
     removed: u64,
@@ -110,6 +113,7 @@ impl Subscribers {
             None => (shard.add(hash, pid), true),
         };
         slots.get(slot).occupy(reference, global(number, local));
+        shard.references.insert(slots, slot);
         let subscriber = &mut shard.subscribers[local];
         list::push_back(&mut subscriber.head, slot, |id| {
             &slots.get(id).subscriber_links
@@ -126,6 +130,22 @@ impl Subscribers {
         let (number, hash) = locate(pid);
         let local = self.shards[number].lock().find(hash, pid)?;
         Some(global(number, local))
+    }
+
+    /// A monitor that `pid` has under a reference, with its present tenancy.
+    #[inline]
+    pub fn find_monitor(
+        &self,
+        slots: &Arena<Slot>,
+        pid: u64,
+        reference: Reference,
+    ) -> Option<(u32, Ticket)> {
+        let (number, hash) = locate(pid);
+        let shard = self.shards[number].lock();
+        let subscriber = global(number, shard.find(hash, pid)?);
+        let id = shard.references.find(slots, reference)?;
+        let slot = slots.get(id);
+        (slot.subscriber() == subscriber).then(|| (id, slot.claim.ticket()))
     }
 
     /// Ends a monitor whose claim the caller has won and that it has taken out of all other
@@ -341,6 +361,12 @@ impl Subscribers {
         self.shards.iter().map(records).sum()
     }
 
+    /// How many monitors are found by their reference.
+    pub fn references(&self) -> usize {
+        let references = |shard: &Mutex<Shard>| shard.lock().references.count();
+        self.shards.iter().map(references).sum()
+    }
+
     /// Sums up the shards.
     pub fn counts(&self) -> Counts {
         let mut sum = Counts::default();
@@ -397,6 +423,7 @@ impl Shard {
     fn retire(&mut self, slots: &Arena<Slot>, depot: &Depot, id: u32, listed: bool) {
         let slot = slots.get(id);
         let local = local(slot.subscriber());
+        self.references.remove(slots, id);
         let subscriber = &mut self.subscribers[local];
         list::unlink(&mut subscriber.head, id, |id| {
             &slots.get(id).subscriber_links

@@ -55,6 +55,8 @@ struct Shard<R> {
     sessions: Sessions,
     /// The reasons of the dead; a target that is missing here died with its node.
     reasons: HashMap<u32, R, FxBuildHasher>,
+    /// How often monitors that came and went have called for an instruction.
+    instructed: u64,
 }
 
 /// A target: 32 bytes.
@@ -149,6 +151,7 @@ impl<R> Default for Shard<R> {
             targets: Slab::default(),
             sessions: Sessions::default(),
             reasons: HashMap::default(),
+            instructed: 0,
         }
     }
 }
@@ -166,6 +169,15 @@ impl<R: Clone> Targets<R> {
             counts.1 += shard.reasons.len();
         }
         counts
+    }
+
+    /// How often monitors have called for an instruction, by coming to a new target or leaving one that
+    /// nobody else monitors.
+    pub fn instructed(&self) -> u64 {
+        self.shards
+            .iter()
+            .map(|shard| shard.lock().instructed)
+            .sum()
     }
 
     /// Arms a monitor and lists it under the target of `key`. Returns the target's id when it must be put into
@@ -193,6 +205,7 @@ impl<R: Clone> Targets<R> {
             Some(local) => (local, false),
             None => (shard.add(hash, key, session()), true),
         };
+        shard.instructed += u64::from(fresh);
         let target = &mut shard.targets[local];
         let state = target.state.checked_add(MONITOR);
         target.state = state.expect("a process has at most 2^27 - 1 monitors");
@@ -236,27 +249,20 @@ impl<R: Clone> Targets<R> {
         Some((global(number, local), monitors))
     }
 
-    /// Decides what the remote node must be told about a target taken from its outbox.
-    pub fn emit(&self, target_id: u32, session: impl Fn() -> u32) -> Option<Instruction> {
-        let shard = &mut *self.lock(target_id);
-        let local = local(target_id);
-        shard.unqueue(local)?;
-        let target = &shard.targets[local];
-        let (key, monitors) = (target.key(&shard.sessions), target.monitors());
-        match (monitors > 0, target.is(SUBSCRIBED)) {
-            (true, false) => {
-                shard.restamp(local, session());
-                let target = &mut shard.targets[local];
-                target.state |= SUBSCRIBED;
-                shard.sessions[target.session].monitors += monitors;
-                Some(Instruction::Subscribe(key))
-            }
-            (true, true) => None,
-            (false, subscribed) => {
-                let expired = shard.has_expired(local);
-                shard.bury(local, None);
-                shard.reap(local);
-                (subscribed && !expired).then_some(Instruction::Unsubscribe(key))
+    /// Decides what the remote node must be told about targets taken from its outbox, and tells
+    /// `instruct` of each of which it must be told something.
+    #[inline]
+    pub fn emit(
+        &self,
+        target_ids: &[u32],
+        session: impl Fn() -> u32,
+        mut instruct: impl FnMut(u32, Instruction),
+    ) {
+        let mut held = Held::new(&self.shards);
+        for &target_id in target_ids {
+            let shard = held.lock(number(target_id));
+            if let Some(instruction) = shard.emit(local(target_id), &session) {
+                instruct(target_id, instruction);
             }
         }
     }
@@ -570,6 +576,7 @@ impl<R> Shard<R> {
             if target.monitors() == 0 && !target.is(QUEUED) && !session.expired {
                 target.state |= QUEUED;
                 left.outbox = Some(session.node);
+                self.instructed += 1;
             }
         }
         left
@@ -616,6 +623,29 @@ impl<R> Shard<R> {
             return None;
         }
         Some(())
+    }
+
+    #[inline]
+    fn emit(&mut self, local: u32, session: impl Fn() -> u32) -> Option<Instruction> {
+        self.unqueue(local)?;
+        let target = &self.targets[local];
+        let (key, monitors) = (target.key(&self.sessions), target.monitors());
+        match (monitors > 0, target.is(SUBSCRIBED)) {
+            (true, false) => {
+                self.restamp(local, session());
+                let target = &mut self.targets[local];
+                target.state |= SUBSCRIBED;
+                self.sessions[target.session].monitors += monitors;
+                Some(Instruction::Subscribe(key))
+            }
+            (true, true) => None,
+            (false, subscribed) => {
+                let expired = self.has_expired(local);
+                self.bury(local, None);
+                self.reap(local);
+                (subscribed && !expired).then_some(Instruction::Unsubscribe(key))
+            }
+        }
     }
 
     fn withdraw(&mut self, local: u32) -> bool {

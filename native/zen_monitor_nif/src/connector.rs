@@ -27,7 +27,8 @@ fn connector<'a>(env: Env<'a>, node: Term<'a>) -> NifResult<Option<LocalPid>> {
 /// subscriptions are void.
 #[rustler::nif]
 fn connector_answer(env: Env, node: Term) -> NifResult<bool> {
-    let node = current()?.local.node(node)?;
+    let state = current()?;
+    let node = state.local.node(node)?;
     *node.host.cursor.lock() = Cursor::default();
     Ok(node.host.connector.answer(env))
 }
@@ -39,7 +40,7 @@ fn connector_resubscribe(env: Env, node: Term) -> NifResult<bool> {
     let _timeslice = Timeslice::begin(env);
     let node = state.local.node(node)?;
     let mut cursor = node.host.cursor.lock();
-    Ok(state.local.table.resubscribe(&node, &mut cursor, SLICE))
+    Ok(state.local.table.resubscribe(node, &mut cursor, SLICE))
 }
 
 /// The next instructions for a node, at most `limit` and from at most a slice of its outbox, and
@@ -55,7 +56,7 @@ fn connector_take<'a>(
     let local = &state.local;
     let node = local.node(node)?;
     let _timeslice = Timeslice::begin(env);
-    let (instructions, emptied) = local.table.take(&node, limit, SLICE);
+    let (instructions, emptied) = local.table.take(node, limit, SLICE);
     local
         .swept
         .fetch_add(instructions.len() as u64, Ordering::Relaxed);
@@ -85,7 +86,7 @@ fn connector_take<'a>(
 #[rustler::nif]
 fn connector_confirm(node: Term) -> NifResult<Atom> {
     let state = current()?;
-    state.local.table.confirm(&*state.local.node(node)?);
+    state.local.table.confirm(state.local.node(node)?);
     Ok(atoms::ok())
 }
 
@@ -95,7 +96,7 @@ fn connector_withdraw(env: Env, node: Term) -> NifResult<bool> {
     let state = current()?;
     let _timeslice = Timeslice::begin(env);
     let node = state.local.node(node)?;
-    Ok(state.local.table.withdraw(&node, SLICE))
+    Ok(state.local.table.withdraw(node, SLICE))
 }
 
 /// Makes a slice of what waits for a node due, since it cannot be told. `true` when nothing is left.
@@ -104,7 +105,7 @@ fn connector_fail(env: Env, node: Term) -> NifResult<bool> {
     let state = current()?;
     let _timeslice = Timeslice::begin(env);
     let local = &state.local;
-    let emptied = local.table.fail(&*local.node(node)?, SLICE);
+    let emptied = local.table.fail(local.node(node)?, SLICE);
     local.expand_or_defer(env, SLICE);
     Ok(emptied)
 }
@@ -112,7 +113,8 @@ fn connector_fail(env: Env, node: Term) -> NifResult<bool> {
 /// How many targets wait for a node beyond `limit`.
 #[rustler::nif]
 fn connector_excess(node: Term, limit: usize) -> NifResult<usize> {
-    let node = current()?.local.node(node)?;
+    let state = current()?;
+    let node = state.local.node(node)?;
     Ok(node.pending().saturating_sub(limit))
 }
 
@@ -124,7 +126,7 @@ fn connector_shed(env: Env, node: Term, amount: usize) -> NifResult<(usize, usiz
     let _timeslice = Timeslice::begin(env);
     let local = &state.local;
     let amount = amount.min(SLICE);
-    let shed = local.table.shed(&*local.node(node)?, amount);
+    let shed = local.table.shed(local.node(node)?, amount);
     local.expand_or_defer(env, SLICE);
     Ok((amount, shed))
 }
@@ -134,7 +136,7 @@ fn connector_shed(env: Env, node: Term, amount: usize) -> NifResult<(usize, usiz
 fn connector_expire(env: Env, node: Term) -> NifResult<Atom> {
     let state = current()?;
     let local = &state.local;
-    local.table.expire(&local.node(node)?);
+    local.table.expire(local.node(node)?);
     local.backlog.ring(env);
     Ok(atoms::ok())
 }
@@ -209,7 +211,7 @@ fn certify<'a>(
                     encoded
                 }
             };
-            local.table.certify(&node, id, reason);
+            local.table.certify(node, id, reason);
         } else {
             malformed.push(certificate);
         }
@@ -229,7 +231,8 @@ fn is_untruncated(reason: Term) -> bool {
 /// Puts the Connector to rest; `false` when something has come into the outbox.
 #[rustler::nif]
 fn connector_rest(node: Term) -> NifResult<bool> {
-    let node = current()?.local.node(node)?;
+    let state = current()?;
+    let node = state.local.node(node)?;
     Ok(node.host.connector.rest(|| node.is_outbox_empty()))
 }
 
@@ -238,7 +241,7 @@ fn connector_rest(node: Term) -> NifResult<bool> {
 fn connector_is_unused(node: Term) -> NifResult<bool> {
     let state = current()?;
     let node = state.local.node(node)?;
-    Ok(state.local.table.is_unused(&node))
+    Ok(state.local.table.is_unused(node))
 }
 
 /// Ends the caller's duty as the Connector of a node that is unused; otherwise `false`, and it must
@@ -247,7 +250,7 @@ fn connector_is_unused(node: Term) -> NifResult<bool> {
 fn connector_retire(env: Env, node: Term) -> NifResult<bool> {
     let state = current()?;
     let node = state.local.node(node)?;
-    let is_unused = || state.local.table.is_unused(&node);
+    let is_unused = || state.local.table.is_unused(node);
     let retired = node.host.connector.retire(env, is_unused);
     if retired && !node.host.connector.is_answered() {
         // Release as every change of it. A failure means that it holds something else.
@@ -265,7 +268,7 @@ fn connector_retire(env: Env, node: Term) -> NifResult<bool> {
 #[rustler::nif]
 fn connector_is_wanted(node: Term) -> NifResult<bool> {
     let state = current()?;
-    Ok(is_wanted(&state.local, &*state.local.node(node)?))
+    Ok(is_wanted(&state.local, state.local.node(node)?))
 }
 
 /// The names of all nodes that must have a Connector. Dirty: it may look through all shards for each
@@ -273,8 +276,8 @@ fn connector_is_wanted(node: Term) -> NifResult<bool> {
 #[rustler::nif(schedule = "DirtyCpu")]
 fn connectors_wanted(env: Env<'_>) -> NifResult<Vec<Term<'_>>> {
     let state = current()?;
-    let nodes = state.local.table.nodes.all();
-    let wanted = nodes.iter().filter(|node| is_wanted(&state.local, node));
+    let nodes = state.local.table.nodes.iter();
+    let wanted = nodes.filter(|node| is_wanted(&state.local, node));
     Ok(wanted
         .map(|node| word::to_term(env, node.host.name))
         .collect())
@@ -302,10 +305,8 @@ fn compatibility<'a>(env: Env<'a>, node: Term<'a>) -> NifResult<Term<'a>> {
         .local
         .table
         .nodes
-        .view(word::from_term(node), |node| {
-            node.host.compatibility.load(Ordering::Acquire)
-        })
-        .unwrap_or(MISS);
+        .find(word::from_term(node))
+        .map_or(MISS, |node| node.host.compatibility.load(Ordering::Acquire));
     Ok(match word & 0b11 {
         COMPATIBLE => atoms::compatible().encode(env),
         UNAVAILABLE => atoms::unavailable().encode(env),

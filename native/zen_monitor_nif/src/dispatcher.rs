@@ -266,9 +266,9 @@ fn is_same(one: &Option<Reason>, other: &Option<Reason>) -> bool {
 }
 
 /// A node, and a sample of its pids.
-type Cached = (Arc<Node>, Option<Arc<Sample>>);
+type Cached<'l> = (&'l Node, Option<Arc<Sample>>);
 
-fn cached<'n>(last: &'n mut Option<Cached>, key: Key, local: &Local) -> &'n Cached {
+fn cached<'n, 'l>(last: &'n mut Option<Cached<'l>>, key: Key, local: &'l Local) -> &'n Cached<'l> {
     if last.as_ref().is_none_or(|(node, _)| node.id() != key.node) {
         let node = local.table.nodes.get(key.node);
         let sample = node.host.origin.sample();

@@ -14,7 +14,6 @@ use crate::timeslice::Timeslice;
 use crate::{atoms, direct, word};
 use parking_lot::Mutex;
 use rustler::{Encoder, Env, Error, LocalPid, Monitor, NifResult, Resource, ResourceArc, Term};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use zen_monitor_core::monitor_table::MonitorTable;
 use zen_monitor_core::targets::Cursor;
@@ -40,8 +39,6 @@ pub struct Local {
     pub ring: Doorbell,
     /// Wakes `ZenMonitor.Local.Tables` when a subscriber died.
     departures: Doorbell,
-    /// Instructions queued for other nodes.
-    pub instructed: AtomicU64,
     /// Instructions taken by the Connectors.
     pub swept: AtomicU64,
 }
@@ -90,7 +87,6 @@ impl Default for Local {
             backlog: Doorbell::default(),
             ring: Doorbell::default(),
             departures: Doorbell::default(),
-            instructed: AtomicU64::new(0),
             swept: AtomicU64::new(0),
         }
     }
@@ -98,7 +94,7 @@ impl Default for Local {
 
 impl Local {
     /// The node of a name, which is added if it is new.
-    pub fn node(&self, name: Term) -> NifResult<Arc<Node>> {
+    pub fn node(&self, name: Term) -> NifResult<&Node> {
         if !name.is_atom() {
             return Err(Error::BadArg);
         }
@@ -112,7 +108,7 @@ impl Local {
         env: Env<'a>,
         node: Term<'a>,
         target: Term<'a>,
-    ) -> NifResult<Option<(Arc<Node>, [u32; 3])>> {
+    ) -> NifResult<Option<(&Node, [u32; 3])>> {
         if !node.is_atom() || !target.is_atom() && !target.is_pid() {
             return Err(Error::BadArg);
         }
@@ -197,21 +193,18 @@ pub fn place<'a>(
             }
         }
         if placed.outbox {
-            // Relaxed: a counter for people.
-            local.instructed.fetch_add(1, Ordering::Relaxed);
             node.host.connector.ring(env);
         }
         node.host.connector.is_answered()
     };
-    let known = local.table.nodes.view(word::from_term(node), |node| {
-        Some(place(node, known_id(target, &node.host)?))
-    });
-    let answered = match known.flatten() {
+    let found = local.table.nodes.find(word::from_term(node));
+    let known = found.and_then(|node| Some(place(node, known_id(target, &node.host)?)));
+    let answered = match known {
         Some(answered) => answered,
         None if target.is_atom() || target.is_pid() => {
             let node = local.node(node)?;
             let id = target_id(target, &node.host).ok_or(Error::BadArg)?;
-            place(&node, id)
+            place(node, id)
         }
         None => return Err(Error::BadArg),
     };
@@ -229,10 +222,7 @@ fn demonitor<'a>(env: Env<'a>, [monitor]: [Term<'a>; 1]) -> NifResult<Term<'a>> 
     let Some(reference) = reference(env, monitor) else {
         return Ok(false.encode(env));
     };
-    let wake = |node: &Node| {
-        local.instructed.fetch_add(1, Ordering::Relaxed);
-        node.host.connector.ring(env);
-    };
+    let wake = |node: &Node| node.host.connector.ring(env);
     if local.table.demonitor(word::of_caller(env), reference, wake) {
         return Ok(true.encode(env));
     }
@@ -255,7 +245,7 @@ fn monitors<'a>(
     let pid = word::from_term(subscriber.encode(env));
     let mut batch = Batch::new(env);
     for &kind in local.options.kinds() {
-        for reference in local.table.monitors(&node, kind.mark(pid), id) {
+        for reference in local.table.monitors(node, kind.mark(pid), id) {
             local.options.add_reference(&mut batch, kind, reference);
         }
     }
@@ -327,7 +317,7 @@ fn local_counters(env: Env<'_>) -> NifResult<Term<'_>> {
         dispatch.enqueued,
         dispatch.processed,
         dispatch.delivered,
-        local.instructed.load(Ordering::Relaxed),
+        local.table.instructed(),
         local.swept.load(Ordering::Relaxed),
     ]
     .encode(env))

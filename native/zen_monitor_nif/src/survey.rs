@@ -119,7 +119,7 @@ fn watchers<'a>(env: Env<'a>, node: Term<'a>, target: Term<'a>) -> NifResult<(u3
     let Some((node, id)) = state.local.locate(env, node, target)? else {
         return Ok((0, Vec::new()));
     };
-    let (count, pids) = state.local.table.watchers(&node, id);
+    let (count, pids) = state.local.table.watchers(node, id);
     let mut pids: Vec<u64> = pids.into_iter().map(pid_of).collect();
     pids.dedup();
     let pids = pids.into_iter().map(|pid| word::to_term(env, pid));

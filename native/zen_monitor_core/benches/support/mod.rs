@@ -3,7 +3,6 @@
 #![allow(dead_code)]
 
 use cpu_time::ThreadTime;
-use std::sync::Arc;
 use std::time::Duration;
 use zen_monitor_core::held::HELD;
 use zen_monitor_core::monitor_table::MonitorTable;
@@ -66,24 +65,28 @@ pub fn each(spent: Duration, count: u32) -> f64 {
 /// A monitor table with one remote node, and the parts of the other processes.
 pub struct World {
     pub table: MonitorTable<u32, ()>,
-    pub node: Arc<Node<()>>,
 }
 
 impl Default for World {
     fn default() -> Self {
         let table = MonitorTable::default();
-        let node = table.nodes.find_or_add(7, || ());
-        World { table, node }
+        table.nodes.find_or_add(7, || ());
+        World { table }
     }
 }
 
 impl World {
+    /// The remote node.
+    pub fn node(&self) -> &Node<()> {
+        self.table.nodes.get(0)
+    }
+
     /// Sends everything in the outbox, as the Connector does. Returns how many instructions.
     pub fn sweep(&self) -> usize {
         let mut sent = 0;
         loop {
-            let (instructions, _) = self.table.take(&self.node, SLICE, usize::MAX);
-            self.table.confirm(&self.node);
+            let (instructions, _) = self.table.take(self.node(), SLICE, usize::MAX);
+            self.table.confirm(self.node());
             if instructions.is_empty() {
                 return sent;
             }
