@@ -95,6 +95,14 @@ defmodule ZenMonitor.ProxyTest do
       assert byte_size(shortened) == 1_024
     end
 
+    test "has a binary shortened in an error with its stack trace" do
+      target = target()
+      process([{:subscribe, target}])
+      exit_with(target, {{:badmatch, String.duplicate("x", 2_000)}, [{Enum, :map, 2, []}]})
+      assert [{^target, {{:badmatch, shortened}, [_]}}] = certificates(1)
+      assert byte_size(shortened) == 1_024
+    end
+
     test "of a process that shuts down has its reason whole, however large" do
       target = target()
       process([{:subscribe, target}])

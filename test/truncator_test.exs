@@ -72,6 +72,21 @@ defmodule ZenMonitor.TruncatorTest do
       assert truncate(binary) === binary_part(binary, 0, 1_021) <> "..."
     end
 
+    test "is found in an error with its stack trace, whatever kind of error that is" do
+      frame = {Enum, :map, 2, []}
+      binary = :crypto.strong_rand_bytes(1_025)
+      shortened = binary_part(binary, 0, 1_021) <> "..."
+
+      for error <- [& &1, &{:badmatch, &1}, &%{message: &1}], frames <- [[frame], frame] do
+        kept = {error.(shortened), truncate(frames, 2)}
+        assert truncate({error.(binary), frames}) === kept
+      end
+
+      # The answer of the NIF that asks for the size is an atom which a reason may be, too.
+      assert truncate(:binary) === :binary
+      assert truncate(:binary, 0) === :truncated
+    end
+
     test "of any greater length becomes as long" do
       binary = :crypto.strong_rand_bytes(1_000_000)
       assert truncate(binary) === binary_part(binary, 0, 1_021) <> "..."

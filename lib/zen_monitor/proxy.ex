@@ -24,7 +24,7 @@ defmodule ZenMonitor.Proxy do
 
   use ZenMonitor.Server
 
-  alias ZenMonitor.{Config, Malformed, Native, Telemetry}
+  alias ZenMonitor.{Config, Malformed, Native, Telemetry, Truncator}
   alias ZenMonitor.Proxy.Batcher
 
   require Logger
@@ -296,6 +296,10 @@ defmodule ZenMonitor.Proxy do
 
   defp certify(destination, reason) do
     depth = Config.get(:truncation_depth)
-    Native.proxy_certify(destination, reason, depth, Config.get(:max_binary_size))
+    size = Truncator.supposed_size(reason)
+
+    with :binary <- Native.proxy_certify(destination, reason, depth, size) do
+      Native.proxy_certify(destination, reason, depth, Truncator.configured_size())
+    end
   end
 end

@@ -84,10 +84,28 @@ defmodule ZenMonitor.Truncator do
   end
 
   def truncate(term, depth) when is_integer(depth) and depth >= 0 do
-    Native.truncate(term, min(depth, @word), min(Config.get(:max_binary_size), @word))
+    depth = min(depth, @word)
+
+    # Not the answer `:binary` of a truncation: atoms do not come here.
+    with :binary <- Native.truncate(term, depth, supposed_size(term)) do
+      Native.truncate(term, depth, configured_size())
+    end
   end
 
   def truncate(_term, depth) do
     raise ArgumentError, "expected depth to be a non-negative integer, got: #{inspect(depth)}"
   end
+
+  @doc false
+  # What the NIFs are to take for `max_binary_size` at first: nothing where there is hardly ever a binary,
+  # as in an error of Erlang's own with its stack trace. They answer `:binary` if there is one. To read
+  # the configuration takes as long as to truncate such a reason.
+  @spec supposed_size(term) :: non_neg_integer | nil
+  def supposed_size(reason) when is_atom(reason), do: nil
+  def supposed_size({error, [_ | _]}) when not is_map(error), do: nil
+  def supposed_size(_reason), do: configured_size()
+
+  @doc false
+  @spec configured_size() :: non_neg_integer
+  def configured_size, do: min(Config.get(:max_binary_size), @word)
 end

@@ -15,7 +15,7 @@ use crate::library::check_place;
 use crate::message::send;
 use crate::reason::Reason;
 use crate::state::current;
-use crate::truncation::truncate;
+use crate::truncation::{limits, truncate};
 use crate::{atoms, direct, word};
 use parking_lot::Mutex;
 use rustler::{
@@ -418,14 +418,17 @@ fn proxy_monitored<'a>(env: Env<'a>, placed: Term<'a>) -> NifResult<Atom> {
 
 direct::nif!("proxy_certify", 4, proxy_certify);
 
-/// Puts a certificate into the outbox of every subscriber of a destination that is down.
+/// Puts a certificate into the outbox of every subscriber of a destination that is down. The limits are
+/// those of a truncation, and so is the answer `:binary`: nothing was done then.
 fn proxy_certify<'a>(
     env: Env<'a>,
     [destination, reason, depth, max_binary_size]: [Term<'a>; 4],
 ) -> NifResult<Term<'a>> {
     let state = current()?;
-    let reason = truncate(reason, depth.decode()?, max_binary_size.decode()?);
-    let certified = state.proxy.certify(env, destination, reason, || true);
+    let certified = match truncate(reason, limits(depth, max_binary_size)?) {
+        Some(reason) => state.proxy.certify(env, destination, reason, || true),
+        None => atoms::binary(),
+    };
     Ok(certified.to_term(env))
 }
 

@@ -11,7 +11,7 @@ use rustler::types::atom::__struct__;
 use rustler::{Binary, Env, NewBinary, NifResult, Term, schedule};
 use std::mem::MaybeUninit;
 use zen_monitor_core::truncation::{
-    self as core, ELLIPSIS, Few, Limits, MAX_ELEMENTS, MAX_WORK, Outcome, Shape, Terms,
+    self as core, ELLIPSIS, Few, Limits, MAX_ELEMENTS, MAX_WORK, Shape, Terms,
 };
 
 /// The share of a timeslice, in percent, that the most work of one truncation is worth.
@@ -23,44 +23,52 @@ const LARGE: usize = 4_096;
 /// How many bytes are shifted to a byte boundary by one unit of the core's work.
 const SHIFTED_BYTES_PER_WORK: usize = 40;
 
+direct::nif!("truncate", 3, truncate_nif);
+
 /// Truncates an exit reason: everything at level `depth` becomes `:truncated`, and binaries of
 /// more than `max_binary_size` bytes are shortened.
+///
+/// That size may be `nil` at first, because to read what is configured takes as long as most
+/// truncations: then the answer is `:binary` if it must be known.
 ///
 /// It takes 0.1 µs for a crashed server's reason with its stack trace, and at most 0.4 ms for any
 /// reason, unless that has a binary of more than 400 KB that starts within a byte. The VM gives
 /// no access to such a binary without copying it, so one of them may take 0.8 ms per MB.
-pub fn truncate<'a>(reason: Term<'a>, depth: usize, max_binary_size: usize) -> Term<'a> {
-    run(reason, depth, max_binary_size).0
-}
-
-direct::nif!("truncate", 3, truncate_nif);
-
-/// [`truncate`] for Elixir code.
 fn truncate_nif<'a>(
     env: Env<'a>,
     [reason, depth, max_binary_size]: [Term<'a>; 3],
 ) -> NifResult<Term<'a>> {
-    let (term, work) = run(reason, depth.decode()?, max_binary_size.decode()?);
+    let (term, work) = run(reason, limits(depth, max_binary_size)?);
     let percent = work * MAX_PERCENT / MAX_WORK;
     if percent > 0 {
         schedule::consume_timeslice(env, percent.min(100) as i32);
     }
-    Ok(term)
+    Ok(term.unwrap_or_else(|| atoms::binary().to_term(env)))
+}
+
+/// The limits of a truncation as Elixir passes them.
+pub fn limits(depth: Term, max_binary_size: Term) -> NifResult<Limits> {
+    Ok(Limits {
+        depth: depth.decode()?,
+        max_binary_size: max_binary_size.decode()?,
+    })
+}
+
+/// Truncates an exit reason. `None` if it has a binary and its limit must be known.
+pub fn truncate(reason: Term, limits: Limits) -> Option<Term> {
+    run(reason, limits).0
 }
 
 #[inline]
-fn run(reason: Term, depth: usize, max_binary_size: usize) -> (Term, usize) {
-    let limits = Limits {
-        depth,
-        max_binary_size,
-    };
+fn run(reason: Term, limits: Limits) -> (Option<Term>, usize) {
     let heap = Heap {
         env: reason.get_env(),
         truncated: atoms::truncated().as_c_arg(),
         tag: __struct__().as_c_arg(),
     };
-    let Outcome { term, work } = core::truncate(&heap, &reason.as_c_arg(), limits);
-    (heap.term(term), work)
+    let outcome = core::truncate(&heap, &reason.as_c_arg(), limits);
+    let term = (!outcome.undecided).then(|| heap.term(outcome.term));
+    (term, outcome.work)
 }
 
 /// The heap that a reason lives on.
