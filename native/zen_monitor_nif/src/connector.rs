@@ -4,7 +4,7 @@ use crate::etf::Batch;
 use crate::local::{Local, Node, SLICE};
 use crate::reason::Reason;
 use crate::state::current;
-use crate::target::{add_remote, certified_id, object};
+use crate::target::{add_object, certified_id};
 use crate::timeslice::Timeslice;
 use crate::{atoms, word};
 use rustler::{Atom, Encoder, Env, Error, LocalPid, NifResult, Term};
@@ -14,6 +14,10 @@ use zen_monitor_core::targets::{Cursor, Instruction};
 
 /// How long one call may certify.
 const CERTIFYING: Duration = Duration::from_micros(300);
+/// How long one call may take instructions, which it makes terms of afterwards.
+const TAKING: Duration = Duration::from_micros(300);
+/// Targets that are taken from an outbox together.
+const TAKEN: usize = 128;
 
 /// The Connector of a node, dead or alive; `nil` if it never had one, or the last has retired.
 #[rustler::nif]
@@ -43,8 +47,8 @@ fn connector_resubscribe(env: Env, node: Term) -> NifResult<bool> {
     Ok(state.local.table.resubscribe(node, &mut cursor, SLICE))
 }
 
-/// The next instructions for a node, at most `limit` and from at most a slice of its outbox, and
-/// whether that was emptied. `name` is what named targets of the node are addressed with.
+/// The next instructions for a node, at most `limit` and fewer when they take long, and whether its
+/// outbox was emptied. `name` is what named targets of the node are addressed with.
 #[rustler::nif]
 fn connector_take<'a>(
     env: Env<'a>,
@@ -56,30 +60,29 @@ fn connector_take<'a>(
     let local = &state.local;
     let node = local.node(node)?;
     let _timeslice = Timeslice::begin(env);
-    let (instructions, emptied) = local.table.take(node, limit, SLICE);
-    local
-        .swept
-        .fetch_add(instructions.len() as u64, Ordering::Relaxed);
+    let began = Instant::now();
     let sample = node.host.origin.sample();
+    let mut verbs = Vec::new();
     let mut batch = Batch::new(env);
-    for instruction in &instructions {
-        let (Instruction::Subscribe(key) | Instruction::Unsubscribe(key)) = instruction;
-        add_remote(&mut batch, &node.host, sample.as_deref(), *key);
-    }
-    let mut pids = batch.build().ok_or(Error::BadArg)?.into_iter();
-    let (subscribe, unsubscribe) = (atoms::subscribe(), atoms::unsubscribe());
-    let terms: NifResult<Vec<Term>> = instructions
-        .iter()
-        .map(|instruction| {
+    let mut emptied = false;
+    while !emptied && verbs.len() < limit && batch.undecoded() < SLICE && began.elapsed() < TAKING {
+        let (instructions, all) = local
+            .table
+            .take(node, TAKEN.min(limit - verbs.len()), TAKEN);
+        for instruction in &instructions {
             let (verb, key) = match instruction {
-                Instruction::Subscribe(key) => (subscribe, key),
-                Instruction::Unsubscribe(key) => (unsubscribe, key),
+                Instruction::Subscribe(key) => (atoms::subscribe(), key),
+                Instruction::Unsubscribe(key) => (atoms::unsubscribe(), key),
             };
-            let target = object(env, *key, name, &mut pids)?;
-            Ok((verb, target).encode(env))
-        })
-        .collect();
-    Ok((terms?, emptied))
+            verbs.push(verb);
+            add_object(&mut batch, &node.host, sample.as_deref(), name, *key);
+        }
+        emptied = all;
+    }
+    local.swept.fetch_add(verbs.len() as u64, Ordering::Relaxed);
+    let targets = batch.build().ok_or(Error::BadArg)?;
+    let instructions = verbs.into_iter().zip(targets);
+    Ok((instructions.map(|pair| pair.encode(env)).collect(), emptied))
 }
 
 /// Closes the chunk that was taken: it was sent.

@@ -10,7 +10,7 @@ use crate::options::{Gathered, Kind, pid_of};
 use crate::origin::Sample;
 use crate::reason::{HEAVY, Reason};
 use crate::state::current;
-use crate::target::{add_remote, is_named, is_remote_pid, name_of, object};
+use crate::target::{add_object, name_of};
 use crate::timeslice::Timeslice;
 use crate::{atoms, word};
 use rustler::{Encoder, Env, Error, NifResult, Term};
@@ -207,28 +207,34 @@ impl<'a, 'b> Delivery<'a, 'b> {
     fn build(&mut self, due: &[Due]) -> NifResult<Vec<(Term<'a>, Term<'a>, Term<'a>)>> {
         let mut last = None;
         for (taken, key, _) in due {
-            let kind = Kind::of(taken.pid);
             let options = &self.local.options;
-            options.add_reference(&mut self.batch, kind, taken.reference);
-            if is_remote_pid(*key) {
-                let (node, sample) = cached(&mut last, *key, self.local);
-                add_remote(&mut self.batch, &node.host, sample.as_deref(), *key);
-            }
+            options.add_reference(&mut self.batch, Kind::of(taken.pid), taken.reference);
+            let (node, sample, name) = self.cached(&mut last, *key);
+            add_object(&mut self.batch, &node.host, sample.as_deref(), *name, *key);
         }
         let mut built = self.batch.build().ok_or(Error::BadArg)?.into_iter();
         let mut terms = Vec::with_capacity(due.len());
-        for (_, key, reason) in due {
-            let reference = built.next().ok_or(Error::BadArg)?;
-            let name = if is_named(*key) {
-                let (node, _) = cached(&mut last, *key, self.local);
-                name_of(self.env, &node.host, self.name)
-            } else {
-                self.name
+        for (_, _, reason) in due {
+            let (Some(reference), Some(object)) = (built.next(), built.next()) else {
+                return Err(Error::BadArg);
             };
-            let object = object(self.env, *key, name, &mut built)?;
             terms.push((reference, object, self.cause(reason)));
         }
         Ok(terms)
+    }
+
+    /// The node of a target, unless it is that of the target before, with what its terms are made of.
+    #[inline]
+    fn cached<'n>(&self, last: &'n mut Option<Cached<'a, 'b>>, key: Key) -> &'n Cached<'a, 'b> {
+        if last
+            .as_ref()
+            .is_none_or(|(node, _, _)| node.id() != key.node)
+        {
+            let node = self.local.table.nodes.get(key.node);
+            let name = name_of(self.env, &node.host, self.name);
+            *last = Some((node, node.host.origin.sample(), name));
+        }
+        last.as_ref().expect("set above")
     }
 
     fn send(&self, subscriber: u64, message: Term<'a>) {
@@ -265,14 +271,5 @@ fn is_same(one: &Option<Reason>, other: &Option<Reason>) -> bool {
     }
 }
 
-/// A node, and a sample of its pids.
-type Cached<'l> = (&'l Node, Option<Arc<Sample>>);
-
-fn cached<'n, 'l>(last: &'n mut Option<Cached<'l>>, key: Key, local: &'l Local) -> &'n Cached<'l> {
-    if last.as_ref().is_none_or(|(node, _)| node.id() != key.node) {
-        let node = local.table.nodes.get(key.node);
-        let sample = node.host.origin.sample();
-        *last = Some((node, sample));
-    }
-    last.as_ref().expect("set above")
-}
+/// A node, a sample of its pids, and its name.
+type Cached<'a, 'b> = (&'b Node, Option<Arc<Sample>>, Term<'a>);

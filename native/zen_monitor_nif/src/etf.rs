@@ -166,10 +166,10 @@ pub fn numbers(env: Env, term: Term) -> Option<Numbers> {
 /// decoding.
 pub struct Batch<'a> {
     env: Env<'a>,
-    /// `None` for those that are decoded.
-    terms: Vec<Option<Term<'a>>>,
+    terms: Vec<Term<'a>>,
+    /// The places of those that are decoded.
+    missing: Vec<usize>,
     encoded: Vec<u8>,
-    waiting: u32,
 }
 
 impl<'a> Batch<'a> {
@@ -178,8 +178,8 @@ impl<'a> Batch<'a> {
         Batch {
             env,
             terms: Vec::new(),
+            missing: Vec::new(),
             encoded: Vec::new(),
-            waiting: 0,
         }
     }
 
@@ -187,66 +187,78 @@ impl<'a> Batch<'a> {
     #[inline]
     pub fn pid(&mut self, pid: Pid, sample: Option<&Sample>) {
         let numbers = [pid.id, pid.serial, pid.creation];
-        let made = sample.and_then(|sample| sample.pid(self.env, numbers));
-        if made.is_none() {
-            self.begin();
-            encode_pid(&mut self.encoded, &pid);
+        match sample.and_then(|sample| sample.pid(self.env, numbers)) {
+            Some(term) => self.terms.push(term),
+            None => encode_pid(self.missing(), &pid),
         }
-        self.terms.push(made);
     }
 
     /// Adds a reference of this node.
     #[inline]
     pub fn reference(&mut self, words: [u32; 3]) {
-        let made = heap::make_reference(self.env, words);
-        if made.is_none() {
-            self.encode_reference(Numbers { words, rest: None });
+        match heap::make_reference(self.env, words) {
+            Some(term) => self.terms.push(term),
+            None => self.encode_reference(Numbers { words, rest: None }),
         }
-        self.terms.push(made);
     }
 
     /// Adds an alias of this node. Only the VM itself makes one.
     #[cold]
     pub fn alias(&mut self, numbers: Numbers) {
         self.encode_reference(numbers);
-        self.terms.push(None);
+    }
+
+    /// Adds a term that is made already.
+    #[inline]
+    pub fn term(&mut self, term: Term<'a>) {
+        self.terms.push(term);
+    }
+
+    /// How many terms are still to be decoded.
+    #[inline]
+    pub fn undecoded(&self) -> usize {
+        self.missing.len()
     }
 
     /// The terms, in the order in which they were added. The batch is empty afterwards.
     pub fn build(&mut self) -> Option<Vec<Term<'a>>> {
-        let mut decoded = Vec::new();
-        if self.waiting > 0 {
-            decoded = decode_list(self.env, &mut self.encoded, self.waiting)?;
+        if !self.missing.is_empty() {
+            let length = self.missing.len() as u32;
+            let decoded = decode_list(self.env, &mut self.encoded, length)?;
+            for (place, term) in self.missing.drain(..).zip(decoded) {
+                self.terms[place] = term;
+            }
             self.encoded.clear();
-            self.waiting = 0;
         }
-        let mut decoded = decoded.into_iter();
-        let terms = self.terms.drain(..);
-        terms.map(|made| made.or_else(|| decoded.next())).collect()
+        Some(std::mem::take(&mut self.terms))
     }
 
     #[cold]
     fn encode_reference(&mut self, Numbers { words, rest }: Numbers) {
-        self.begin();
-        let Some(identity) = Identity::of_caller(self.env) else {
+        let identity = Identity::of_caller(self.env);
+        let encoded = self.missing();
+        let Some(identity) = identity else {
             // Unreachable, since a NIF has a caller; the decoder would refuse the batch.
             return;
         };
         let length = if rest.is_some() { 5 } else { 3 };
-        self.encoded
-            .extend_from_slice(&[NEWER_REFERENCE, 0, length]);
-        self.encoded.extend_from_slice(&identity.node);
+        encoded.extend_from_slice(&[NEWER_REFERENCE, 0, length]);
+        encoded.extend_from_slice(&identity.node);
         let words = words.iter().chain(rest.iter().flatten());
         for word in [identity.creation].iter().chain(words) {
-            self.encoded.extend_from_slice(&word.to_be_bytes());
+            encoded.extend_from_slice(&word.to_be_bytes());
         }
     }
 
-    fn begin(&mut self) {
-        if self.waiting == 0 {
+    /// Leaves a place for a term, whose encoding is to be added to what is returned.
+    #[cold]
+    fn missing(&mut self) -> &mut Vec<u8> {
+        if self.missing.is_empty() {
             self.encoded.extend_from_slice(&LIST_HEADER);
         }
-        self.waiting += 1;
+        self.missing.push(self.terms.len());
+        self.terms.push(Term::list_new_empty(self.env));
+        &mut self.encoded
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::etf::Batch;
 use crate::options::pid_of;
 use crate::state::current;
-use crate::target::{add_remote, name_of, object};
+use crate::target::{add_object, name_of};
 use crate::word;
 use rustler::{Encoder, Env, Error, LocalPid, NifResult, Term};
 use std::cmp::Reverse;
@@ -75,7 +75,7 @@ fn survey_subscribers(env: Env<'_>, limit: usize) -> NifResult<(Vec<(Term<'_>, u
     Ok((listed.collect(), all))
 }
 
-/// `{monitors, queued, [{reference, object}]}` of a process: the list holds a part when there are
+/// `{monitors, queued, [{reference}]}` of a process: the list holds a part when there are
 /// many. `name` is this node's name.
 #[rustler::nif]
 #[allow(clippy::type_complexity)]
@@ -87,7 +87,7 @@ fn held<'a>(
     let state = current()?;
     let local = &state.local;
     let pid = word::from_term(pid.encode(env));
-    let (mut monitors, mut queued, mut listed) = (0, 0, Vec::new());
+    let (mut monitors, mut queued) = (0, 0);
     let mut batch = Batch::new(env);
     for &kind in local.options.kinds() {
         let (holding, held) = local.table.held(kind.mark(pid));
@@ -96,20 +96,13 @@ fn held<'a>(
         for (reference, key) in held {
             local.options.add_reference(&mut batch, kind, reference);
             let node = local.table.nodes.get(key.node);
-            add_remote(&mut batch, &node.host, None, key);
-            listed.push((key, node));
+            let host = name_of(env, &node.host, name);
+            add_object(&mut batch, &node.host, None, host, key);
         }
     }
-    let mut built = batch.build().ok_or(Error::BadArg)?.into_iter();
-    let described: NifResult<Vec<(Term, Term)>> = listed
-        .into_iter()
-        .map(|(key, node)| {
-            let reference = built.next().ok_or(Error::BadArg)?;
-            let host = name_of(env, &node.host, name);
-            Ok((reference, object(env, key, host, &mut built)?))
-        })
-        .collect();
-    Ok((monitors, queued, described?))
+    let built = batch.build().ok_or(Error::BadArg)?;
+    let described = built.chunks_exact(2).map(|pair| (pair[0], pair[1]));
+    Ok((monitors, queued, described.collect()))
 }
 
 /// How many monitors this node has of a target, and some of the processes that placed them.

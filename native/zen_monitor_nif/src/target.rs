@@ -7,7 +7,7 @@ use crate::etf::{Batch, Pid, Reader};
 use crate::local::Remote;
 use crate::origin::Sample;
 use crate::{atoms, heap, word};
-use rustler::{Encoder, Env, Error, LocalPid, NifResult, Term};
+use rustler::{Encoder, Env, LocalPid, Term};
 use zen_monitor_core::targets::Key;
 
 /// The last word of a name.
@@ -77,43 +77,28 @@ fn decoded_id(target: Term, host: &Remote) -> Option<[u32; 3]> {
     Some([pid.id, pid.serial, pid.creation])
 }
 
-/// Whether a target is monitored by name.
-pub fn is_named(key: Key) -> bool {
-    key.id[2] == NAMED
-}
-
-/// Whether the term of a target has to be built from numbers.
-pub fn is_remote_pid(key: Key) -> bool {
-    key.id[2] < LOCAL
-}
-
-/// Adds the pid of a target to a batch, if it has to be built.
+/// Adds the term of a target to a batch, as `Process.monitor/1` would name it. `name` is that of its node.
 #[inline]
-pub fn add_remote(batch: &mut Batch, host: &Remote, sample: Option<&Sample>, key: Key) {
-    if is_remote_pid(key) {
-        let [id, serial, creation] = key.id;
-        let pid = Pid {
-            node: &host.encoded,
-            id,
-            serial,
-            creation,
-        };
-        batch.pid(pid, sample);
-    }
-}
-
-/// The term of a target, as `Process.monitor/1` would name it. The pid of another node is the next
-/// of `pids`.
-pub fn object<'a>(
-    env: Env<'a>,
-    key: Key,
+pub fn add_object<'a>(
+    batch: &mut Batch<'a>,
+    host: &Remote,
+    sample: Option<&Sample>,
     name: Term<'a>,
-    pids: &mut impl Iterator<Item = Term<'a>>,
-) -> NifResult<Term<'a>> {
-    match key.id[2] {
-        NAMED => Ok((word::to_term(env, pair_word(key.id)), name).encode(env)),
-        LOCAL => Ok(word::to_term(env, pair_word(key.id))),
-        _ => pids.next().ok_or(Error::BadArg),
+    key: Key,
+) {
+    let env = name.get_env();
+    match key.id {
+        [_, _, NAMED] => batch.term((word::to_term(env, pair_word(key.id)), name).encode(env)),
+        [_, _, LOCAL] => batch.term(word::to_term(env, pair_word(key.id))),
+        [id, serial, creation] => {
+            let pid = Pid {
+                node: &host.encoded,
+                id,
+                serial,
+                creation,
+            };
+            batch.pid(pid, sample);
+        }
     }
 }
 
