@@ -90,10 +90,6 @@ defmodule ZenMonitor.Telemetry do
   end
 
   @doc false
-  # Before it happens: all that waits is shed.
-  def shed_all(key), do: if(attached?(), do: shed(key, Native.outbox_len(key)), else: :ok)
-
-  @doc false
   def shed(_key, 0), do: :ok
 
   def shed(key, targets) do

@@ -344,8 +344,8 @@ defmodule ZenMonitor.Local.Connector do
         swept(state)
 
       {:incompatible, state} ->
-        Telemetry.shed_all(state.key)
-        state |> fail() |> swept()
+        Telemetry.shed(state.key, fail(state.key, 0))
+        swept(state)
 
       # The end of the ping asks for the next one.
       {:pending, state} ->
@@ -474,8 +474,13 @@ defmodule ZenMonitor.Local.Connector do
     end
   end
 
-  # Nothing is sent for it, so the allowance does not matter.
-  defp fail(state), do: if(Native.connector_fail(state.key), do: state, else: fail(state))
+  # Nothing is sent for it, so the allowance does not matter. Returns how many targets are due.
+  defp fail(key, due) do
+    case Native.connector_fail(key) do
+      {more, true} -> due + more
+      {more, false} -> fail(key, due + more)
+    end
+  end
 
   defp withdraw(key), do: Native.connector_withdraw(key) || withdraw(key)
 

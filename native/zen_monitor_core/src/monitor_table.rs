@@ -212,19 +212,16 @@ impl<R: Clone, X> MonitorTable<R, X> {
     }
 
     /// Makes up to `limit` targets in a node's outbox due as [`MonitorTable::expire`] does, since
-    /// the node cannot be subscribed to. `true` when the outbox was emptied, or what is first in it is
-    /// just being pushed.
-    pub fn fail(&self, node: &Node<X>, limit: usize) -> bool {
-        for _ in 0..limit {
-            let Some(target) = node.outbox.pop() else {
-                return true;
-            };
-            if let Some(monitors) = self.targets.fail(target) {
-                self.dispatch.add_waiting(u64::from(monitors));
-                self.dispatch.backlog.push(Due::Target(target));
-            }
+    /// the node cannot be subscribed to. Tells how many became due, and whether the outbox was emptied,
+    /// or what is first in it is just being pushed.
+    pub fn fail(&self, node: &Node<X>, limit: usize) -> (usize, bool) {
+        let mut queued = Vec::new();
+        node.outbox.pop_many(limit, &mut queued);
+        let mut failed = 0;
+        for &target in &queued {
+            failed += usize::from(self.fail_target(target));
         }
-        false
+        (failed, queued.len() < limit)
     }
 
     /// Makes targets due as [`MonitorTable::fail`] does, from the head of a node's outbox, after a look
@@ -238,10 +235,8 @@ impl<R: Clone, X> MonitorTable<R, X> {
             };
             if self.targets.is_subscribed(target) {
                 node.outbox.push(target);
-            } else if let Some(monitors) = self.targets.fail(target) {
-                self.dispatch.add_waiting(u64::from(monitors));
-                self.dispatch.backlog.push(Due::Target(target));
-                shed += 1;
+            } else {
+                shed += usize::from(self.fail_target(target));
             }
         }
         shed
@@ -574,6 +569,15 @@ impl<R: Clone, X> MonitorTable<R, X> {
         }
     }
 
+    fn fail_target(&self, target: u32) -> bool {
+        let Some(monitors) = self.targets.fail(target) else {
+            return false;
+        };
+        self.dispatch.add_waiting(u64::from(monitors));
+        self.dispatch.backlog.push(Due::Target(target));
+        true
+    }
+
     fn enqueue(&self, monitors: &[u32]) {
         self.subscribers
             .enqueue(&self.slots, monitors, |subscriber| {
@@ -805,7 +809,7 @@ mod tests {
                 model.subscribed = subscribed.into_iter().filter(|t| t.0 != node).collect();
             }
             Op::Fail(node) => {
-                while !on_node(table, node, |node| table.fail(node, 3)) {}
+                while !on_node(table, node, |node| table.fail(node, 3).1) {}
                 let subscribed = model.subscribed.clone();
                 model.fall_due(None, |found| found.0 == node && !subscribed.contains(found));
                 // A target that nobody monitors any more is dropped with the rest.

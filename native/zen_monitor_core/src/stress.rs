@@ -139,7 +139,7 @@ impl Run {
                     let mut cursor = Cursor::default();
                     while !table.resubscribe(node, &mut cursor, random.amount(700)) {}
                 }
-                2 => while !table.fail(node, 5) {},
+                2 => while !table.fail(node, 5).1 {},
                 3 => drop(table.shed(node, random.amount(9))),
                 4..=6 => {
                     table.confirm(node);

@@ -102,15 +102,16 @@ fn connector_withdraw(env: Env, node: Term) -> NifResult<bool> {
     Ok(state.local.table.withdraw(node, SLICE))
 }
 
-/// Makes a slice of what waits for a node due, since it cannot be told. `true` when nothing is left.
+/// Makes a slice of what waits for a node due, since it cannot be told. Answers how much became due, and
+/// whether nothing is left.
 #[rustler::nif]
-fn connector_fail(env: Env, node: Term) -> NifResult<bool> {
+fn connector_fail(env: Env, node: Term) -> NifResult<(usize, bool)> {
     let state = current()?;
     let _timeslice = Timeslice::begin(env);
     let local = &state.local;
-    let emptied = local.table.fail(local.node(node)?, SLICE);
+    let failed = local.table.fail(local.node(node)?, SLICE);
     local.expand_or_defer(env, SLICE);
-    Ok(emptied)
+    Ok(failed)
 }
 
 /// How many targets wait for a node beyond `limit`.
