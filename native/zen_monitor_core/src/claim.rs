@@ -44,20 +44,21 @@ impl Default for Claim {
 }
 
 impl Claim {
-    /// Begins a tenancy. The caller owns the free slot.
+    /// Begins a tenancy. The caller owns the free slot, and has filled it in.
     #[inline]
     pub fn arm(&self) -> Ticket {
-        // Relaxed: the slot is published by the lock under which it is linked into the tables.
+        // Relaxed: nobody else changes a free slot.
         let free = self.0.load(Ordering::Relaxed);
         debug_assert_eq!(free & PHASE, FREE);
-        self.0.store(free | ARMED, Ordering::Relaxed);
+        // Release: a slot may be found before it is armed. Who wins it finds it filled in.
+        self.0.store(free | ARMED, Ordering::Release);
         Ticket(free)
     }
 
     /// The tenancy of a slot that the caller reached through a table, under that table's lock.
     #[inline]
     pub fn ticket(&self) -> Ticket {
-        // Relaxed: the lock orders this after the tenancy began and before it ends.
+        // Relaxed: the lock orders this after the end of the tenancy before, and before that of this one.
         Ticket(self.0.load(Ordering::Relaxed) & !PHASE)
     }
 
@@ -188,6 +189,26 @@ mod models {
             dispatcher.join().unwrap();
             sweep.join().unwrap();
             assert_eq!(wins.load(Ordering::Relaxed), 1);
+        });
+    }
+
+    /// A slot that is found while it is being placed is filled in for whoever wins it.
+    #[test]
+    fn a_winner_sees_what_was_done_before_the_tenancy_began() {
+        loom::model(|| {
+            let slot = Arc::new((Claim::default(), AtomicUsize::new(0)));
+            let ticket = slot.0.ticket();
+            let placer = {
+                let slot = slot.clone();
+                loom::thread::spawn(move || {
+                    slot.1.store(1, Ordering::Relaxed);
+                    slot.0.arm();
+                })
+            };
+            if slot.0.remove(ticket) == Removal::Won {
+                assert_eq!(slot.1.load(Ordering::Relaxed), 1);
+            }
+            placer.join().unwrap();
         });
     }
 

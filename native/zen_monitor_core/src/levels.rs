@@ -1,7 +1,7 @@
-//! A growing row of places that are filled once and read without a lock.
+//! A growing row of places that is read without a lock.
 //!
-//! Invariants: a level is twice as large as the one before, and is made when it is first needed; levels
-//! and what is in their places are never replaced, so a reference to either stays valid.
+//! Invariants: a level is twice as large as the one before, and is made when it is first needed; it is
+//! never replaced, so a reference to a place stays valid.
 
 use std::sync::OnceLock;
 
@@ -9,21 +9,23 @@ use std::sync::OnceLock;
 const FIRST: usize = 16;
 const LEVELS: usize = 28;
 
-/// Places for `T`, by level and by number.
+/// Places of `P`, by level and by number. To make a level takes as long as it is large, so a place
+/// should be small.
 ///
 /// ```
+/// use std::sync::OnceLock;
 /// use zen_monitor_core::levels::Levels;
 ///
-/// let row = Levels::default();
-/// assert_eq!(row.nth(100), None);
-/// row.fill(100, "value");
-/// assert_eq!(row.nth(100), Some(&"value"));
+/// let row: Levels<OnceLock<&str>> = Levels::default();
+/// assert!(row.nth(100).is_none());
+/// row.nth_or_make(100).set("value").unwrap();
+/// assert_eq!(row.nth(100).and_then(OnceLock::get), Some(&"value"));
 /// ```
-pub struct Levels<T> {
-    levels: [OnceLock<Box<[OnceLock<T>]>>; LEVELS],
+pub struct Levels<P> {
+    levels: [OnceLock<Box<[P]>>; LEVELS],
 }
 
-impl<T> Default for Levels<T> {
+impl<P> Default for Levels<P> {
     fn default() -> Self {
         Levels {
             levels: std::array::from_fn(|_| OnceLock::new()),
@@ -31,10 +33,10 @@ impl<T> Default for Levels<T> {
     }
 }
 
-impl<T> Levels<T> {
+impl<P: Default> Levels<P> {
     /// The levels that are made, from the smallest on. The length of each is a power of two.
     #[inline]
-    pub fn iter(&self) -> impl Iterator<Item = &[OnceLock<T>]> {
+    pub fn iter(&self) -> impl Iterator<Item = &[P]> {
         self.levels
             .iter()
             .map_while(|level| level.get().map(|level| &**level))
@@ -45,22 +47,26 @@ impl<T> Levels<T> {
     /// # Panics
     ///
     /// When there is no such level. The largest has 2^31 places.
-    pub fn level(&self, level: usize) -> &[OnceLock<T>] {
+    pub fn level(&self, level: usize) -> &[P] {
         let places = FIRST << level;
-        self.levels[level].get_or_init(|| (0..places).map(|_| OnceLock::new()).collect())
+        self.levels[level].get_or_init(|| (0..places).map(|_| P::default()).collect())
     }
 
-    /// What is in the `n`th place of the row, counted through all levels.
+    /// The `n`th place of the row, counted through all levels, if its level is made.
     #[inline]
-    pub fn nth(&self, n: usize) -> Option<&T> {
+    pub fn nth(&self, n: usize) -> Option<&P> {
         let (level, place) = locate(n);
-        self.levels[level].get()?[place].get()
+        Some(&self.levels.get(level)?.get()?[place])
     }
 
-    /// Fills the `n`th place. One that is filled keeps what it has.
-    pub fn fill(&self, n: usize, value: T) -> &T {
+    /// The `n`th place of the row, whose level is made if it is not yet.
+    ///
+    /// # Panics
+    ///
+    /// As [`Levels::level`] does.
+    pub fn nth_or_make(&self, n: usize) -> &P {
         let (level, place) = locate(n);
-        self.level(level)[place].get_or_init(|| value)
+        &self.level(level)[place]
     }
 }
 
@@ -81,11 +87,11 @@ mod tests {
             [0, 15, 16, 47, 48].map(locate),
             [(0, 0), (0, 15), (1, 0), (1, 31), (2, 0)]
         );
-        let row = Levels::default();
-        (0..1_000).for_each(|n| assert_eq!(row.fill(n, n), &n));
-        assert_eq!(row.fill(7, 8), &7);
-        assert!((0..1_000).all(|n| row.nth(n) == Some(&n)));
-        assert_eq!(row.nth(1_000), None);
-        assert_eq!(row.iter().map(|level| level.len()).sum::<usize>(), 1_008);
+        let row: Levels<OnceLock<usize>> = Levels::default();
+        (0..1_000).for_each(|n| row.nth_or_make(n).set(n).unwrap());
+        assert!((0..1_000).all(|n| row.nth(n).and_then(OnceLock::get) == Some(&n)));
+        assert_eq!(row.nth(1_000).and_then(OnceLock::get), None);
+        assert!(row.nth(usize::MAX - FIRST).is_none());
+        assert_eq!(row.iter().map(<[_]>::len).sum::<usize>(), 1_008);
     }
 }

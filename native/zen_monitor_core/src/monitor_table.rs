@@ -1,7 +1,8 @@
 //! The monitor table: every monitor that this node's processes have placed.
 //!
 //! It puts together [`Subscribers`], [`Targets`], [`Nodes`] and [`Dispatch`], none of which knows
-//! another. No two of their locks are ever held at once.
+//! another. No two of their locks are ever held at once, but that of a node's chunk (`Node::taken`)
+//! while its instructions are taken or withdrawn.
 //!
 //! A monitor is linked to its subscriber first and to its target then, which arms it: who finds it
 //! before cannot claim it. It is unlinked by the one that wins its claim, from its target first and
@@ -1068,6 +1069,42 @@ mod tests {
         assert!(table.demonitor(16, reference(3), |_| ()));
         let (taken, _) = on_node(&table, 0, |node| table.take(node, 10, 10));
         assert_eq!(taken, [Instruction::Unsubscribe(key(2))]);
+    }
+
+    #[test]
+    fn an_outbox_is_taken_up_to_a_limit_and_no_further() {
+        for amount in [1, 63, 64, 65, 128, 200] {
+            for limit in [1, 64, 100, 128, 1_000] {
+                let table = Table::default();
+                (0..amount).for_each(|number| place(&table, 16, number, number));
+                let (taken, emptied) = on_node(&table, 0, |node| table.take(node, limit, 1_000));
+                let number = |instruction: &Instruction| match instruction {
+                    Instruction::Subscribe(key) => key.id[0],
+                    Instruction::Unsubscribe(_) => unreachable!("nothing is subscribed"),
+                };
+                let numbers: Vec<u32> = taken.iter().map(number).collect();
+                let expected = amount.min(limit as u32);
+                assert_eq!(numbers, (0..expected).collect::<Vec<_>>());
+                assert_eq!(emptied, limit > amount as usize, "{amount} up to {limit}");
+            }
+        }
+    }
+
+    #[test]
+    fn counts_what_monitors_call_for_in_whatever_way_they_end() {
+        let table = Table::default();
+        for number in 0..4 {
+            place(&table, 16, number, number / 2);
+        }
+        assert_eq!(table.instructed(), 2);
+        subscribe_all(&table);
+        assert!(table.demonitor(16, reference(0), |_| ()));
+        assert_eq!(table.instructed(), 2);
+        assert!(table.demonitor(16, reference(1), |_| ()));
+        assert_eq!(table.instructed(), 3);
+        assert!(table.depart(16));
+        while !table.sweep_departed(10, |_| (), |_, _| ()) {}
+        assert_eq!(table.instructed(), 4);
     }
 
     #[test]

@@ -6,10 +6,13 @@ use crate::hash::hash;
 use crate::id_queue::IdQueue;
 use crate::levels::Levels;
 use crate::sync::{AtomicU32, Mutex, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic;
 
 /// A node. `X` is what the host keeps with it.
 pub struct Node<X> {
     id: u32,
+    name: u64,
     session: AtomicU32,
     /// Targets of which the node must be told something. What, is decided when they are taken out:
     /// that a subscribe and an unsubscribe which meet here cancel out is all in that.
@@ -57,20 +60,16 @@ impl<X> Node<X> {
     }
 }
 
-/// All nodes, by name and by id. Reading takes no lock and writes nothing.
+/// All nodes, by name and by id. One is found without a lock, and nothing is written.
 ///
 /// A name is in the first level whose place for it was free, so a search ends at a free place.
 pub struct Nodes<X> {
-    names: Levels<Name>,
-    nodes: Levels<Node<X>>,
+    /// One more than the id of the node whose name belongs there.
+    names: Levels<atomic::AtomicU32>,
+    nodes: Levels<OnceLock<Box<Node<X>>>>,
     /// How many there are. Held by whoever adds one.
     count: Mutex<u32>,
     sessions: AtomicU32,
-}
-
-struct Name {
-    name: u64,
-    id: u32,
 }
 
 impl<X> Default for Nodes<X> {
@@ -88,10 +87,14 @@ impl<X> Nodes<X> {
     /// The node of this name, if it was ever added.
     #[inline]
     pub fn find(&self, name: u64) -> Option<&Node<X>> {
+        let hash = hash_of(name);
         for (level, places) in self.names.iter().enumerate() {
-            let found = places[place(name, level, places.len())].get()?;
-            if found.name == name {
-                return self.nodes.nth(found.id as usize);
+            // Acquire: pairs with the release in `add`, which has filled in the node before.
+            let place = place(hash, level, places);
+            let id = place.load(Ordering::Acquire).checked_sub(1)?;
+            let node = self.get(id);
+            if node.name == name {
+                return Some(node);
             }
         }
         None
@@ -106,7 +109,8 @@ impl<X> Nodes<X> {
     /// The node of an id.
     #[inline]
     pub fn get(&self, id: u32) -> &Node<X> {
-        self.nodes.nth(id as usize).expect("an id of a node")
+        let node = self.nodes.nth(id as usize).and_then(OnceLock::get);
+        node.expect("an id of a node")
     }
 
     /// All nodes, in the order of addition.
@@ -129,32 +133,39 @@ impl<X> Nodes<X> {
             return node;
         }
         let id = *count;
-        let session = AtomicU32::new(self.next_session());
-        let node = Node {
-            id,
-            session,
-            outbox: IdQueue::default(),
-            taken: Mutex::default(),
-            host,
-        };
-        let node = self.nodes.fill(id as usize, node);
         let free = (0..).find_map(|level| {
-            let places = self.names.level(level);
-            let free = &places[place(name, level, places.len())];
-            free.get().is_none().then_some(free)
+            let free = place(hash_of(name), level, self.names.level(level));
+            // Relaxed: nobody else adds meanwhile.
+            (free.load(Ordering::Relaxed) == 0).then_some(free)
         });
-        free.expect("a level with a free place")
-            .get_or_init(|| Name { name, id });
+        let free = free.expect("a level with a free place");
+        let node = self.nodes.nth_or_make(id as usize).get_or_init(|| {
+            Box::new(Node {
+                id,
+                name,
+                session: AtomicU32::new(self.next_session()),
+                outbox: IdQueue::default(),
+                taken: Mutex::default(),
+                host,
+            })
+        });
+        free.store(id + 1, Ordering::Release);
         *count += 1;
         node
     }
 }
 
-/// Where a name is in a level, if it is there.
 #[inline]
-fn place(name: u64, level: usize, places: usize) -> usize {
+fn hash_of(name: u64) -> u64 {
+    hash(name >> 32, name as u32)
+}
+
+/// The place of a name in a level.
+#[inline]
+fn place(hash: u64, level: usize, places: &[atomic::AtomicU32]) -> &atomic::AtomicU32 {
     // Other bits in each level: names that meet in one part in the next.
-    hash(name >> 32, name as u32).rotate_right(5 * level as u32) as usize & (places - 1)
+    let place = hash.rotate_right(5 * level as u32) as usize;
+    &places[place & (places.len() - 1)]
 }
 
 #[cfg(test)]
@@ -185,6 +196,26 @@ mod tests {
         assert!((0..5_000).all(|n| nodes.find(name(n)).map(Node::id) == Some(n as u32)));
         assert!(nodes.names.iter().count() < 14, "names collide too often");
         assert_eq!(nodes.iter().count(), 5_000);
+    }
+
+    #[test]
+    fn whoever_finds_a_name_finds_its_node() {
+        let nodes = Nodes::default();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for name in 0..2_000 {
+                    nodes.find_or_add(name, || name);
+                }
+            });
+            // Names are added in turn, so the one before is there as well.
+            let mut seen = 0;
+            while seen < 2_000 {
+                if let Some(node) = nodes.find(seen) {
+                    assert_eq!((node.host, u64::from(node.id())), (seen, seen));
+                    seen += 1;
+                }
+            }
+        });
     }
 
     #[test]

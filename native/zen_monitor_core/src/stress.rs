@@ -24,6 +24,8 @@ struct Plan {
     nodes: u64,
     /// Targets on each node.
     targets: u64,
+    /// Monitors that an owner has at once, at most.
+    standing: u64,
 }
 
 /// A monitor's fate, in bits.
@@ -93,13 +95,17 @@ impl Run {
         let mut random = self.random(owner);
         let mut pid = 16 * (owner + 1);
         let mut standing: Vec<[u32; 3]> = Vec::new();
+        let mut most = 0;
         for number in 0..self.plan.monitors {
             let reference = [number, owner as u32, 0];
             let node = self.table.nodes.get(random.below(self.plan.nodes) as u32);
             let target = [random.below(self.plan.targets) as u32, 0, 0];
             self.table.monitor(node, pid, reference, target);
             standing.push(reference);
-            while standing.len() > 30 || !standing.is_empty() && random.below(2) == 0 {
+            if number == 0 || random.below(100) == 0 {
+                most = random.amount(self.plan.standing);
+            }
+            while standing.len() > most || !standing.is_empty() && random.below(4) == 0 {
                 let place = random.below(standing.len() as u64) as usize;
                 self.remove(pid, standing.swap_remove(place));
             }
@@ -279,6 +285,7 @@ fn stress() {
         monitors: 20_000,
         nodes: 2,
         targets: 40,
+        standing: 1_000,
     };
     let runs =
         std::env::var("ZEN_MONITOR_STRESS").map_or(2, |runs| runs.parse().expect("a number"));
@@ -296,6 +303,7 @@ fn models() {
         monitors: 12,
         nodes: 1,
         targets: 2,
+        standing: 8,
     };
     let seeds = AtomicU64::new(0);
     shuttle::check_random(move || run(plan, seeds.fetch_add(1, SeqCst)), 2_000);

@@ -4,8 +4,8 @@
 //!
 //! - A subscriber is found by its pid from its first monitor until it departs, and its record is
 //!   kept until nothing refers to it: no monitor, no queue, no place in the ring, no sweep.
-//! - A monitor is among those of its subscriber, and found by its reference, until it is retired.
 //! - It stands in the dispatcher's ring just when its queue is not empty.
+//! - A monitor is among those of its subscriber, and found by its reference, until it is retired.
 //! - Slots are allocated and freed only under the lock of their subscriber's shard. The winner of
 //!   a slot's claim frees it, unless the slot is queued (then whoever takes it from the queue
 //!   does) or in transit (then whoever carries it does).
