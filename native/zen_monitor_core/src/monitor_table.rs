@@ -162,6 +162,9 @@ impl<R: Clone, X> MonitorTable<R, X> {
             let most = HELD.min(left).min(limit - instructions.len());
             queued.clear();
             node.outbox.pop_many(most, &mut queued);
+            // Not under the locks of the targets.
+            taken.reserve(queued.len());
+            instructions.reserve(queued.len());
             self.targets.emit(
                 &queued,
                 || node.session(),
@@ -502,12 +505,11 @@ impl<R: Clone, X> MonitorTable<R, X> {
     /// Every node with its targets and the monitors of those that it watches.
     pub fn survey_nodes(&self) -> Vec<(&Node<X>, u64, u64)> {
         let sessions = self.targets.sessions();
-        let count = |node: &'_ Node<X>| sessions.get(&node.session()).copied().unwrap_or_default();
-        let with_counts = |node| {
-            let (targets, monitors) = count(node);
+        let counted = self.nodes.iter().map(|node| {
+            let (targets, monitors) = sessions.get(&node.session()).copied().unwrap_or_default();
             (node, targets, monitors)
-        };
-        self.nodes.iter().map(with_counts).collect()
+        });
+        counted.collect()
     }
 
     /// Whether no departed subscriber has monitors left.

@@ -30,6 +30,12 @@ impl<X> Node<X> {
         self.id
     }
 
+    /// Its name.
+    #[inline]
+    pub fn name(&self) -> u64 {
+        self.name
+    }
+
     /// How many targets wait in its outbox.
     pub fn outbox_len(&self) -> usize {
         self.outbox.len()

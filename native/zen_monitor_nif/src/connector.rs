@@ -282,9 +282,7 @@ fn connectors_wanted(env: Env<'_>) -> NifResult<Vec<Term<'_>>> {
     let state = current()?;
     let nodes = state.local.table.nodes.iter();
     let wanted = nodes.filter(|node| is_wanted(&state.local, node));
-    Ok(wanted
-        .map(|node| word::to_term(env, node.host.name))
-        .collect())
+    Ok(wanted.map(|node| word::to_term(env, node.name())).collect())
 }
 
 fn is_wanted(local: &Local, node: &Node) -> bool {

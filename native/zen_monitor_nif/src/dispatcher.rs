@@ -231,7 +231,7 @@ impl<'a, 'b> Delivery<'a, 'b> {
             .is_none_or(|(node, _, _)| node.id() != key.node)
         {
             let node = self.local.table.nodes.get(key.node);
-            let name = name_of(self.env, &node.host, self.name);
+            let name = name_of(self.env, node, self.name);
             *last = Some((node, node.host.origin.sample(), name));
         }
         last.as_ref().expect("set above")

@@ -45,8 +45,6 @@ pub struct Local {
 
 /// What is kept of a node beside its targets.
 pub struct Remote {
-    /// The word of its name.
-    pub name: u64,
     /// Its name as pids of the node are encoded with.
     pub encoded: Box<[u8]>,
     /// Which life of the node its pids are of.
@@ -140,7 +138,6 @@ impl Local {
 impl Remote {
     fn new(name: Term) -> Remote {
         Remote {
-            name: word::from_term(name),
             encoded: name.to_binary().as_slice()[1..].into(),
             origin: Origin::default(),
             connector: Doorbell::default(),

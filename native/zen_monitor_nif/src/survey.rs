@@ -23,7 +23,7 @@ fn survey_nodes(env: Env<'_>) -> NifResult<Vec<(Term<'_>, u64, u64, usize)>> {
     Ok(nodes
         .into_iter()
         .map(|(node, targets, monitors)| {
-            let name = word::to_term(env, node.host.name);
+            let name = word::to_term(env, node.name());
             (name, targets, monitors, node.outbox_len())
         })
         .collect())
@@ -75,7 +75,7 @@ fn survey_subscribers(env: Env<'_>, limit: usize) -> NifResult<(Vec<(Term<'_>, u
     Ok((listed.collect(), all))
 }
 
-/// `{monitors, queued, [{reference}]}` of a process: the list holds a part when there are
+/// `{monitors, queued, [{reference, object}]}` of a process: the list holds a part when there are
 /// many. `name` is this node's name.
 #[rustler::nif]
 #[allow(clippy::type_complexity)]
@@ -96,7 +96,7 @@ fn held<'a>(
         for (reference, key) in held {
             local.options.add_reference(&mut batch, kind, reference);
             let node = local.table.nodes.get(key.node);
-            let host = name_of(env, &node.host, name);
+            let host = name_of(env, node, name);
             add_object(&mut batch, &node.host, None, host, key);
         }
     }

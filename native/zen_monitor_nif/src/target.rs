@@ -4,7 +4,7 @@
 //! node is an immediate term, and the last word is a mark that no node has as its creation.
 
 use crate::etf::{Batch, Pid, Reader};
-use crate::local::Remote;
+use crate::local::{Node, Remote};
 use crate::origin::Sample;
 use crate::{atoms, heap, word};
 use rustler::{Encoder, Env, LocalPid, Term};
@@ -35,8 +35,8 @@ pub fn node_of<'a>(env: Env<'a>, name: Term<'a>, target: Term) -> Term<'a> {
 }
 
 /// What a node is called: `name` if it is this one.
-pub fn name_of<'a>(env: Env<'a>, host: &Remote, name: Term<'a>) -> Term<'a> {
-    let remote = word::to_term(env, host.name);
+pub fn name_of<'a>(env: Env<'a>, node: &Node, name: Term<'a>) -> Term<'a> {
+    let remote = word::to_term(env, node.name());
     if remote == atoms::local().to_term(env) {
         name
     } else {
