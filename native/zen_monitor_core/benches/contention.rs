@@ -17,7 +17,7 @@ use std::sync::Barrier;
 use std::time::{Duration, Instant};
 use support::{World, is_full, pid, reference, sized, target};
 use zen_monitor_core::arena::{Arena, CHUNK};
-use zen_monitor_core::hash::{BLOCK, hash, shard};
+use zen_monitor_core::hash::{hash, shard};
 use zen_monitor_core::id_queue::IdQueue;
 use zen_monitor_core::references::References;
 use zen_monitor_core::slot::{Reference, Slot};
@@ -27,6 +27,8 @@ const THREADS: [u32; 5] = [1, 2, 4, 8, 16];
 const ROUNDS: usize = 5;
 /// Operations after which a thread of the whole table takes the Connector's part.
 const SWEEP: u32 = 500;
+/// Processes that were spawned so far apart share a shard of the subscribers.
+const SHARDS: u32 = 256;
 /// How long the consumer of a queue waits when that is empty.
 const IDLE: Duration = Duration::from_micros(100);
 
@@ -335,8 +337,8 @@ fn main() {
         ("whole, callers in a row", |result, timed| {
             run(result, timed, |_| Whole::new(1))
         }),
-        ("whole, callers apart", |result, timed| {
-            run(result, timed, |_| Whole::new(BLOCK))
+        ("whole, callers in one shard", |result, timed| {
+            run(result, timed, |_| Whole::new(SHARDS))
         }),
     ];
     for threads in THREADS {
