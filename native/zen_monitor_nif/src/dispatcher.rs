@@ -4,13 +4,14 @@
 //! loses nor doubles one.
 
 use crate::etf::Batch;
+use crate::heap::{self, Object};
 use crate::local::{Local, Node};
 use crate::message::send;
 use crate::options::{Gathered, Kind, pid_of};
 use crate::origin::Sample;
 use crate::reason::{HEAVY, Reason};
 use crate::state::current;
-use crate::target::{add_object, name_of};
+use crate::target::{add_object, name_of, object};
 use crate::timeslice::Timeslice;
 use crate::{atoms, word};
 use rustler::{Encoder, Env, Error, NifResult, Term};
@@ -161,19 +162,65 @@ impl<'a, 'b> Delivery<'a, 'b> {
     /// a time; they are freed together afterwards. Returns how many.
     fn send_each(&mut self, due: &[Due]) -> NifResult<usize> {
         let mut delivered = Vec::with_capacity(due.len());
-        for ((taken, _, _), (reference, object, cause)) in due.iter().zip(self.build(due)?) {
-            let kind = Kind::of(taken.pid);
-            let tag = self.local.options.tag(self.env, kind, taken.reference);
-            let down = (tag, reference, atoms::process(), object, cause).encode(self.env);
-            if self.local.table.begin_send(taken) {
-                self.send(taken.pid, down);
-                self.local.table.end_send(taken);
-                self.local.options.forget(kind, taken.reference);
-                delivered.push(*taken);
+        if let Some(loose) = self.loose(due) {
+            for ((taken, _, _), (object, cause)) in due.iter().zip(&loose.parts) {
+                if self.local.table.begin_send(taken) {
+                    self.send_loose(taken, *object, *cause);
+                    self.local.table.end_send(taken);
+                    delivered.push(*taken);
+                }
+            }
+        } else {
+            for ((taken, _, _), (reference, object, cause)) in due.iter().zip(self.build(due)?) {
+                let kind = Kind::of(taken.pid);
+                let tag = self.local.options.tag(self.env, kind, taken.reference);
+                let down = (tag, reference, atoms::process(), object, cause).encode(self.env);
+                if self.local.table.begin_send(taken) {
+                    self.send(taken.pid, down);
+                    self.local.table.end_send(taken);
+                    self.local.options.forget(kind, taken.reference);
+                    delivered.push(*taken);
+                }
             }
         }
         self.local.table.release(&delivered);
         Ok(delivered.len())
+    }
+
+    /// What the messages are made of, if none has options and nothing has to be decoded for them.
+    fn loose(&mut self, due: &[Due]) -> Option<Loose<'a, 'b>> {
+        if !heap::makes_downs() {
+            return None;
+        }
+        let mut loose = Loose {
+            nodes: Vec::new(),
+            parts: Vec::with_capacity(due.len()),
+        };
+        for (taken, key, reason) in due {
+            if Kind::of(taken.pid) != Kind::Plain {
+                return None;
+            }
+            let (_, sample, name) = self.known(&mut loose.nodes, *key);
+            let object = object(sample.as_deref(), *name, *key)?;
+            loose.parts.push((object, self.cause(reason)));
+        }
+        Some(loose)
+    }
+
+    #[inline]
+    fn send_loose(&self, taken: &Taken, object: Object<'a>, cause: Term<'a>) {
+        let [down, process] = [atoms::down(), atoms::process()].map(|atom| atom.to_term(self.env));
+        let Some(pid) = word::to_pid(self.env, taken.pid) else {
+            return;
+        };
+        // SAFETY: the sample that the object is of is among the nodes of its `Loose`.
+        unsafe {
+            let terms = (down, process, cause);
+            heap::with_down(self.env, terms, taken.reference, object, |down| {
+                // A dead subscriber has no use for it.
+                send(down.get_env(), &pid, down);
+            });
+        }
     }
 
     /// Sends what was gathered for one subscriber, unless nothing of it is left. All is claimed
@@ -205,11 +252,11 @@ impl<'a, 'b> Delivery<'a, 'b> {
 
     /// The reference, the object and the `{:zen_monitor, reason}` of each.
     fn build(&mut self, due: &[Due]) -> NifResult<Vec<(Term<'a>, Term<'a>, Term<'a>)>> {
-        let mut last = None;
+        let mut nodes = Vec::new();
         for (taken, key, _) in due {
             let options = &self.local.options;
             options.add_reference(&mut self.batch, Kind::of(taken.pid), taken.reference);
-            let (node, sample, name) = self.cached(&mut last, *key);
+            let (node, sample, name) = self.known(&mut nodes, *key);
             add_object(&mut self.batch, &node.host, sample.as_deref(), *name, *key);
         }
         let mut built = self.batch.build().ok_or(Error::BadArg)?.into_iter();
@@ -223,18 +270,18 @@ impl<'a, 'b> Delivery<'a, 'b> {
         Ok(terms)
     }
 
-    /// The node of a target, unless it is that of the target before, with what its terms are made of.
+    /// The node of a target, which is the last of `nodes` afterwards; neighbours often share one.
     #[inline]
-    fn cached<'n>(&self, last: &'n mut Option<Cached<'a, 'b>>, key: Key) -> &'n Cached<'a, 'b> {
-        if last
-            .as_ref()
+    fn known<'n>(&self, nodes: &'n mut Vec<Known<'a, 'b>>, key: Key) -> &'n Known<'a, 'b> {
+        if nodes
+            .last()
             .is_none_or(|(node, _, _)| node.id() != key.node)
         {
             let node = self.local.table.nodes.get(key.node);
             let name = name_of(self.env, node, self.name);
-            *last = Some((node, node.host.origin.sample(), name));
+            nodes.push((node, node.host.origin.sample(), name));
         }
-        last.as_ref().expect("set above")
+        nodes.last().expect("pushed above")
     }
 
     fn send(&self, subscriber: u64, message: Term<'a>) {
@@ -272,4 +319,12 @@ fn is_same(one: &Option<Reason>, other: &Option<Reason>) -> bool {
 }
 
 /// A node, a sample of its pids, and its name.
-type Cached<'a, 'b> = (&'b Node, Option<Arc<Sample>>, Term<'a>);
+type Known<'a, 'b> = (&'b Node, Option<Arc<Sample>>, Term<'a>);
+
+/// What a batch of messages is made of.
+struct Loose<'a, 'b> {
+    /// They hold the samples by which the objects are valid.
+    nodes: Vec<Known<'a, 'b>>,
+    /// The object and the `{:zen_monitor, reason}` of each message.
+    parts: Vec<(Object<'a>, Term<'a>)>,
+}

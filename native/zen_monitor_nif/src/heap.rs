@@ -10,9 +10,9 @@
 //! unknown, every function here answers `None`, and the callers use the external format.
 
 use crate::etf::{Identity, Pid, Reader, decode_pids};
-use crate::word;
+use crate::{atoms, word};
 use rustler::sys::enif_make_copy;
-use rustler::{Env, Term};
+use rustler::{Encoder, Env, Term};
 use std::mem::size_of;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -25,6 +25,7 @@ const TAGS: usize = 0b111;
 /// VM that are found before any other function of the library can be called.
 static REFERENCE: AtomicUsize = AtomicUsize::new(0);
 static PID: AtomicUsize = AtomicUsize::new(0);
+static TUPLE: AtomicUsize = AtomicUsize::new(0);
 
 /// An ordinary reference of this node.
 #[repr(C, align(8))]
@@ -45,6 +46,18 @@ struct RemotePid {
     /// Links what refers to other nodes on one heap; the VM sets it in a copy.
     next: usize,
     numbers: [u32; 2],
+}
+
+/// A tuple of five.
+type Tuple = [usize; 6];
+
+/// What a monitor is of, as a message names it.
+#[derive(Clone, Copy)]
+pub enum Object<'a> {
+    /// A term.
+    Term(Term<'a>),
+    /// The words of a remote pid, as [`remote_pid`] reads them.
+    Pid(usize, [u32; 2]),
 }
 
 /// The words of a reference of this node.
@@ -100,6 +113,68 @@ pub unsafe fn make_remote_pid<'a>(
     (header != 0).then(|| unsafe { copy(env, &pid) })
 }
 
+/// Shows `{tag, reference, kind, object, cause}` to `view`, which may send or copy it. The VM does not
+/// have to put its parts on a heap before: they are copied once, to where they are sent.
+///
+/// # Safety
+///
+/// The origin of an [`Object::Pid`] was read off a pid that exists for the length of the call.
+#[inline]
+pub unsafe fn with_down<'a, T>(
+    env: Env<'a>,
+    (tag, kind, cause): (Term<'a>, Term<'a>, Term<'a>),
+    words: [u32; 3],
+    object: Object<'a>,
+    view: impl for<'t> FnOnce(Term<'t>) -> T,
+) -> Option<T> {
+    let [reference_header, pid_header, tuple_header] =
+        [&REFERENCE, &PID, &TUPLE].map(|header| header.load(Ordering::Relaxed));
+    if reference_header == 0 || pid_header == 0 || tuple_header == 0 {
+        return None;
+    }
+    let reference = Reference {
+        header: reference_header,
+        marker: ORDINARY,
+        words,
+    };
+    let (origin, numbers) = match object {
+        Object::Pid(origin, numbers) => (origin, numbers),
+        Object::Term(_) => (0, [0; 2]),
+    };
+    let pid = RemotePid {
+        header: pid_header,
+        origin,
+        next: 0,
+        numbers,
+    };
+    let object = match object {
+        Object::Term(term) => word::from_term(term) as usize,
+        Object::Pid(..) => boxed(&pid),
+    };
+    let [tag, kind, cause] = [tag, kind, cause].map(|term| word::from_term(term) as usize);
+    let tuple: Tuple = [tuple_header, tag, boxed(&reference), kind, object, cause];
+    // SAFETY: these are the words of such a tuple, as `probe` has seen them, and they stay where they are
+    // until `view` has returned. It cannot keep a term of any lifetime that it is given.
+    Some(unsafe {
+        let lifetime = ();
+        let env = Env::new(&lifetime, env.as_c_arg());
+        view(word::to_term(env, boxed(&tuple) as u64))
+    })
+}
+
+/// Whether [`with_down`] has something to show.
+#[inline]
+pub fn makes_downs() -> bool {
+    // The last to be known.
+    TUPLE.load(Ordering::Relaxed) != 0
+}
+
+/// The word of a boxed term.
+#[inline]
+fn boxed<T>(words: &T) -> usize {
+    std::ptr::from_ref(words) as usize | BOXED
+}
+
 /// What a boxed term points to, if it begins with `header`.
 ///
 /// # Safety
@@ -130,10 +205,10 @@ fn address(term: Term) -> Option<*const usize> {
 /// `thing` is laid out as the VM lays out such a term.
 #[inline]
 unsafe fn copy<'a, T>(env: Env<'a>, thing: &T) -> Term<'a> {
-    let word = std::ptr::from_ref(thing) as usize | BOXED;
     // SAFETY: the VM reads the words, copies them to the heap of `env` and keeps no pointer to them.
     unsafe {
-        let copy = enif_make_copy(env.as_c_arg(), word::to_term(env, word as u64).as_c_arg());
+        let term = word::to_term(env, boxed(thing) as u64);
+        let copy = enif_make_copy(env.as_c_arg(), term.as_c_arg());
         Term::new(env, copy)
     }
 }
@@ -143,6 +218,7 @@ pub fn probe(env: Env) {
     if cfg!(target_pointer_width = "64") {
         probe_references(env);
         probe_pids(env);
+        probe_downs(env);
     }
 }
 
@@ -217,11 +293,54 @@ fn probe_pids(env: Env) {
     }
 }
 
-/// Whether references and remote pids are read and made without the external format.
+fn probe_downs(env: Env) {
+    let Some(identity) = Identity::of_caller(env) else {
+        return;
+    };
+    // Of another life of this very node, as above.
+    let pid = Pid {
+        node: &identity.node,
+        id: 4_321,
+        serial: 9,
+        creation: identity.creation.wrapping_add(1).max(1),
+    };
+    let Some(pid) = decode_pids(env, &[pid]).map(|pids| pids[0]) else {
+        return;
+    };
+    let monitor: Term = env.make_ref().into();
+    let (Some((origin, numbers)), Some(words)) = (remote_pid(pid), reference(monitor)) else {
+        return;
+    };
+    let (tag, kind) = (atoms::down().to_term(env), atoms::process().to_term(env));
+    let cause = (atoms::zen_monitor(), atoms::nodedown()).encode(env);
+    let down = |object| (tag, monitor, kind, object, cause).encode(env);
+    let expected = down(pid);
+    let Some(header) = header::<Tuple>(expected) else {
+        return;
+    };
+    TUPLE.store(header, Ordering::Relaxed);
+    let samples = [
+        (Object::Pid(origin, numbers), expected),
+        (Object::Term(kind), down(kind)),
+    ];
+    let agree = samples.into_iter().all(|(object, expected)| {
+        // SAFETY: the pid exists until the NIF returns, and a copy is a term of `env`, where it was made.
+        unsafe {
+            let copy = |down: Term| enif_make_copy(env.as_c_arg(), down.as_c_arg());
+            let copy = with_down(env, (tag, kind, cause), words, object, copy);
+            copy.is_some_and(|copy| Term::new(env, copy) == expected)
+        }
+    });
+    if !agree {
+        TUPLE.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Whether references, remote pids and messages are read and made without the external format.
 #[rustler::nif]
 fn reads_heap() -> bool {
     let is_known = |header: &AtomicUsize| header.load(Ordering::Relaxed) != 0;
-    is_known(&REFERENCE) && is_known(&PID)
+    is_known(&REFERENCE) && is_known(&PID) && is_known(&TUPLE)
 }
 
 /// The first word of a boxed term, if it announces as many words as a `T` has.

@@ -63,4 +63,10 @@ impl Sample {
         // SAFETY: the origin is that of the pid in the environment that the sample holds.
         unsafe { heap::make_remote_pid(env, self.origin, [id, serial]) }
     }
+
+    /// The words of such a pid, whose origin exists as long as the sample does.
+    #[inline]
+    pub fn object<'a>(&self, [id, serial, creation]: [u32; 3]) -> Option<heap::Object<'a>> {
+        (creation == self.creation).then_some(heap::Object::Pid(self.origin, [id, serial]))
+    }
 }

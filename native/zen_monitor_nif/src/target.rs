@@ -4,9 +4,10 @@
 //! node is an immediate term, and the last word is a mark that no node has as its creation.
 
 use crate::etf::{Batch, Pid, Reader};
+use crate::heap::{self, Object};
 use crate::local::{Node, Remote};
 use crate::origin::Sample;
-use crate::{atoms, heap, word};
+use crate::{atoms, word};
 use rustler::{Encoder, Env, LocalPid, Term};
 use zen_monitor_core::targets::Key;
 
@@ -86,19 +87,38 @@ pub fn add_object<'a>(
     name: Term<'a>,
     key: Key,
 ) {
+    if let Some(term) = immediate(name, key) {
+        return batch.term(term);
+    }
+    let [id, serial, creation] = key.id;
+    let pid = Pid {
+        node: &host.encoded,
+        id,
+        serial,
+        creation,
+    };
+    batch.pid(pid, sample);
+}
+
+/// The same as what a message is made of, if no pid has to be decoded for it. It is valid as long as the
+/// sample exists.
+#[inline]
+pub fn object<'a>(sample: Option<&Sample>, name: Term<'a>, key: Key) -> Option<Object<'a>> {
+    match immediate(name, key) {
+        Some(term) => Some(Object::Term(term)),
+        None => sample?.object(key.id),
+    }
+}
+
+/// The term of a target that is no pid of another node.
+#[inline]
+fn immediate<'a>(name: Term<'a>, key: Key) -> Option<Term<'a>> {
     let env = name.get_env();
-    match key.id {
-        [_, _, NAMED] => batch.term((word::to_term(env, pair_word(key.id)), name).encode(env)),
-        [_, _, LOCAL] => batch.term(word::to_term(env, pair_word(key.id))),
-        [id, serial, creation] => {
-            let pid = Pid {
-                node: &host.encoded,
-                id,
-                serial,
-                creation,
-            };
-            batch.pid(pid, sample);
-        }
+    let word = word::to_term(env, pair_word(key.id));
+    match key.id[2] {
+        NAMED => Some((word, name).encode(env)),
+        LOCAL => Some(word),
+        _ => None,
     }
 }
 
