@@ -141,6 +141,36 @@ defmodule ZenMonitor.NativeTest do
     for {ref, pid} <- refs, do: assert(down(ref) == {pid, :nodedown})
   end
 
+  test "a message is whole for whoever gets or sees it" do
+    dispatcher = Process.whereis(ZenMonitor.Local.Dispatcher)
+    :erlang.trace(dispatcher, true, [:send])
+    pids = for creation <- 1..3, do: forged(creation)
+    parent = self()
+
+    receiver =
+      :erlang.spawn_opt(
+        fn ->
+          monitors = for pid <- pids, do: {ZenMonitor.monitor(pid), pid}
+          downs = for {ref, _pid} <- monitors, do: {ref, down(ref)}
+          # What the messages consist of outlives the words that they were sent from.
+          :erlang.garbage_collect()
+          send(parent, {self(), monitors, downs})
+        end,
+        message_queue_data: :off_heap
+      )
+
+    assert_receive {^receiver, monitors, downs}, 5_000
+    assert downs == for({ref, pid} <- monitors, do: {ref, {pid, :nodedown}})
+    :erlang.garbage_collect(dispatcher)
+
+    for {ref, pid} <- monitors do
+      message = {:DOWN, ref, :process, pid, {:zen_monitor, :nodedown}}
+      assert_receive {:trace, ^dispatcher, :send, ^message, ^receiver}
+    end
+
+    :erlang.trace(dispatcher, false, [:send])
+  end
+
   test "a stopped state refuses every call that needs it, with the same error" do
     calls = for {function, arity} <- functions(), do: {function, valid(function, arity)}
     Application.stop(:zen_monitor)
