@@ -141,34 +141,41 @@ defmodule ZenMonitor.NativeTest do
     for {ref, pid} <- refs, do: assert(down(ref) == {pid, :nodedown})
   end
 
-  test "a message is whole for whoever gets or sees it" do
-    dispatcher = Process.whereis(ZenMonitor.Local.Dispatcher)
-    :erlang.trace(dispatcher, true, [:send])
-    pids = for creation <- 1..3, do: forged(creation)
-    parent = self()
+  for queue <- [:on_heap, :off_heap] do
+    test "a message is whole for whoever gets or sees it, #{queue}" do
+      dispatcher = Process.whereis(ZenMonitor.Local.Dispatcher)
+      :erlang.trace(dispatcher, true, [:send])
+      parent = self()
+      # Of one life, so that the messages are sent from words which are no terms.
+      objects = for(id <- 1..5, do: forged(7, id)) ++ [{:name, :"a@b.c"}]
 
-    receiver =
-      :erlang.spawn_opt(
-        fn ->
-          monitors = for pid <- pids, do: {ZenMonitor.monitor(pid), pid}
-          downs = for {ref, _pid} <- monitors, do: {ref, down(ref)}
-          # What the messages consist of outlives the words that they were sent from.
-          :erlang.garbage_collect()
-          send(parent, {self(), monitors, downs})
-        end,
-        message_queue_data: :off_heap
-      )
+      receiver =
+        :erlang.spawn_opt(
+          fn ->
+            monitors = for object <- objects, do: {ZenMonitor.monitor(object), object}
+            downs = for {ref, _object} <- monitors, do: {ref, down(ref)}
+            # Another life becomes the known one, and all that was sent stands for itself.
+            down(ZenMonitor.monitor(forged(8)))
+            :erlang.garbage_collect()
+            send(parent, {self(), monitors, downs})
+          end,
+          message_queue_data: unquote(queue)
+        )
 
-    assert_receive {^receiver, monitors, downs}, 5_000
-    assert downs == for({ref, pid} <- monitors, do: {ref, {pid, :nodedown}})
-    :erlang.garbage_collect(dispatcher)
+      assert_receive {^receiver, monitors, downs}, 5_000
+      :erlang.garbage_collect(dispatcher)
+      assert downs == for({ref, object} <- monitors, do: {ref, {object, :nodedown}})
 
-    for {ref, pid} <- monitors do
-      message = {:DOWN, ref, :process, pid, {:zen_monitor, :nodedown}}
-      assert_receive {:trace, ^dispatcher, :send, ^message, ^receiver}
+      encoded = for {_, {object, _}} <- downs, do: :erlang.term_to_binary(object)
+      assert encoded == Enum.map(objects, &:erlang.term_to_binary/1)
+
+      for {ref, object} <- monitors do
+        message = {:DOWN, ref, :process, object, {:zen_monitor, :nodedown}}
+        assert_receive {:trace, ^dispatcher, :send, ^message, ^receiver}
+      end
+
+      :erlang.trace(dispatcher, false, [:send])
     end
-
-    :erlang.trace(dispatcher, false, [:send])
   end
 
   test "a stopped state refuses every call that needs it, with the same error" do
@@ -239,8 +246,8 @@ defmodule ZenMonitor.NativeTest do
   defp damaged(other), do: if(:rand.uniform(10) == 1, do: random(3), else: other)
 
   # A pid of another node.
-  defp forged(creation \\ 1) do
-    :erlang.binary_to_term(<<131, 88, 100, 0, 5, "a@b.c", 7::32, 0::32, creation::32>>)
+  defp forged(creation \\ 1, id \\ 7) do
+    :erlang.binary_to_term(<<131, 88, 100, 0, 5, "a@b.c", id::32, 0::32, creation::32>>)
   end
 
   # The numbers of a reference of this node, but of another one.

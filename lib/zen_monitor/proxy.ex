@@ -295,7 +295,7 @@ defmodule ZenMonitor.Proxy do
   end
 
   defp certify(destination, reason) do
-    depth = Config.get(:truncation_depth)
+    depth = Truncator.configured_depth()
     size = Truncator.supposed_size(reason)
 
     with :binary <- Native.proxy_certify(destination, reason, depth, size) do

@@ -22,7 +22,7 @@ defmodule ZenMonitor.Truncator do
   has to be copied to be looked at, and 200 KB of such binaries make up all the work. Otherwise, the
   default configuration comes nowhere near the bounds.
 
-  Configuration, under `config :zen_monitor`, read each time a reason is truncated:
+  Configuration, under `config :zen_monitor`, read each time it decides about a reason:
 
   | key | default | meaning |
   |---|---|---|
@@ -86,7 +86,7 @@ defmodule ZenMonitor.Truncator do
   def truncate(term, depth) when is_integer(depth) and depth >= 0 do
     depth = min(depth, @word)
 
-    # Not the answer `:binary` of a truncation: atoms do not come here.
+    # No truncation yields `:binary`: of the atoms, only those at depth 0 come here.
     with :binary <- Native.truncate(term, depth, supposed_size(term)) do
       Native.truncate(term, depth, configured_size())
     end
@@ -104,6 +104,10 @@ defmodule ZenMonitor.Truncator do
   def supposed_size(reason) when is_atom(reason), do: nil
   def supposed_size({error, [_ | _]}) when not is_map(error), do: nil
   def supposed_size(_reason), do: configured_size()
+
+  @doc false
+  @spec configured_depth() :: non_neg_integer
+  def configured_depth, do: min(Config.get(:truncation_depth), @word)
 
   @doc false
   @spec configured_size() :: non_neg_integer

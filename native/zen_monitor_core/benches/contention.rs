@@ -27,8 +27,8 @@ const THREADS: [u32; 5] = [1, 2, 4, 8, 16];
 const ROUNDS: usize = 5;
 /// Operations after which a thread of the whole table takes the Connector's part.
 const SWEEP: u32 = 500;
-/// Processes that were spawned so far apart share a shard of the subscribers.
-const SHARDS: u32 = 256;
+/// How far apart callers are spawned who are not spawned in a row: more than four share shards then.
+const APART: u32 = 64;
 /// How long the consumer of a queue waits when that is empty.
 const IDLE: Duration = Duration::from_micros(100);
 
@@ -337,8 +337,8 @@ fn main() {
         ("whole, callers in a row", |result, timed| {
             run(result, timed, |_| Whole::new(1))
         }),
-        ("whole, callers in one shard", |result, timed| {
-            run(result, timed, |_| Whole::new(SHARDS))
+        ("whole, callers apart", |result, timed| {
+            run(result, timed, |_| Whole::new(APART))
         }),
     ];
     for threads in THREADS {

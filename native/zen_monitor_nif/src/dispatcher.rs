@@ -4,7 +4,7 @@
 //! loses nor doubles one.
 
 use crate::etf::Batch;
-use crate::heap::{self, Object};
+use crate::heap::{self, Headers, Object};
 use crate::local::{Local, Node};
 use crate::message::send;
 use crate::options::{Gathered, Kind, pid_of};
@@ -24,6 +24,8 @@ use zen_monitor_core::targets::Key;
 const BATCH: usize = 64;
 /// Bytes of reasons and tags that are built together, at about 10 ns each.
 const BATCH_BYTES: usize = 16 * 1024;
+/// How many bytes of a reason that is built already are copied in the time of building one.
+const COPIED: usize = 8;
 /// How long one call may deliver.
 const DELIVERY: Duration = Duration::from_micros(200);
 
@@ -141,10 +143,10 @@ impl<'a, 'b> Delivery<'a, 'b> {
                     full.extend(self.local.options.gather(*taken, key, reason));
                     continue;
                 }
-                // One that neighbours share is built once.
-                if !matches!(due.last(), Some((_, _, last)) if is_same(last, &reason)) {
-                    bytes += reason.as_ref().map_or(0, |reason| reason.as_etf().len());
-                }
+                // One that neighbours share is built once, and copied for each.
+                let again = matches!(due.last(), Some((_, _, last)) if is_same(last, &reason));
+                let size = reason.as_ref().map_or(0, |reason| reason.as_etf().len());
+                bytes += size / if again { COPIED } else { 1 };
                 bytes += self.local.options.weight(kind, taken.reference);
                 due.push((*taken, key, reason));
             }
@@ -165,7 +167,7 @@ impl<'a, 'b> Delivery<'a, 'b> {
         if let Some(loose) = self.loose(due) {
             for ((taken, _, _), (object, cause)) in due.iter().zip(&loose.parts) {
                 if self.local.table.begin_send(taken) {
-                    self.send_loose(taken, *object, *cause);
+                    self.send_loose(loose.headers, taken, *object, *cause);
                     self.local.table.end_send(taken);
                     delivered.push(*taken);
                 }
@@ -189,36 +191,37 @@ impl<'a, 'b> Delivery<'a, 'b> {
 
     /// What the messages are made of, if none has options and nothing has to be decoded for them.
     fn loose(&mut self, due: &[Due]) -> Option<Loose<'a, 'b>> {
-        if !heap::makes_downs() {
-            return None;
-        }
-        let mut loose = Loose {
-            nodes: Vec::new(),
-            parts: Vec::with_capacity(due.len()),
-        };
-        for (taken, key, reason) in due {
+        let headers = heap::headers()?;
+        let mut nodes = Vec::new();
+        let mut objects = Vec::with_capacity(due.len());
+        for (taken, key, _) in due {
             if Kind::of(taken.pid) != Kind::Plain {
                 return None;
             }
-            let (_, sample, name) = self.known(&mut loose.nodes, *key);
-            let object = object(sample.as_deref(), *name, *key)?;
-            loose.parts.push((object, self.cause(reason)));
+            let (_, sample, name) = self.known(&mut nodes, *key);
+            objects.push(object(sample.as_deref(), *name, *key)?);
         }
-        Some(loose)
+        // Not before it is known that they are of use: they may be large.
+        let causes = due.iter().map(|(_, _, reason)| self.cause(reason));
+        Some(Loose {
+            parts: objects.into_iter().zip(causes).collect(),
+            headers,
+            _nodes: nodes,
+        })
     }
 
     #[inline]
-    fn send_loose(&self, taken: &Taken, object: Object<'a>, cause: Term<'a>) {
+    fn send_loose(&self, headers: Headers, taken: &Taken, object: Object<'a>, cause: Term<'a>) {
         let [down, process] = [atoms::down(), atoms::process()].map(|atom| atom.to_term(self.env));
+        let (terms, reference) = ((down, process, cause), taken.reference);
         let Some(pid) = word::to_pid(self.env, taken.pid) else {
             return;
         };
+        // A dead subscriber has no use for it.
         // SAFETY: the sample that the object is of is among the nodes of its `Loose`.
         unsafe {
-            let terms = (down, process, cause);
-            heap::with_down(self.env, terms, taken.reference, object, |down| {
-                // A dead subscriber has no use for it.
-                send(down.get_env(), &pid, down);
+            heap::with_down(self.env, headers, terms, reference, object, |down| {
+                down.send(&pid);
             });
         }
     }
@@ -323,8 +326,9 @@ type Known<'a, 'b> = (&'b Node, Option<Arc<Sample>>, Term<'a>);
 
 /// What a batch of messages is made of.
 struct Loose<'a, 'b> {
+    headers: Headers,
     /// They hold the samples by which the objects are valid.
-    nodes: Vec<Known<'a, 'b>>,
+    _nodes: Vec<Known<'a, 'b>>,
     /// The object and the `{:zen_monitor, reason}` of each message.
     parts: Vec<(Object<'a>, Term<'a>)>,
 }

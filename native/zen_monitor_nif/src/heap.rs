@@ -7,12 +7,12 @@
 //!
 //! Nothing is taken on trust: when the library is loaded, [`probe`] compares what it would read and
 //! make with the external format. If anything differs, as it may in a VM to come, the headers stay
-//! unknown, every function here answers `None`, and the callers use the external format.
+//! unknown, the functions that need them answer `None`, and the callers use the external format.
 
 use crate::etf::{Identity, Pid, Reader, decode_pids};
-use crate::{atoms, word};
-use rustler::sys::enif_make_copy;
-use rustler::{Encoder, Env, Term};
+use crate::{atoms, message, word};
+use rustler::sys::{ErlNifTerm, enif_make_copy};
+use rustler::{Encoder, Env, LocalPid, Term};
 use std::mem::size_of;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -88,7 +88,7 @@ pub fn make_reference(env: Env<'_>, words: [u32; 3]) -> Option<Term<'_>> {
         words,
     };
     // SAFETY: these are the words of a reference, as `probe` has seen them.
-    (header != 0).then(|| unsafe { copy(env, &reference) })
+    (header != 0).then(|| unsafe { copy(env, reference) })
 }
 
 /// A remote pid.
@@ -110,11 +110,49 @@ pub unsafe fn make_remote_pid<'a>(
         numbers,
     };
     // SAFETY: these are the words of a pid, as `probe` has seen them, and its origin is alive.
-    (header != 0).then(|| unsafe { copy(env, &pid) })
+    (header != 0).then(|| unsafe { copy(env, pid) })
 }
 
-/// Shows `{tag, reference, kind, object, cause}` to `view`, which may send or copy it. The VM does not
-/// have to put its parts on a heap before: they are copied once, to where they are sent.
+/// The headers of all that a `:DOWN` consists of.
+#[derive(Clone, Copy)]
+pub struct Headers {
+    reference: usize,
+    pid: usize,
+    tuple: usize,
+}
+
+/// The headers for [`with_down`], if they are known.
+#[inline]
+pub fn headers() -> Option<Headers> {
+    let [reference, pid, tuple] =
+        [&REFERENCE, &PID, &TUPLE].map(|header| header.load(Ordering::Relaxed));
+    (reference != 0 && pid != 0 && tuple != 0).then_some(Headers {
+        reference,
+        pid,
+        tuple,
+    })
+}
+
+/// A message whose words are no term of any heap. It can only be copied: as a term it could get into
+/// another one.
+pub struct Down<'t>(Term<'t>);
+
+impl Down<'_> {
+    /// Sends it, as [`message::send`] does.
+    #[inline]
+    pub fn send(&self, receiver: &LocalPid) {
+        message::send(self.0.get_env(), receiver, self.0);
+    }
+
+    /// A copy in its environment.
+    fn copy(&self) -> ErlNifTerm {
+        // SAFETY: as in `copy` below.
+        unsafe { enif_make_copy(self.0.get_env().as_c_arg(), self.0.as_c_arg()) }
+    }
+}
+
+/// Shows `{tag, reference, kind, object, cause}` to `view`. The VM does not have to put its parts on a
+/// heap before it is sent: they are copied once, to its receiver.
 ///
 /// # Safety
 ///
@@ -122,18 +160,14 @@ pub unsafe fn make_remote_pid<'a>(
 #[inline]
 pub unsafe fn with_down<'a, T>(
     env: Env<'a>,
+    headers: Headers,
     (tag, kind, cause): (Term<'a>, Term<'a>, Term<'a>),
     words: [u32; 3],
     object: Object<'a>,
-    view: impl for<'t> FnOnce(Term<'t>) -> T,
-) -> Option<T> {
-    let [reference_header, pid_header, tuple_header] =
-        [&REFERENCE, &PID, &TUPLE].map(|header| header.load(Ordering::Relaxed));
-    if reference_header == 0 || pid_header == 0 || tuple_header == 0 {
-        return None;
-    }
-    let reference = Reference {
-        header: reference_header,
+    view: impl for<'t> FnOnce(Down<'t>) -> T,
+) -> T {
+    let mut reference = Reference {
+        header: headers.reference,
         marker: ORDINARY,
         words,
     };
@@ -141,38 +175,44 @@ pub unsafe fn with_down<'a, T>(
         Object::Pid(origin, numbers) => (origin, numbers),
         Object::Term(_) => (0, [0; 2]),
     };
-    let pid = RemotePid {
-        header: pid_header,
+    let mut pid = RemotePid {
+        header: headers.pid,
         origin,
         next: 0,
         numbers,
     };
     let object = match object {
         Object::Term(term) => word::from_term(term) as usize,
-        Object::Pid(..) => boxed(&pid),
+        Object::Pid(..) => boxed(&mut pid),
     };
     let [tag, kind, cause] = [tag, kind, cause].map(|term| word::from_term(term) as usize);
-    let tuple: Tuple = [tuple_header, tag, boxed(&reference), kind, object, cause];
+    let reference = boxed(&mut reference);
+    let mut tuple: Tuple = [headers.tuple, tag, reference, kind, object, cause];
+    let lifetime = ();
     // SAFETY: these are the words of such a tuple, as `probe` has seen them, and they stay where they are
-    // until `view` has returned. It cannot keep a term of any lifetime that it is given.
-    Some(unsafe {
-        let lifetime = ();
+    // until `view` has returned, which cannot keep a message of any lifetime that it is given.
+    unsafe {
         let env = Env::new(&lifetime, env.as_c_arg());
-        view(word::to_term(env, boxed(&tuple) as u64))
-    })
-}
-
-/// Whether [`with_down`] has something to show.
-#[inline]
-pub fn makes_downs() -> bool {
-    // The last to be known.
-    TUPLE.load(Ordering::Relaxed) != 0
+        view(Down(loose(env, &mut tuple)))
+    }
 }
 
 /// The word of a boxed term.
 #[inline]
-fn boxed<T>(words: &T) -> usize {
-    std::ptr::from_ref(words) as usize | BOXED
+fn boxed<T>(words: &mut T) -> usize {
+    std::ptr::from_mut(words) as usize | BOXED
+}
+
+/// A term that is on no heap.
+///
+/// # Safety
+///
+/// The words are laid out as the VM lays out such a term, and stay where they are as long as it is used;
+/// that is only to have it copied.
+#[inline]
+unsafe fn loose<'a, T>(env: Env<'a>, words: &mut T) -> Term<'a> {
+    // SAFETY: a term is a word of the VM.
+    unsafe { Term::new(env, std::mem::transmute::<usize, ErlNifTerm>(boxed(words))) }
 }
 
 /// What a boxed term points to, if it begins with `header`.
@@ -204,12 +244,11 @@ fn address(term: Term) -> Option<*const usize> {
 ///
 /// `thing` is laid out as the VM lays out such a term.
 #[inline]
-unsafe fn copy<'a, T>(env: Env<'a>, thing: &T) -> Term<'a> {
+unsafe fn copy<'a, T>(env: Env<'a>, mut thing: T) -> Term<'a> {
     // SAFETY: the VM reads the words, copies them to the heap of `env` and keeps no pointer to them.
     unsafe {
-        let term = word::to_term(env, boxed(thing) as u64);
-        let copy = enif_make_copy(env.as_c_arg(), term.as_c_arg());
-        Term::new(env, copy)
+        let term = loose(env, &mut thing);
+        Term::new(env, enif_make_copy(env.as_c_arg(), term.as_c_arg()))
     }
 }
 
@@ -324,12 +363,14 @@ fn probe_downs(env: Env) {
         (Object::Term(kind), down(kind)),
     ];
     let agree = samples.into_iter().all(|(object, expected)| {
-        // SAFETY: the pid exists until the NIF returns, and a copy is a term of `env`, where it was made.
-        unsafe {
-            let copy = |down: Term| enif_make_copy(env.as_c_arg(), down.as_c_arg());
-            let copy = with_down(env, (tag, kind, cause), words, object, copy);
-            copy.is_some_and(|copy| Term::new(env, copy) == expected)
-        }
+        headers().is_some_and(|headers| {
+            let terms = (tag, kind, cause);
+            // SAFETY: the pid exists until the NIF returns, and a copy is a term of `env`.
+            unsafe {
+                let copy = with_down(env, headers, terms, words, object, |down| down.copy());
+                Term::new(env, copy) == expected
+            }
+        })
     });
     if !agree {
         TUPLE.store(0, Ordering::Relaxed);

@@ -65,6 +65,7 @@ fn run(reason: Term, limits: Limits) -> (Option<Term>, usize) {
         env: reason.get_env(),
         truncated: atoms::truncated().as_c_arg(),
         tag: __struct__().as_c_arg(),
+        sized: limits.max_binary_size.is_some(),
     };
     let outcome = core::truncate(&heap, &reason.as_c_arg(), limits);
     let term = (!outcome.undecided).then(|| heap.term(outcome.term));
@@ -79,6 +80,8 @@ struct Heap<'a> {
     env: Env<'a>,
     truncated: ErlNifTerm,
     tag: ErlNifTerm,
+    /// Whether the sizes of binaries matter.
+    sized: bool,
 }
 
 impl Terms for Heap<'_> {
@@ -97,6 +100,9 @@ impl Terms for Heap<'_> {
             few_or_other(self.push_list(*word, elements), Shape::List)
         } else if term.is_number() {
             Shape::Plain
+        } else if term.is_binary() && !self.sized {
+            // It decides nothing, and to look at it may take long.
+            Shape::Binary { size: 0, work: 0 }
         } else if term.is_binary() {
             let bytes = self.bytes(*word);
             Shape::Binary {
