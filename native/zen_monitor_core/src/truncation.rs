@@ -637,6 +637,15 @@ mod tests {
         }
 
         #[test]
+        fn is_the_same_without_a_size_or_undecided(toy in any_toy(), depth in 0..7usize, max in 3..12usize) {
+            let unsized_limits = Limits { depth, max_binary_size: None };
+            let outcome = truncate(&Toys, &toy, unsized_limits);
+            if !outcome.undecided {
+                prop_assert_eq!(outcome.term.plain(), truncated(&toy, depth, max));
+            }
+        }
+
+        #[test]
         fn is_a_fixed_point(toy in any_toy(), depth in 0..7usize, max in 3..12usize) {
             let once = truncated(&toy, depth, max);
             prop_assert_eq!(truncated(&once, depth, max), once);
