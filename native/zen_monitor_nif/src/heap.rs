@@ -1,4 +1,4 @@
-//! References and remote pids, read and made in the form in which the VM keeps them.
+//! References, remote pids and the messages made of them, in the form in which the VM keeps them.
 //!
 //! The NIF interface shows the numbers in them only through the external term format. To encode one
 //! costs more than all that the tables do for a monitor, and leaves garbage on the heap of the
