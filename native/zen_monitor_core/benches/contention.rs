@@ -17,9 +17,9 @@ use std::sync::Barrier;
 use std::time::{Duration, Instant};
 use support::{World, is_full, pid, reference, sized, target};
 use zen_monitor_core::arena::{Arena, CHUNK};
-use zen_monitor_core::hash::{hash, shard};
+use zen_monitor_core::hash::shard;
 use zen_monitor_core::id_queue::IdQueue;
-use zen_monitor_core::references::References;
+use zen_monitor_core::references::{References, hash_of};
 use zen_monitor_core::slot::{Reference, Slot};
 
 const THREADS: [u32; 5] = [1, 2, 4, 8, 16];
@@ -72,9 +72,7 @@ impl Default for Own {
 
 impl Own {
     fn shard(&self, reference: Reference) -> MutexGuard<'_, References> {
-        let mut hasher = Done::default();
-        Key(reference).hash(&mut hasher);
-        self.0[shard(hasher.finish(), self.0.len())].lock()
+        self.0[shard(hash_of(reference), self.0.len())].lock()
     }
 }
 
@@ -100,8 +98,7 @@ struct Key(Reference);
 
 impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let rest = u64::from(self.0[1]) << 32 | u64::from(self.0[2]);
-        state.write_u64(hash(rest, self.0[0]));
+        state.write_u64(hash_of(self.0));
     }
 }
 

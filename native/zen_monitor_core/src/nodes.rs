@@ -227,18 +227,15 @@ mod tests {
     #[test]
     fn threads_that_add_the_same_names_get_the_same_nodes() {
         let nodes = Nodes::default();
-        let ids = |_| {
-            let ids = || {
-                (0..500)
-                    .map(|name| nodes.find_or_add(name, || ()).id())
-                    .collect::<Vec<_>>()
-            };
-            std::thread::scope(|scope| {
-                let threads = [scope.spawn(ids), scope.spawn(ids)];
-                threads.map(|thread| thread.join().unwrap())
-            })
+        let add = || -> Vec<u32> {
+            (0..500)
+                .map(|name| nodes.find_or_add(name, || ()).id())
+                .collect()
         };
-        let [one, other] = ids(());
+        let [one, other] = std::thread::scope(|scope| {
+            let threads = [scope.spawn(add), scope.spawn(add)];
+            threads.map(|thread| thread.join().unwrap())
+        });
         assert_eq!(one, other);
         assert_eq!(nodes.iter().count(), 500);
     }

@@ -1,7 +1,8 @@
 //! What the few monitors carry that were placed with options, by reference.
 
-use crate::hash::{hash, shard};
+use crate::hash::shard;
 use crate::index::Index;
+use crate::references::hash_of;
 use crate::slab::Slab;
 use crate::slot::Reference;
 use parking_lot::Mutex;
@@ -71,12 +72,6 @@ impl<O> Options<O> {
         entries.remove(id);
         options
     }
-}
-
-#[inline]
-fn hash_of(reference: Reference) -> u64 {
-    let rest = u64::from(reference[1]) << 32 | u64::from(reference[2]);
-    hash(rest, reference[0])
 }
 
 #[cfg(all(test, not(loom)))]

@@ -35,6 +35,16 @@ enum Kind {
     },
 }
 
+impl Kind {
+    #[cold]
+    fn divided(moved: Draining) -> Self {
+        Kind::Many {
+            parts: (0..PARTS).map(|_| Index::default()).collect(),
+            moved: Some(moved),
+        }
+    }
+}
+
 impl Default for References {
     fn default() -> Self {
         References(Kind::Few(Index::default()))
@@ -45,13 +55,14 @@ impl References {
     /// Adds the slot of a fresh reference.
     #[inline]
     pub fn insert(&mut self, slots: &Arena<Slot>, id: u32) {
-        let rehash = |id| hash_of(slots.get(id).reference());
+        let rehash = hash_in(slots);
         let hash = rehash(id);
         if let Kind::Few(index) = &mut self.0 {
             if index.len() < FEW || !index.is_full() {
                 return index.insert(hash, id, rehash);
             }
-            self.divide(rehash);
+            let moved = std::mem::take(index).into_draining(rehash);
+            self.0 = Kind::divided(moved);
         }
         if let Kind::Many { parts, .. } = &mut self.0 {
             parts[shard(hash, PARTS)].insert(hash, id, rehash);
@@ -76,7 +87,7 @@ impl References {
     /// Takes a slot out.
     #[inline]
     pub fn remove(&mut self, slots: &Arena<Slot>, id: u32) {
-        let rehash = |id| hash_of(slots.get(id).reference());
+        let rehash = hash_in(slots);
         let hash = rehash(id);
         let is_it = |found| found == id;
         match &mut self.0 {
@@ -104,16 +115,6 @@ impl References {
         }
     }
 
-    #[cold]
-    fn divide(&mut self, rehash: impl Fn(u32) -> u64) {
-        let parts = (0..PARTS).map(|_| Index::default()).collect();
-        let many = Kind::Many { parts, moved: None };
-        let few = std::mem::replace(&mut self.0, many);
-        if let (Kind::Few(index), Kind::Many { moved, .. }) = (few, &mut self.0) {
-            *moved = Some(index.into_draining(rehash));
-        }
-    }
-
     #[inline]
     fn advance(&mut self, slots: &Arena<Slot>) {
         let Kind::Many { parts, moved } = &mut self.0 else {
@@ -122,7 +123,7 @@ impl References {
         let Some(draining) = moved else {
             return;
         };
-        let rehash = |id| hash_of(slots.get(id).reference());
+        let rehash = hash_in(slots);
         draining.advance(STEP, |id| {
             let hash = rehash(id);
             parts[shard(hash, PARTS)].insert(hash, id, rehash);
@@ -133,8 +134,15 @@ impl References {
     }
 }
 
+/// The hash of a slot's reference.
 #[inline]
-fn hash_of(reference: Reference) -> u64 {
+fn hash_in(slots: &Arena<Slot>) -> impl Fn(u32) -> u64 + Copy {
+    |id| hash_of(slots.get(id).reference())
+}
+
+/// The hash of a reference.
+#[inline]
+pub fn hash_of(reference: Reference) -> u64 {
     let rest = u64::from(reference[1]) << 32 | u64::from(reference[2]);
     hash(rest, reference[0])
 }

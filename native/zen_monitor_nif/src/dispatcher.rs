@@ -166,9 +166,8 @@ impl<'a, 'b> Delivery<'a, 'b> {
         let mut delivered = Vec::with_capacity(due.len());
         if let Some(loose) = self.loose(due) {
             for ((taken, _, _), (object, cause)) in due.iter().zip(&loose.parts) {
-                if self.local.table.begin_send(taken) {
-                    self.send_loose(loose.headers, taken, *object, *cause);
-                    self.local.table.end_send(taken);
+                let send = || self.send_loose(loose.headers, taken, *object, *cause);
+                if self.claim(taken, send) {
                     delivered.push(*taken);
                 }
             }
@@ -177,9 +176,7 @@ impl<'a, 'b> Delivery<'a, 'b> {
                 let kind = Kind::of(taken.pid);
                 let tag = self.local.options.tag(self.env, kind, taken.reference);
                 let down = (tag, reference, atoms::process(), object, cause).encode(self.env);
-                if self.local.table.begin_send(taken) {
-                    self.send(taken.pid, down);
-                    self.local.table.end_send(taken);
+                if self.claim(taken, || self.send(taken.pid, down)) {
                     self.local.options.forget(kind, taken.reference);
                     delivered.push(*taken);
                 }
@@ -187,6 +184,17 @@ impl<'a, 'b> Delivery<'a, 'b> {
         }
         self.local.table.release(&delivered);
         Ok(delivered.len())
+    }
+
+    /// Sends the message of a monitor unless somebody else has consumed that, and tells whether.
+    #[inline]
+    fn claim(&self, taken: &Taken, send: impl FnOnce()) -> bool {
+        let claimed = self.local.table.begin_send(taken);
+        if claimed {
+            send();
+            self.local.table.end_send(taken);
+        }
+        claimed
     }
 
     /// What the messages are made of, if none has options and nothing has to be decoded for them.

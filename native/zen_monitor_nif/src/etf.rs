@@ -198,14 +198,8 @@ impl<'a> Batch<'a> {
     pub fn reference(&mut self, words: [u32; 3]) {
         match heap::make_reference(self.env, words) {
             Some(term) => self.terms.push(term),
-            None => self.encode_reference(Numbers { words, rest: None }),
+            None => self.encoded_reference(Numbers { words, rest: None }),
         }
-    }
-
-    /// Adds an alias of this node. Only the VM itself makes one.
-    #[cold]
-    pub fn alias(&mut self, numbers: Numbers) {
-        self.encode_reference(numbers);
     }
 
     /// Adds a term that is made already.
@@ -233,8 +227,9 @@ impl<'a> Batch<'a> {
         Some(std::mem::take(&mut self.terms))
     }
 
+    /// Adds a reference of this node to be decoded. Nobody but the VM makes an alias in another way.
     #[cold]
-    fn encode_reference(&mut self, Numbers { words, rest }: Numbers) {
+    pub fn encoded_reference(&mut self, Numbers { words, rest }: Numbers) {
         let identity = Identity::of_caller(self.env);
         let encoded = self.missing();
         let Some(identity) = identity else {

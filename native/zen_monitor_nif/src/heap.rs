@@ -51,6 +51,29 @@ struct RemotePid {
 /// A tuple of five.
 type Tuple = [usize; 6];
 
+impl Reference {
+    #[inline]
+    fn new(header: usize, words: [u32; 3]) -> Self {
+        Reference {
+            header,
+            marker: ORDINARY,
+            words,
+        }
+    }
+}
+
+impl RemotePid {
+    #[inline]
+    fn new(header: usize, origin: usize, numbers: [u32; 2]) -> Self {
+        RemotePid {
+            header,
+            origin,
+            next: 0,
+            numbers,
+        }
+    }
+}
+
 /// What a monitor is of, as a message names it.
 #[derive(Clone, Copy)]
 pub enum Object<'a> {
@@ -82,11 +105,7 @@ pub fn remote_pid(term: Term) -> Option<(usize, [u32; 2])> {
 #[inline]
 pub fn make_reference(env: Env<'_>, words: [u32; 3]) -> Option<Term<'_>> {
     let header = REFERENCE.load(Ordering::Relaxed);
-    let reference = Reference {
-        header,
-        marker: ORDINARY,
-        words,
-    };
+    let reference = Reference::new(header, words);
     // SAFETY: these are the words of a reference, as `probe` has seen them.
     (header != 0).then(|| unsafe { copy(env, reference) })
 }
@@ -103,12 +122,7 @@ pub unsafe fn make_remote_pid<'a>(
     numbers: [u32; 2],
 ) -> Option<Term<'a>> {
     let header = PID.load(Ordering::Relaxed);
-    let pid = RemotePid {
-        header,
-        origin,
-        next: 0,
-        numbers,
-    };
+    let pid = RemotePid::new(header, origin, numbers);
     // SAFETY: these are the words of a pid, as `probe` has seen them, and its origin is alive.
     (header != 0).then(|| unsafe { copy(env, pid) })
 }
@@ -166,24 +180,14 @@ pub unsafe fn with_down<'a, T>(
     object: Object<'a>,
     view: impl for<'t> FnOnce(Down<'t>) -> T,
 ) -> T {
-    let mut reference = Reference {
-        header: headers.reference,
-        marker: ORDINARY,
-        words,
-    };
-    let (origin, numbers) = match object {
-        Object::Pid(origin, numbers) => (origin, numbers),
-        Object::Term(_) => (0, [0; 2]),
-    };
-    let mut pid = RemotePid {
-        header: headers.pid,
-        origin,
-        next: 0,
-        numbers,
-    };
+    let mut reference = Reference::new(headers.reference, words);
+    let mut pid;
     let object = match object {
         Object::Term(term) => word::from_term(term) as usize,
-        Object::Pid(..) => boxed(&mut pid),
+        Object::Pid(origin, numbers) => {
+            pid = RemotePid::new(headers.pid, origin, numbers);
+            boxed(&mut pid)
+        }
     };
     let [tag, kind, cause] = [tag, kind, cause].map(|term| word::from_term(term) as usize);
     let reference = boxed(&mut reference);
@@ -256,8 +260,9 @@ unsafe fn copy<'a, T>(env: Env<'a>, mut thing: T) -> Term<'a> {
 pub fn probe(env: Env) {
     if cfg!(target_pointer_width = "64") {
         probe_references(env);
-        probe_pids(env);
-        probe_downs(env);
+        if let Some(sample) = probe_pids(env) {
+            probe_downs(env, sample);
+        }
     }
 }
 
@@ -282,10 +287,9 @@ fn probe_references(env: Env) {
     }
 }
 
-fn probe_pids(env: Env) {
-    let Some(identity) = Identity::of_caller(env) else {
-        return;
-    };
+/// Returns a remote pid, if they are read and made.
+fn probe_pids(env: Env<'_>) -> Option<Term<'_>> {
+    let identity = Identity::of_caller(env)?;
     // Of other lives of this very node, so that no other node becomes known by it.
     let lives = [1, 2].map(|n| identity.creation.wrapping_add(n).max(n));
     let pid = |creation, id, serial| Pid {
@@ -300,19 +304,13 @@ fn probe_pids(env: Env) {
         pid(lives[1], 77, 5),
         pid(lives[1], 11, 0),
     ];
-    let Some(samples) = decode_pids(env, &wanted) else {
-        return;
-    };
-    let Some(header) = header::<RemotePid>(samples[0]) else {
-        return;
-    };
+    let samples = decode_pids(env, &wanted)?;
+    let header = header::<RemotePid>(samples[0])?;
     let read = |sample: &Term<'_>| {
         // SAFETY: the header says that this many words follow.
         unsafe { at::<RemotePid>(*sample, header) }.map(|pid| (pid.origin, pid.numbers))
     };
-    let Some(read) = samples.iter().map(read).collect::<Option<Vec<_>>>() else {
-        return;
-    };
+    let read = samples.iter().map(read).collect::<Option<Vec<_>>>()?;
     let numbers_agree = read
         .iter()
         .zip(&wanted)
@@ -321,7 +319,7 @@ fn probe_pids(env: Env) {
     let origins_agree =
         origins[0] == origins[1] && origins[2] == origins[3] && origins[0] != origins[2];
     if !(numbers_agree && origins_agree) {
-        return;
+        return None;
     }
     PID.store(header, Ordering::Relaxed);
     // SAFETY: the samples exist until the NIF returns.
@@ -329,23 +327,13 @@ fn probe_pids(env: Env) {
     let expected = decode_pids(env, &[pid(lives[1], 4_321, 9)]).map(|pids| pids[0]);
     if made.is_none() || made != expected {
         PID.store(0, Ordering::Relaxed);
+        return None;
     }
+    expected
 }
 
-fn probe_downs(env: Env) {
-    let Some(identity) = Identity::of_caller(env) else {
-        return;
-    };
-    // Of another life of this very node, as above.
-    let pid = Pid {
-        node: &identity.node,
-        id: 4_321,
-        serial: 9,
-        creation: identity.creation.wrapping_add(1).max(1),
-    };
-    let Some(pid) = decode_pids(env, &[pid]).map(|pids| pids[0]) else {
-        return;
-    };
+/// `pid` is a remote one.
+fn probe_downs<'a>(env: Env<'a>, pid: Term<'a>) {
     let monitor: Term = env.make_ref().into();
     let (Some((origin, numbers)), Some(words)) = (remote_pid(pid), reference(monitor)) else {
         return;

@@ -121,7 +121,7 @@ impl WithOptions {
             _ => None,
         };
         match alias {
-            Some(numbers) => batch.alias(numbers),
+            Some(numbers) => batch.encoded_reference(numbers),
             None => batch.reference(reference),
         }
     }
