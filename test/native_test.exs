@@ -141,6 +141,32 @@ defmodule ZenMonitor.NativeTest do
     for {ref, pid} <- refs, do: assert(down(ref) == {pid, :nodedown})
   end
 
+  test "a chunk has pids of several lives and names as they were asked for, in order" do
+    node = :"a@b.c"
+    pids = for id <- 1..100, do: forged(rem(id, 3) + 1, id)
+    targets = Enum.intersperse(pids, :name) ++ [:other]
+
+    # Without a Connector, nobody else takes them.
+    for target <- targets do
+      assert Native.monitor(self(), node, target, make_ref()) == {:start, node}
+    end
+
+    instructions = take_all(node)
+    objects = for target <- Enum.uniq(targets), do: object(target, node)
+    assert instructions == for(object <- objects, do: {:subscribe, object})
+    Native.connector_confirm(node)
+  end
+
+  defp take_all(node) do
+    case Native.connector_take(node, node, 1_000) do
+      {instructions, true} -> instructions
+      {instructions, false} -> instructions ++ take_all(node)
+    end
+  end
+
+  defp object(name, node) when is_atom(name), do: {name, node}
+  defp object(pid, _node), do: pid
+
   for queue <- [:on_heap, :off_heap] do
     test "a message is whole for whoever gets or sees it, #{queue}" do
       dispatcher = Process.whereis(ZenMonitor.Local.Dispatcher)

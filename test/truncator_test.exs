@@ -87,6 +87,28 @@ defmodule ZenMonitor.TruncatorTest do
       assert truncate(:binary, 0) === :truncated
     end
 
+    test "is the only reason to ask for max_binary_size" do
+      alias ZenMonitor.Native
+
+      for term <- [
+            {:badarg, [{Enum, :map, 2, []}]},
+            [%{k: 1}, self(), 1.5],
+            {[1, 2, 3, 4, 5]},
+            & &1
+          ] do
+        assert Native.truncate(term, 3, nil) === Native.truncate(term, 3, 1_024)
+        refute Native.truncate(term, 3, nil) == :binary
+
+        for part <- ["", "a", :binary.copy("x", 10_000)] do
+          assert Native.truncate({term, part}, 3, nil) === :binary
+        end
+
+        # It is not reached.
+        assert Native.truncate({term, {{"a"}}}, 2, nil) ===
+                 {truncate(term, 1), {:truncated}}
+      end
+    end
+
     test "of any greater length becomes as long" do
       binary = :crypto.strong_rand_bytes(1_000_000)
       assert truncate(binary) === binary_part(binary, 0, 1_021) <> "..."

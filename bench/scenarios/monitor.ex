@@ -18,16 +18,23 @@ defmodule Bench.Scenarios.Monitor do
           {"CPU, 1 caller", "µs", :cpu_1, {:ratio, 0.22}},
           {"time in the call, 1 caller", "µs", :call_1, {:ratio, 0.15}},
           {"CPU, 8 callers", "µs", :cpu_8, {:ratio, 0.22}},
-          {"time in the call, 8 callers", "µs", :call_8, {:ratio, 0.15}}
+          {"time in the call, 8 callers", "µs", :call_8, {:ratio, 0.15}},
+          {"a list of references alone, 1 caller", "µs", :list_1, nil},
+          {"a list of references alone, 8 callers", "µs", :list_8, nil}
         ])
     }
   end
 
   defp round(pair, standing) do
-    Standing.each(pair, standing, fn callers ->
-      cost = Standing.place(pair, callers)
-      Standing.remove(pair, callers)
-      cost
-    end)
+    list = Standing.each(pair, standing, &Standing.list(pair, &1))
+
+    monitors =
+      Standing.each(pair, standing, fn callers ->
+        cost = Standing.place(pair, callers)
+        Standing.remove(pair, callers)
+        cost
+      end)
+
+    Map.merge(monitors, %{list_1: list.call_1, list_8: list.call_8})
   end
 end

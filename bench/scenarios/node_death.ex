@@ -22,7 +22,8 @@ defmodule Bench.Scenarios.NodeDeath do
           {"time per :DOWN", "µs", {:wall, 1.0}, {:ratio, 1.0}},
           {"local CPU per :DOWN", "µs", :cpu, nil},
           {"longest stall of an unrelated process", "ms", {:stall, 1.0}, {:at_most, 2}},
-          {"the same while nothing happens", "ms", :stall_idle, nil}
+          {"the same while nothing happens", "ms", :stall_idle, nil},
+          {"the same while a process sends as many messages", "ms", :stall_flood, nil}
         ]),
       charts: [
         {"node_death", chart(result, size, :wall, "time per :DOWN, µs")},
@@ -51,13 +52,14 @@ defmodule Bench.Scenarios.NodeDeath do
     figures =
       for {step, death} <- steps, figure <- [:wall, :stall], do: {{figure, step}, death[figure]}
 
-    Map.merge(Map.new(figures), Map.take(whole, [:cpu, :stall_idle]))
+    figures
+    |> Map.new()
+    |> Map.merge(Map.take(whole, [:cpu, :stall_idle]))
+    |> Map.put(:stall_flood, flood(pair, size))
   end
 
   defp death(pair, size) do
-    callers = Pair.local(pair, Caller, :start, [pair.contender, pair.remote.node, 1, 0, size])
-    Pair.local(pair, Caller, :monitor, [callers])
-    Pair.settle(pair)
+    callers = monitor(pair, size)
     {_, idle} = Stall.during(pair, fn -> Process.sleep(200) end)
     cut = fn -> Pair.local(pair, Caller, :node_death, [callers]) end
     cost = Pair.measure(pair, fn -> Stall.during(pair, cut) end)
@@ -65,5 +67,21 @@ defmodule Bench.Scenarios.NodeDeath do
     Pair.connect(pair)
     {wall, longest} = cost.result
     %{wall: wall / size, cpu: cost.local / size, stall: longest / 1_000, stall_idle: idle / 1_000}
+  end
+
+  # What a stall is without any monitor that fires.
+  defp flood(pair, size) do
+    callers = monitor(pair, size)
+    {_, longest} = Stall.during(pair, fn -> Pair.local(pair, Caller, :flood, [callers]) end)
+    Pair.local(pair, Caller, :stop, [callers])
+    Pair.settle(pair)
+    longest / 1_000
+  end
+
+  defp monitor(pair, size) do
+    callers = Pair.local(pair, Caller, :start, [pair.contender, pair.remote.node, 1, 0, size])
+    Pair.local(pair, Caller, :monitor, [callers])
+    Pair.settle(pair)
+    callers
   end
 end

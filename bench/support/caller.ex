@@ -33,9 +33,17 @@ defmodule Bench.Caller do
   @spec monitor([t]) :: non_neg_integer
   def monitor(callers), do: callers |> run(&place/1) |> Enum.max()
 
+  @doc "All make a list of references as long as that of their targets. Returns the µs as `monitor/1`."
+  @spec list([t]) :: non_neg_integer
+  def list(callers), do: callers |> run(&make_refs/1) |> Enum.max()
+
   @doc "All remove their monitors at the same time. Returns the µs until the last has done so."
   @spec demonitor([t]) :: non_neg_integer
   def demonitor(callers), do: callers |> run(&remove/1) |> Enum.max()
+
+  @doc "Has a process send so many messages, and returns the µs until the last has arrived."
+  @spec flood([t]) :: non_neg_integer
+  def flood([caller]), do: [caller] |> run(&await_flood/1) |> hd()
 
   @doc "Ends the targets and returns the µs until the last `:DOWN` has arrived."
   @spec mass_exit([t]) :: non_neg_integer
@@ -120,12 +128,35 @@ defmodule Bench.Caller do
     {time, %{state | refs: refs}}
   end
 
+  # They are kept until the list is whole, as those of monitors are.
+  defp make_refs(state) do
+    {time, _refs} = :timer.tc(fn -> for _ <- state.pids, do: make_ref() end)
+    {time, state}
+  end
+
   defp remove(state) do
     {time, :ok} = :timer.tc(Contender, :demonitor, [state.contender, state.refs])
     {time, %{state | refs: []}}
   end
 
-  defp await_all(state, cause) do
+  defp await_all(state, cause), do: {await_timed(state, cause), %{state | refs: []}}
+
+  # Such as those that the end of the targets is told by.
+  defp await_flood(state) do
+    {to, amount} = {self(), state.amount}
+
+    cause = fn _node ->
+      spawn(fn ->
+        for _ <- 1..amount do
+          send(to, {:DOWN, make_ref(), :process, self(), {:zen_monitor, :nodedown}})
+        end
+      end)
+    end
+
+    {await_timed(state, cause), state}
+  end
+
+  defp await_timed(state, cause) do
     {time, :ok} =
       :timer.tc(fn ->
         cause.(state.remote)
@@ -133,6 +164,6 @@ defmodule Bench.Caller do
       end)
 
     refute_more()
-    {time, %{state | refs: []}}
+    time
   end
 end

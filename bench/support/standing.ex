@@ -28,6 +28,10 @@ defmodule Bench.Standing do
     %{cpu_1: cpu_1, call_1: call_1, cpu_8: cpu_8, call_8: call_8}
   end
 
+  @doc "Has all callers make as many references as they have targets, and do nothing else."
+  @spec list(Pair.t(), {[pid], pos_integer}) :: cost
+  def list(pair, callers), do: cost(pair, callers, :list)
+
   @doc "Has all callers place their monitors."
   @spec place(Pair.t(), {[pid], pos_integer}) :: cost
   def place(pair, callers), do: cost(pair, callers, :monitor)

@@ -80,6 +80,30 @@ defmodule ZenMonitor.Local.DispatcherTest do
       assert standing() == 0
     end
 
+    test "of one long reason are as few in one call as their copies are long", %{peer: peer} do
+      pid = on(peer, :target)
+      watchers = for _ <- 1..64, do: PeerScript.watcher()
+      for watcher <- watchers, do: PeerScript.place(watcher, pid)
+      wait_until_watched(pid)
+      reason = {:shutdown, List.duplicate(?x, 16_000)}
+
+      :sys.suspend(Dispatcher)
+      send(pid, {:exit, reason})
+      wait_until(fn -> Local.batch_length() == 64 end)
+      # All of them are 16 MB.
+      {sent, true} = Native.dispatcher_deliver(node(), 64)
+      assert sent in 1..32
+      assert Local.batch_length() == 64 - sent
+      :sys.resume(Dispatcher)
+
+      for watcher <- watchers do
+        wait_until(fn -> PeerScript.received(watcher) != [] end)
+
+        assert [{:DOWN, _, :process, ^pid, {:zen_monitor, ^reason}}] =
+                 PeerScript.received(watcher)
+      end
+    end
+
     test "come in the order in which the processes of a node died", %{peer: peer} do
       Dispatcher.demand_amount(10)
       Dispatcher.demand_interval(1)

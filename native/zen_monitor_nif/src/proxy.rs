@@ -425,7 +425,7 @@ fn proxy_certify<'a>(
     [destination, reason, depth, max_binary_size]: [Term<'a>; 4],
 ) -> NifResult<Term<'a>> {
     let state = current()?;
-    let certified = match truncate(reason, limits(depth, max_binary_size)?) {
+    let certified = match truncate(env, reason, limits(depth, max_binary_size)?) {
         Some(reason) => state.proxy.certify(env, destination, reason, || true),
         None => atoms::binary(),
     };

@@ -38,11 +38,7 @@ fn truncate_nif<'a>(
     env: Env<'a>,
     [reason, depth, max_binary_size]: [Term<'a>; 3],
 ) -> NifResult<Term<'a>> {
-    let (term, work) = run(reason, limits(depth, max_binary_size)?);
-    let percent = work * MAX_PERCENT / MAX_WORK;
-    if percent > 0 {
-        schedule::consume_timeslice(env, percent.min(100) as i32);
-    }
+    let term = truncate(env, reason, limits(depth, max_binary_size)?);
     Ok(term.unwrap_or_else(|| atoms::binary().to_term(env)))
 }
 
@@ -54,22 +50,22 @@ pub fn limits(depth: Term, max_binary_size: Term) -> NifResult<Limits> {
     })
 }
 
-/// Truncates an exit reason. `None` if it has a binary and its limit must be known.
-pub fn truncate(reason: Term, limits: Limits) -> Option<Term> {
-    run(reason, limits).0
-}
-
+/// Truncates an exit reason, and tells the scheduler if that took long. `None` if it has a binary and
+/// its limit must be known.
 #[inline]
-fn run(reason: Term, limits: Limits) -> (Option<Term>, usize) {
+pub fn truncate<'a>(env: Env<'a>, reason: Term<'a>, limits: Limits) -> Option<Term<'a>> {
     let heap = Heap {
-        env: reason.get_env(),
+        env,
         truncated: atoms::truncated().as_c_arg(),
         tag: __struct__().as_c_arg(),
         sized: limits.max_binary_size.is_some(),
     };
     let outcome = core::truncate(&heap, &reason.as_c_arg(), limits);
-    let term = (!outcome.undecided).then(|| heap.term(outcome.term));
-    (term, outcome.work)
+    let percent = outcome.work * MAX_PERCENT / MAX_WORK;
+    if percent > 0 {
+        schedule::consume_timeslice(env, percent.min(100) as i32);
+    }
+    (!outcome.undecided).then(|| heap.term(outcome.term))
 }
 
 /// The heap that a reason lives on.
