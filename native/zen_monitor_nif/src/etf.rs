@@ -185,11 +185,10 @@ impl<'a> Batch<'a> {
 
     /// Adds a pid of another node, of which a sample may be at hand.
     #[inline]
-    pub fn pid(&mut self, pid: Pid, sample: Option<&Sample>) {
-        let numbers = [pid.id, pid.serial, pid.creation];
+    pub fn pid(&mut self, node: &[u8], numbers: [u32; 3], sample: Option<&Sample>) {
         match sample.and_then(|sample| sample.pid(self.env, numbers)) {
             Some(term) => self.terms.push(term),
-            None => encode_pid(self.missing(), &pid),
+            None => self.encoded_pid(node, numbers),
         }
     }
 
@@ -225,6 +224,17 @@ impl<'a> Batch<'a> {
             self.encoded.clear();
         }
         Some(std::mem::take(&mut self.terms))
+    }
+
+    #[cold]
+    fn encoded_pid(&mut self, node: &[u8], [id, serial, creation]: [u32; 3]) {
+        let pid = Pid {
+            node,
+            id,
+            serial,
+            creation,
+        };
+        encode_pid(self.missing(), &pid);
     }
 
     /// Adds a reference of this node to be decoded. Nobody but the VM makes an alias in another way.

@@ -27,25 +27,53 @@ static REFERENCE: AtomicUsize = AtomicUsize::new(0);
 static PID: AtomicUsize = AtomicUsize::new(0);
 static TUPLE: AtomicUsize = AtomicUsize::new(0);
 
+/// Two numbers that share a word, the first at the lower address. A word that was written by halves would
+/// be slow to read: the processor then waits for all that was written before.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct Pair(u64);
+
+impl Pair {
+    #[inline]
+    fn new(first: u32, second: u32) -> Pair {
+        let [first, second] = [u64::from(first), u64::from(second)];
+        Pair(if cfg!(target_endian = "little") {
+            second << 32 | first
+        } else {
+            first << 32 | second
+        })
+    }
+
+    #[inline]
+    fn halves(self) -> [u32; 2] {
+        let [low, high] = [self.0 as u32, (self.0 >> 32) as u32];
+        if cfg!(target_endian = "little") {
+            [low, high]
+        } else {
+            [high, low]
+        }
+    }
+}
+
 /// An ordinary reference of this node.
-#[repr(C, align(8))]
+#[repr(C)]
 struct Reference {
     header: usize,
-    marker: u32,
-    words: [u32; 3],
+    /// The marker and three numbers.
+    pairs: [Pair; 2],
 }
 
 /// What tells an ordinary reference from one that the VM looks after, which has the same header.
 const ORDINARY: u32 = u32::MAX;
 
 /// A pid of another node, or of another life of this one.
-#[repr(C, align(8))]
+#[repr(C)]
 struct RemotePid {
     header: usize,
     origin: usize,
     /// Links what refers to other nodes on one heap; the VM sets it in a copy.
     next: usize,
-    numbers: [u32; 2],
+    numbers: Pair,
 }
 
 /// A tuple of five.
@@ -53,23 +81,28 @@ type Tuple = [usize; 6];
 
 impl Reference {
     #[inline]
-    fn new(header: usize, words: [u32; 3]) -> Self {
+    fn new(header: usize, [first, second, third]: [u32; 3]) -> Self {
         Reference {
             header,
-            marker: ORDINARY,
-            words,
+            pairs: [Pair::new(ORDINARY, first), Pair::new(second, third)],
         }
+    }
+
+    #[inline]
+    fn words(&self) -> Option<[u32; 3]> {
+        let [[marker, first], [second, third]] = self.pairs.map(Pair::halves);
+        (marker == ORDINARY).then_some([first, second, third])
     }
 }
 
 impl RemotePid {
     #[inline]
-    fn new(header: usize, origin: usize, numbers: [u32; 2]) -> Self {
+    fn new(header: usize, origin: usize, [id, serial]: [u32; 2]) -> Self {
         RemotePid {
             header,
             origin,
             next: 0,
-            numbers,
+            numbers: Pair::new(id, serial),
         }
     }
 }
@@ -88,8 +121,7 @@ pub enum Object<'a> {
 pub fn reference(term: Term) -> Option<[u32; 3]> {
     let header = REFERENCE.load(Ordering::Relaxed);
     // SAFETY: the header is that of the references that `probe` has seen.
-    let reference = unsafe { at::<Reference>(term, header) }?;
-    (reference.marker == ORDINARY).then_some(reference.words)
+    unsafe { at::<Reference>(term, header) }?.words()
 }
 
 /// The origin of a remote pid, which is one for all pids of one life of a node, and its numbers.
@@ -98,7 +130,7 @@ pub fn remote_pid(term: Term) -> Option<(usize, [u32; 2])> {
     let header = PID.load(Ordering::Relaxed);
     // SAFETY: the header is that of the remote pids that `probe` has seen.
     let pid = unsafe { at::<RemotePid>(term, header) }?;
-    Some((pid.origin, pid.numbers))
+    Some((pid.origin, pid.numbers.halves()))
 }
 
 /// A reference of this node.
@@ -275,7 +307,7 @@ fn probe_references(env: Env) {
         let words = Reader::new(sample.to_binary().as_slice()).and_then(|mut r| r.reference());
         // SAFETY: the header says that this many words follow.
         let read = unsafe { at::<Reference>(sample, header) };
-        read.is_some_and(|read| read.marker == ORDINARY && Some(read.words) == words)
+        words.is_some() && read.and_then(Reference::words) == words
     };
     if !(0..4).all(is_as_expected) {
         return;
@@ -308,7 +340,7 @@ fn probe_pids(env: Env<'_>) -> Option<Term<'_>> {
     let header = header::<RemotePid>(samples[0])?;
     let read = |sample: &Term<'_>| {
         // SAFETY: the header says that this many words follow.
-        unsafe { at::<RemotePid>(*sample, header) }.map(|pid| (pid.origin, pid.numbers))
+        unsafe { at::<RemotePid>(*sample, header) }.map(|pid| (pid.origin, pid.numbers.halves()))
     };
     let read = samples.iter().map(read).collect::<Option<Vec<_>>>()?;
     let numbers_agree = read

@@ -3,7 +3,7 @@
 //! The id of a target is three words. Those of a remote pid are its numbers; a name or a pid of this
 //! node is an immediate term, and the last word is a mark that no node has as its creation.
 
-use crate::etf::{Batch, Pid, Reader};
+use crate::etf::{Batch, Reader};
 use crate::heap::{self, Object};
 use crate::local::{Node, Remote};
 use crate::origin::Sample;
@@ -90,14 +90,7 @@ pub fn add_object<'a>(
     if let Some(term) = immediate(name, key) {
         return batch.term(term);
     }
-    let [id, serial, creation] = key.id;
-    let pid = Pid {
-        node: &host.encoded,
-        id,
-        serial,
-        creation,
-    };
-    batch.pid(pid, sample);
+    batch.pid(&host.encoded, key.id, sample);
 }
 
 /// The same as what a message is made of, if no pid has to be decoded for it. It is valid as long as the
