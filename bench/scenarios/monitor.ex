@@ -26,8 +26,6 @@ defmodule Bench.Scenarios.Monitor do
   end
 
   defp round(pair, standing) do
-    list = Standing.each(pair, standing, &Standing.list(pair, &1))
-
     monitors =
       Standing.each(pair, standing, fn callers ->
         cost = Standing.place(pair, callers)
@@ -35,6 +33,7 @@ defmodule Bench.Scenarios.Monitor do
         cost
       end)
 
+    list = Standing.each(pair, standing, &Standing.list(pair, &1))
     Map.merge(monitors, %{list_1: list.call_1, list_8: list.call_8})
   end
 end
