@@ -5,7 +5,7 @@ defmodule ZenMonitor.TruncatorTest do
   import Bitwise
   import ZenMonitor.Truncator
 
-  alias ZenMonitor.Config
+  alias ZenMonitor.{Config, Native}
 
   doctest ZenMonitor.Truncator
 
@@ -88,8 +88,6 @@ defmodule ZenMonitor.TruncatorTest do
     end
 
     test "is the only reason to ask for max_binary_size" do
-      alias ZenMonitor.Native
-
       for term <- [
             {:badarg, [{Enum, :map, 2, []}]},
             [%{k: 1}, self(), 1.5],

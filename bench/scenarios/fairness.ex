@@ -6,7 +6,7 @@ defmodule Bench.Scenarios.Fairness do
 
   @behaviour Bench.Scenario
 
-  alias Bench.{Caller, Contender, Options, Pair, Report, Rounds, Subscriber, Targets}
+  alias Bench.{Caller, Contender, Options, Pair, Report, Rounds, Standing, Subscriber, Targets}
 
   @each 100
 
@@ -53,9 +53,7 @@ defmodule Bench.Scenarios.Fairness do
 
   defp single(pair, pending) do
     Pair.remote(pair, Targets, :add, [pending])
-    callers = Pair.local(pair, Caller, :start, [pair.contender, pair.remote.node, 1, 0, pending])
-    Pair.local(pair, Caller, :monitor, [callers])
-    Pair.settle(pair)
+    callers = Standing.start(pair, pending)
     time = Pair.local(pair, __MODULE__, :beside, [pair.contender, pair.remote.node, callers])
     Pair.local(pair, Caller, :stop, [callers])
     time

@@ -4,7 +4,7 @@ defmodule Bench.Scenarios.Latency do
 
   @behaviour Bench.Scenario
 
-  alias Bench.{Caller, Contender, Options, Pair, Report, Rounds, Statistics, Targets}
+  alias Bench.{Caller, Contender, Options, Pair, Report, Rounds, Standing, Statistics, Targets}
 
   @impl true
   def run(options) do
@@ -45,9 +45,7 @@ defmodule Bench.Scenarios.Latency do
   end
 
   defp nodedown(pair, size) do
-    callers = Pair.local(pair, Caller, :start, [pair.contender, pair.remote.node, 1, 0, size])
-    Pair.local(pair, Caller, :monitor, [callers])
-    Pair.settle(pair)
+    callers = Standing.start(pair, size)
     time = Pair.local(pair, __MODULE__, :first_down, [callers])
     # What is still to come ends with the caller.
     Pair.local(pair, Caller, :stop, [callers])

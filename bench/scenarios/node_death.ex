@@ -5,7 +5,7 @@ defmodule Bench.Scenarios.NodeDeath do
 
   @behaviour Bench.Scenario
 
-  alias Bench.{Caller, Chart, Contender, Options, Pair, Report, Rounds, Stall, Targets}
+  alias Bench.{Caller, Chart, Contender, Options, Pair, Report, Rounds, Stall, Standing, Targets}
 
   @steps [0.25, 0.5, 1.0]
 
@@ -59,7 +59,7 @@ defmodule Bench.Scenarios.NodeDeath do
   end
 
   defp death(pair, size) do
-    callers = monitor(pair, size)
+    callers = Standing.start(pair, size)
     {_, idle} = Stall.during(pair, fn -> Process.sleep(200) end)
     cut = fn -> Pair.local(pair, Caller, :node_death, [callers]) end
     cost = Pair.measure(pair, fn -> Stall.during(pair, cut) end)
@@ -71,17 +71,10 @@ defmodule Bench.Scenarios.NodeDeath do
 
   # What a stall is without any monitor that fires.
   defp flood(pair, size) do
-    callers = monitor(pair, size)
+    callers = Standing.start(pair, size)
     {_, longest} = Stall.during(pair, fn -> Pair.local(pair, Caller, :flood, [callers]) end)
     Pair.local(pair, Caller, :stop, [callers])
     Pair.settle(pair)
     longest / 1_000
-  end
-
-  defp monitor(pair, size) do
-    callers = Pair.local(pair, Caller, :start, [pair.contender, pair.remote.node, 1, 0, size])
-    Pair.local(pair, Caller, :monitor, [callers])
-    Pair.settle(pair)
-    callers
   end
 end

@@ -4,7 +4,7 @@ defmodule Bench.Scenarios.Storm do
 
   @behaviour Bench.Scenario
 
-  alias Bench.{Caller, Contender, Options, Pair, Report, Rounds, Targets}
+  alias Bench.{Caller, Contender, Options, Pair, Report, Rounds, Standing, Targets}
 
   # µs. Messages of one delivery arrive with no such pause between them.
   @window 100_000
@@ -32,9 +32,7 @@ defmodule Bench.Scenarios.Storm do
 
   defp round(pair, size) do
     Pair.remote(pair, Targets, :add, [size])
-    callers = Pair.local(pair, Caller, :start, [pair.contender, pair.remote.node, 1, 0, size])
-    Pair.local(pair, Caller, :monitor, [callers])
-    Pair.settle(pair)
+    callers = Standing.start(pair, size)
     figures = Pair.local(pair, __MODULE__, :arrivals, [callers])
     Pair.local(pair, Caller, :stop, [callers])
     figures

@@ -19,6 +19,15 @@ defmodule Bench.Standing do
     %__MODULE__{size: size}
   end
 
+  @doc "Starts a caller that monitors so many targets, and returns when all has settled."
+  @spec start(Pair.t(), pos_integer) :: [Caller.t()]
+  def start(pair, amount) do
+    callers = Pair.local(pair, Caller, :start, [pair.contender, pair.remote.node, 1, 0, amount])
+    Pair.local(pair, Caller, :monitor, [callers])
+    Pair.settle(pair)
+    callers
+  end
+
   @doc "The cost of what is done by one caller and by eight."
   @spec each(Pair.t(), t, (callers -> cost)) :: %{atom => float}
         when callers: {[pid], pos_integer}

@@ -20,9 +20,7 @@ defmodule ZenMonitor.Local.DispatcherTest do
     test "share the amount among all subscribers", %{peer: peer} do
       Dispatcher.demand_amount(20)
       pid = on(peer, :target)
-      watchers = for _ <- 1..100, do: PeerScript.watcher()
-      for watcher <- watchers, do: PeerScript.place(watcher, pid)
-      wait_until_watched(pid)
+      watch_by(pid, 100)
       trace_deliveries()
       Process.exit(pid, :kill)
       assert busiest_of(100) <= 20
@@ -58,6 +56,13 @@ defmodule ZenMonitor.Local.DispatcherTest do
       for ref <- refs, do: assert(reason(ref) == :killed)
     end
 
+    defp watch_by(pid, amount) do
+      watchers = for _ <- 1..amount, do: PeerScript.watcher()
+      for watcher <- watchers, do: PeerScript.place(watcher, pid)
+      wait_until_watched(pid)
+      watchers
+    end
+
     # The interval is 100 ms.
     defp busiest_of(amount) do
       times = for {_, time} <- deliveries(amount), do: time
@@ -82,9 +87,7 @@ defmodule ZenMonitor.Local.DispatcherTest do
 
     test "of one long reason are as few in one call as their copies are long", %{peer: peer} do
       pid = on(peer, :target)
-      watchers = for _ <- 1..64, do: PeerScript.watcher()
-      for watcher <- watchers, do: PeerScript.place(watcher, pid)
-      wait_until_watched(pid)
+      watchers = watch_by(pid, 64)
       reason = {:shutdown, List.duplicate(?x, 16_000)}
 
       :sys.suspend(Dispatcher)

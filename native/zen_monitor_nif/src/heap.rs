@@ -382,8 +382,8 @@ fn probe_downs<'a>(env: Env<'a>, pid: Term<'a>) {
         (Object::Pid(origin, numbers), expected),
         (Object::Term(kind), down(kind)),
     ];
-    let agree = samples.into_iter().all(|(object, expected)| {
-        headers().is_some_and(|headers| {
+    let agree = headers().is_some_and(|headers| {
+        samples.into_iter().all(|(object, expected)| {
             let terms = (tag, kind, cause);
             // SAFETY: the pid exists until the NIF returns, and a copy is a term of `env`.
             unsafe {
