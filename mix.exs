@@ -28,9 +28,13 @@ defmodule ZenMonitor.MixProject do
   def application do
     [
       mod: {ZenMonitor.Application, []},
-      extra_applications: [:logger, telemetry: :optional]
+      extra_applications: [:logger, telemetry: :optional] ++ extra_applications(Mix.env())
     ]
   end
+
+  # Makes the certificates of nodes that speak TLS.
+  defp extra_applications(:test), do: [:public_key]
+  defp extra_applications(_), do: []
 
   defp elixirc_paths(:test), do: ["lib", "test/support"]
   defp elixirc_paths(:bench), do: ["lib", "bench/support", "bench/scenarios"]

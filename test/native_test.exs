@@ -220,10 +220,11 @@ defmodule ZenMonitor.NativeTest do
     # What needs no state, and what works on the record of a connector alone.
     stateless = [
       :proxy_answer_certificates,
-      :proxy_is_overfull,
       :proxy_outbox_len,
+      :proxy_shed,
       :proxy_take,
       :proxy_take_bulky,
+      :proxy_withhold,
       :reads_heap,
       :truncate
     ]
@@ -296,7 +297,7 @@ defmodule ZenMonitor.NativeTest do
   defp valid(:dispatcher_deliver, 2), do: [node(), 10]
   defp valid(:dispatcher_deliver_bulky, 2), do: [node(), 10]
   defp valid(:set_compatibility, 4), do: [:other@node, :unavailable, 0, 0]
-  defp valid(:proxy_process, 3), do: [Native.proxy_attach(1_000), node(), []]
+  defp valid(:proxy_process, 3), do: [Native.proxy_attach(), node(), []]
   defp valid(:proxy_certify, 4), do: [self(), :reason, 3, 1_024]
   defp valid(:proxy_certify_bulky, 2), do: [self(), :reason]
   defp valid(:proxy_monitored, 1), do: [[]]
@@ -304,10 +305,9 @@ defmodule ZenMonitor.NativeTest do
   defp valid(:connector_excess, 2), do: [:other@node, 10]
   defp valid(:connector_shed, 2), do: [:other@node, 10]
   defp valid(:malformed, 2), do: [1, 10_000]
-  defp valid(:proxy_attach, 1), do: [1_000]
 
   defp valid(:proxy_enqueue, 2),
-    do: [Native.proxy_attach(1_000), :erlang.term_to_binary({:name, :reason})]
+    do: [Native.proxy_attach(), :erlang.term_to_binary({:name, :reason})]
 
   defp valid(:survey_subscribers, 1), do: [10]
   defp valid(:held, 2), do: [node(), self()]
@@ -318,15 +318,17 @@ defmodule ZenMonitor.NativeTest do
        when name in [
               :proxy_detach,
               :proxy_sent,
-              :proxy_is_overfull,
+              :proxy_shed,
               :proxy_outbox_len,
               :proxy_is_unused,
               :proxy_answer_certificates
             ],
-       do: [Native.proxy_attach(1_000)]
+       do: [Native.proxy_attach()]
+
+  defp valid(:proxy_withhold, 3), do: [Native.proxy_attach(), 10, 1_000]
 
   defp valid(name, 2) when name in [:proxy_take, :proxy_take_bulky],
-    do: [Native.proxy_attach(1_000), 10]
+    do: [Native.proxy_attach(), 10]
 
   defp valid(_, 1), do: [:other@node]
   defp valid(_, 0), do: []

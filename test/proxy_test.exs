@@ -396,7 +396,7 @@ defmodule ZenMonitor.ProxyTest do
 
   # What the Proxy does for a connector that it has not seen.
   defp attach(instructions) do
-    native = Native.proxy_attach(1_000)
+    native = Native.proxy_attach()
     process_native(native, instructions)
     native
   end

@@ -122,43 +122,90 @@ defmodule ZenMonitor.SlowTest do
   end
 
   describe "max_pending_certificates" do
-    test "disconnects the node, whose monitors fire, each once", %{peer: peer} do
+    test "bounds what waits for a node, which is told of the others later", %{peer: peer} do
       TelemetryStandIn.install()
-      other = start_connected_peer()
       Application.put_env(:zen_monitor, :max_pending_certificates, 100)
       Batcher.chunk_size(10)
       targets = PeerScript.targets(1_000)
-      watcher = on(peer, :watcher)
-      for target <- targets, do: on(peer, :place, [watcher, target])
-      wait_until_watched(List.last(targets))
-      bystander = on(other, :watcher)
-      on(other, :place, [bystander, hd(targets)])
-      wait_until(fn -> Native.sizes()[:subscriptions] == 1_001 end)
-      proxy = Process.whereis(Proxy)
+      watcher = watch_from(peer, targets)
 
       log =
         capture_log(fn ->
-          stall(peer)
-          PeerScript.kill(targets)
-          wait_until(fn -> peer.node not in Node.list(:connected) end)
+          stall_refusing(peer, hd(targets))
+          PeerScript.kill(tl(targets))
+          wait_until(fn -> Native.sizes()[:subscriptions] == 0 end)
+          [{_, batcher, _, _}] = PeerScript.children(Batcher.supervisor())
+          wait_until(fn -> :sys.get_state(batcher).shedding? end)
         end)
 
       assert log =~ "max_pending_certificates"
-      assert shed([:proxy, :shed], :certificates, peer.node) >= 100
-      wait_until(fn -> match?([{:DOWN, _, _, _, _}], on(other, :received, [bystander])) end)
-      wait_until(fn -> Native.sizes()[:subscriptions] == 0 end)
-      assert Native.sizes()[:certificates] == 0
-      assert Process.whereis(Proxy) == proxy
+      assert Native.sizes()[:certificates] == 1_000
+      resume(peer)
+      wait_until(fn -> Native.sizes()[:certificates] == 0 end)
+      wait_until(fn -> map_size(on(peer, :downs, [watcher])) == 1_000 end)
+      assert on(peer, :downs, [watcher]) == Map.new(targets, &{{&1, :killed}, 1})
+      assert shed([:proxy, :shed], :certificates, peer.node) == 900
+      assert peer.node in Node.list()
+    end
+
+    test "gives up what is long in a reason, and no `:DOWN`", %{peer: peer} do
+      Application.put_env(:zen_monitor, :max_pending_certificates, 1)
+      [first | targets] = PeerScript.targets(101)
+      watcher = watch_from(peer, [first | targets])
+      stall_refusing(peer, first)
+      reason = {:why, String.duplicate("x", 100)}
+      {known, unknown} = Enum.split(targets, 50)
+
+      capture_log(fn ->
+        for target <- known, do: send(target, {:exit, :known})
+        for target <- unknown, do: send(target, {:exit, reason})
+        wait_until(fn -> Native.sizes()[:subscriptions] == 0 end)
+      end)
 
       resume(peer)
-      received = fn -> Cluster.call(peer, PeerScript, :received, [watcher]) end
-      wait_until(fn -> length(received.()) == 1_000 end)
+      wait_until(fn -> map_size(on(peer, :downs, [watcher])) == 101 end)
+      downs = on(peer, :downs, [watcher])
+      for target <- known, do: assert(downs[{target, :known}] == 1)
+      for target <- unknown, do: assert(downs[{target, :nodedown}] == 1)
+    end
 
-      downs =
-        for {:DOWN, _, :process, pid, {:zen_monitor, reason}} <- received.(), do: {pid, reason}
+    test "loses nothing with a Batcher that is killed", %{peer: peer} do
+      Application.put_env(:zen_monitor, :max_pending_certificates, 10)
+      Batcher.chunk_size(10)
+      targets = PeerScript.targets(1_000)
+      watcher = watch_from(peer, targets)
+      stall(peer)
 
-      assert downs |> Enum.map(&elem(&1, 0)) |> Enum.sort() == Enum.sort(targets)
-      assert Enum.uniq(for {_, reason} <- downs, do: reason) -- [:killed, :nodedown] == []
+      capture_log(fn ->
+        PeerScript.kill(targets)
+        wait_until(fn -> Native.sizes()[:subscriptions] == 0 end)
+        PeerScript.kill_children(Batcher.supervisor())
+        resume(peer)
+        wait_until(fn -> Native.sizes()[:certificates] in 1..990 end)
+        PeerScript.kill_children(Batcher.supervisor())
+        wait_until(fn -> map_size(on(peer, :downs, [watcher])) == 1_000 end)
+      end)
+
+      assert on(peer, :downs, [watcher]) == Map.new(targets, &{{&1, :killed}, 1})
+    end
+
+    test "fires all at once when the node goes down meanwhile", %{peer: peer} do
+      Application.put_env(:zen_monitor, :max_pending_certificates, 10)
+      targets = PeerScript.targets(1_000)
+      watcher = watch_from(peer, targets)
+      stall(peer)
+
+      capture_log(fn ->
+        PeerScript.kill(targets)
+        wait_until(fn -> Native.sizes()[:subscriptions] == 0 end)
+      end)
+
+      Node.disconnect(peer.node)
+      wait_until(fn -> Native.sizes()[:certificates] == 0 end)
+      resume(peer)
+      downs = fn -> Cluster.call(peer, PeerScript, :downs, [watcher]) end
+      wait_until(fn -> map_size(downs.()) == 1_000 end)
+      assert Enum.uniq(Map.values(downs.())) == [1]
     end
 
     test "may be none, like max_pending_instructions" do
@@ -194,15 +241,28 @@ defmodule ZenMonitor.SlowTest do
     assert map_size(downs([early | late])) == 100
   end
 
+  # Has a peer watch processes of this node.
+  defp watch_from(peer, targets) do
+    watcher = on(peer, :watcher)
+    on(peer, :place_all, [watcher, targets])
+    wait_until_watched(List.last(targets))
+    watcher
+  end
+
   # Stops a peer and fills the connection to it. In case that this test never resumes it, it goes on
   # by itself.
   defp stall(peer) do
     Cluster.suspend(peer)
-    filler = spawn_link(fn -> fill({:zen_monitor_nobody, peer.node}) end)
     on_exit(fn -> Cluster.resume(peer) end)
-    wait_until(fn -> suspended?(filler) and Process.sleep(50) && suspended?(filler) end)
-    Process.unlink(filler)
-    Process.exit(filler, :kill)
+    PeerScript.fill(peer.node)
+  end
+
+  # Stops a peer that watches a process of this node, and has it refuse the certificate of that one.
+  defp stall_refusing(peer, target) do
+    stall(peer)
+    PeerScript.kill([target])
+    [{_, batcher, _, _}] = PeerScript.children(Batcher.supervisor())
+    wait_until(fn -> :sys.get_state(batcher).unsent != nil end)
   end
 
   defp resume(peer), do: Cluster.resume(peer)
@@ -218,11 +278,4 @@ defmodule ZenMonitor.SlowTest do
       0 -> 0
     end
   end
-
-  defp fill(nobody) do
-    send(nobody, :binary.copy("x", 1_000_000))
-    fill(nobody)
-  end
-
-  defp suspended?(pid), do: Process.info(pid, :status) == {:status, :suspended}
 end

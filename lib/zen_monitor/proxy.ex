@@ -24,10 +24,8 @@ defmodule ZenMonitor.Proxy do
 
   use ZenMonitor.Server
 
-  alias ZenMonitor.{Config, Malformed, Native, Telemetry, Truncator}
+  alias ZenMonitor.{Malformed, Native, Telemetry, Truncator}
   alias ZenMonitor.Proxy.Batcher
-
-  require Logger
 
   # In ms. Instructions leave garbage behind, and each `:DOWN` of a mass exit is a message.
   @hibernate_after 1_000
@@ -184,14 +182,6 @@ defmodule ZenMonitor.Proxy do
     {:noreply, connectors}
   end
 
-  # More certificates wait for some connector than are allowed.
-  def handle_info(:overflow, connectors) do
-    overfull =
-      for {pid, connector} <- connectors, Native.proxy_is_overfull(connector.native), do: pid
-
-    {:noreply, Enum.reduce(overfull, connectors, &shed/2)}
-  end
-
   # This node's own, which come with its name.
   def handle_info({change, node, _info}, connectors)
       when change in [:nodeup, :nodedown] and node == node() do
@@ -207,7 +197,7 @@ defmodule ZenMonitor.Proxy do
     if is_map_key(connectors, pid) or not connected?(node(pid)) do
       connectors
     else
-      native = Native.proxy_attach(limit(pid))
+      native = Native.proxy_attach()
       Map.put(connectors, pid, %Connector{native: native, batcher: start_batcher(pid, native)})
     end
   end
@@ -218,23 +208,6 @@ defmodule ZenMonitor.Proxy do
     Native.proxy_detach(connector.native)
     connectors
   end
-
-  # The certificates that were too many are lost, and so are those that would follow. The end of the
-  # connection is what tells a node, of whatever version, that all of its monitors must fire.
-  defp shed(pid, connectors) do
-    Logger.warning(
-      "ZenMonitor.Proxy disconnects #{node(pid)}, which does not receive what it monitors: more " <>
-        "certificates than :max_pending_certificates wait for it"
-    )
-
-    Telemetry.disconnected(node(pid), connectors[pid].native)
-    Node.disconnect(node(pid))
-    detach(pid, connectors)
-  end
-
-  # This node cannot be disconnected from itself.
-  defp limit(pid) when node(pid) == node(), do: Config.unlimited()
-  defp limit(_pid), do: Config.limit(:max_pending_certificates)
 
   defp restart_batcher(pid, connectors) do
     connector = Map.fetch!(connectors, pid)

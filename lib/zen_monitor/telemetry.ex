@@ -14,7 +14,7 @@ defmodule ZenMonitor.Telemetry do
   | `[:zen_monitor, :dispatcher, :delivery]`: `:DOWN`s were delivered | `duration`, `delivered`, `queue` left | |
   | `[:zen_monitor, :batcher, :sweep]`: certificates went to a node | `duration`, `certificates`, `queue` left | `node` |
   | `[:zen_monitor, :proxy, :malformed]`: instructions of a node were ignored | `instructions` | `node` |
-  | `[:zen_monitor, :proxy, :shed]`: more than `max_pending_certificates` wait for a node, so it is disconnected | `certificates` dropped | `node` |
+  | `[:zen_monitor, :proxy, :shed]`: more than `max_pending_certificates` wait because the connection to a node does not take them, so these go out later, and their reasons may be lost | `certificates` | `node` |
   | `[:zen_monitor, :node, :up]`: a node takes part from now on | | `node` |
   | `[:zen_monitor, :node, :down]`: the connection to it is gone | | `node` |
   | `[:zen_monitor, :node, :incompatible]`: it does not take part, and is not asked again for `penalty` | `penalty` | `node`, `attempt` |
@@ -135,13 +135,10 @@ defmodule ZenMonitor.Telemetry do
   end
 
   @doc false
-  # Before the connector is detached.
-  def disconnected(node, native) do
-    if attached?() do
-      measurements = %{certificates: Native.proxy_outbox_len(native)}
-      execute([:proxy, :shed], measurements, %{node: node})
-    end
+  def certificates_shed(_node, 0), do: :ok
 
+  def certificates_shed(node, certificates) do
+    if attached?(), do: execute([:proxy, :shed], %{certificates: certificates}, %{node: node})
     :ok
   end
 

@@ -4,6 +4,8 @@ defmodule ZenMonitor.Cluster do
   # cutting of a distribution link, and can be asked while there is none. They stop with the process
   # that started them.
 
+  alias ZenMonitor.Cluster.TLS
+
   @enforce_keys [:control, :node]
   defstruct [:control, :node, :os_pid]
 
@@ -22,7 +24,9 @@ defmodule ZenMonitor.Cluster do
   Starts a node that is not connected yet.
 
   Options: `:name`, that of a former peer (a new one); `:application`, whether to start `:zen_monitor` on it (true); `:env`, its configuration;
-  `:kernel`, that of Kernel; `:hidden` (false); `:distributed`, whether to give it a name (true).
+  `:kernel`, that of Kernel; `:hidden` (false); `:distributed`, whether to give it a name (true);
+  `:flags`, `:default` for OTP's own, with which nodes mesh and `global` guards the mesh (`:alone`);
+  `:carrier`, `:tls` for distribution over TLS, which speaks to such nodes alone (`:tcp`).
   """
   def start_peer(opts \\ []) do
     options = %{connection: :standard_io, args: args(opts)}
@@ -111,20 +115,27 @@ defmodule ZenMonitor.Cluster do
     paths = for path <- :code.get_path(), path != ~c".", arg <- [~c"-pa", path], do: arg
     hidden = if Keyword.get(opts, :hidden, false), do: [~c"-hidden"], else: []
     cookie = [~c"-setcookie", Atom.to_charlist(Node.get_cookie())]
-    # A cut link stays a matter between its two ends, and cut until the test mends it.
-    alone = [
-      ~c"-kernel",
-      ~c"prevent_overlapping_partitions",
-      ~c"false",
-      ~c"-connect_all",
-      ~c"false"
-    ]
+    flags = opts |> Keyword.get(:flags, :alone) |> flags()
+    carrier = opts |> Keyword.get(:carrier, :tcp) |> carrier()
 
     kernel =
       for {key, value} <- Keyword.get(opts, :kernel, []),
           arg <- [~c"-kernel", Atom.to_charlist(key), to_charlist(value)],
           do: arg
 
-    hidden ++ cookie ++ alone ++ kernel ++ paths
+    hidden ++ cookie ++ flags ++ carrier ++ kernel ++ paths
+  end
+
+  defp flags(:default), do: []
+
+  # A cut link stays a matter between its two ends, and cut until the test mends it.
+  defp flags(:alone) do
+    [~c"-kernel", ~c"prevent_overlapping_partitions", ~c"false", ~c"-connect_all", ~c"false"]
+  end
+
+  defp carrier(:tcp), do: []
+
+  defp carrier(:tls) do
+    [~c"-proto_dist", ~c"inet_tls", ~c"-ssl_dist_optfile", to_charlist(TLS.options_file())]
   end
 end

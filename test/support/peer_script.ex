@@ -173,6 +173,39 @@ defmodule ZenMonitor.PeerScript do
   @doc "Has a watcher place a monitor."
   def place(watcher, destination), do: ask(watcher, &{:place, destination, self(), &1})
 
+  @doc "Has a watcher place a monitor on each of many destinations."
+  def place_all(watcher, destinations) do
+    for destination <- destinations, do: place(watcher, destination)
+    :ok
+  end
+
+  @doc "How often a watcher has received the `:DOWN` of each pid, by pid and reason."
+  def downs(watcher) do
+    Enum.frequencies(
+      for {:DOWN, _, :process, pid, {:zen_monitor, reason}} <- received(watcher),
+          do: {pid, reason}
+    )
+  end
+
+  @doc "How many subscriptions of other nodes stand on this node."
+  def subscriptions, do: ZenMonitor.Native.sizes()[:subscriptions]
+
+  @doc "How many deaths a node has yet to be told of, with those that are on their way out."
+  def pending_certificates, do: ZenMonitor.Native.sizes()[:certificates]
+
+  @doc "Fills the connection to a node that does not read, and returns when it takes no more."
+  def fill(node) do
+    filler = spawn(fn -> flood({:zen_monitor_nobody, node}) end)
+    suspended? = fn -> Process.info(filler, :status) == {:status, :suspended} end
+    ZenMonitor.Cluster.wait_until(fn -> suspended?.() and Process.sleep(50) && suspended?.() end)
+    Process.exit(filler, :kill)
+  end
+
+  defp flood(nobody) do
+    send(nobody, :binary.copy("x", 1_000_000))
+    flood(nobody)
+  end
+
   @doc "Has a watcher remove its last monitor of a destination, and returns whether it had it."
   def remove(watcher, destination), do: ask(watcher, &{:remove, destination, self(), &1})
 

@@ -4,6 +4,13 @@ defmodule ZenMonitor.Proxy.Batcher do
 
   At most `chunk_size/0` certificates go out in any window of one `sweep_interval/0`. Until then they
   go out at once, or together with those of the next two milliseconds.
+
+  ## Slow nodes
+
+  A message that the connection does not take is kept and offered again a few milliseconds later. At
+  most about `max_pending_certificates` wait because of that. Who dies then keeps its row in the
+  subscription table, which it has anyway, and is reported when all else has been sent: with its reason,
+  if that is short and one of a few, otherwise with `:nodedown`.
   """
 
   # The certificates wait in the connector's native outbox, which wakes the Batcher. The Batcher only
@@ -17,14 +24,29 @@ defmodule ZenMonitor.Proxy.Batcher do
   #   connector comes back, that is another record in the subscription table with another Batcher.
   # - It monitors its connector for the Proxy, which must not be suspended by a busy connection, and
   #   tells of its end by its own. That of the connection is the business of the Proxy.
+  # - It sends nothing over a connection other than that it was started for. OTP delivers the `:DOWN`
+  #   of the connector before anything can be sent over the next one, so the mailbox is searched for it
+  #   before each message.
 
   # The Proxy starts it, and starts it again when it dies.
   use ZenMonitor.Server, restart: :temporary, shutdown: :brutal_kill
 
   alias ZenMonitor.{Config, Native, Pace, Proxy, Telemetry}
 
+  require Logger
+
+  # `unsent` is a message that the connection has refused, and `refused` up to when its refusing has
+  # been told to the outbox, in native units of monotonic time.
   @enforce_keys [:connector, :native, :pace]
-  defstruct [:connector, :native, :pace]
+  defstruct [
+    :connector,
+    :native,
+    :pace,
+    connected?: true,
+    unsent: nil,
+    refused: nil,
+    shedding?: false
+  ]
 
   @doc """
   Returns the Batcher of a Connector, and starts it if there is none.
@@ -106,8 +128,15 @@ defmodule ZenMonitor.Proxy.Batcher do
   @impl true
   def handle_continue(:monitor, state) do
     # Otherwise the Proxy is about to see that the connection is gone.
-    if Proxy.connected?(node(state.connector)), do: Process.monitor(state.connector)
-    rest(state)
+    connected? = Proxy.connected?(node(state.connector))
+
+    if connected? do
+      # A busy connection suspends who monitors, and what waits meanwhile waits for it.
+      withhold(state, 0)
+      Process.monitor(state.connector)
+    end
+
+    rest(%{state | connected?: connected?})
   end
 
   @impl true
@@ -130,7 +159,9 @@ defmodule ZenMonitor.Proxy.Batcher do
   # Cancelled too late.
   def handle_info({:timeout, _idle, :idle}, state), do: {:noreply, state, :hibernate}
 
-  def handle_info({:DOWN, _, :process, _, :noconnection}, state), do: {:noreply, state}
+  def handle_info({:DOWN, _, :process, connector, :noconnection}, %{connector: connector} = state) do
+    {:noreply, %{state | connected?: false}}
+  end
 
   def handle_info({:DOWN, _, :process, connector, _}, %{connector: connector} = state) do
     {:stop, {:shutdown, :connector_down}, state}
@@ -149,17 +180,64 @@ defmodule ZenMonitor.Proxy.Batcher do
     began = Telemetry.began()
     size = Pace.message_size(allowance)
 
-    case take(state.native, size) do
-      :closed ->
-        {:stop, :normal, state}
-
-      certificates ->
-        deliver(certificates, state.connector)
-        Telemetry.batcher_sweep(began, state.connector, state.native, certificates)
-        sent = length(certificates)
-        state = %{state | pace: Pace.enter(state.pace, sent)}
-        rest(state, if(sent == size, do: allowance - sent, else: 0))
+    case next_message(state, size) do
+      :closed -> {:stop, :normal, state}
+      certificates -> certificates |> deliver(state) |> delivered(certificates, began, allowance)
     end
+  end
+
+  defp next_message(%{unsent: nil, native: native}, size), do: take(native, size)
+  defp next_message(%{unsent: certificates}, _size), do: certificates
+
+  defp delivered({:ok, state}, certificates, began, allowance) do
+    Telemetry.batcher_sweep(began, state.connector, state.native, certificates)
+    sent = length(certificates)
+    pace = Pace.enter(state.pace, sent)
+    full? = sent >= Pace.message_size(allowance)
+    state = %{state | pace: pace, unsent: nil, refused: nil, shedding?: false}
+    rest(state, if(full?, do: max(allowance - sent, 0), else: 0))
+  end
+
+  defp delivered({:nosuspend, state}, certificates, _began, _allowance) do
+    now = System.monotonic_time()
+    unused = unused(state, certificates, now)
+
+    if withhold(state, unused) do
+      refused = if unused > 0, do: now, else: state.refused
+      request(report(%{state | unsent: certificates, refused: refused}))
+    else
+      {:stop, :normal, state}
+    end
+  end
+
+  # How much of the budget the connection has let go by since that was last told.
+  defp unused(%{unsent: nil}, certificates, _now), do: length(certificates)
+
+  defp unused(%{refused: refused}, _certificates, now) do
+    interval = System.convert_time_unit(sweep_interval(), :millisecond, :native)
+    div((now - refused) * chunk_size(), interval)
+  end
+
+  defp withhold(state, unused) do
+    Native.proxy_withhold(state.native, unused, Config.limit(:max_pending_certificates))
+  end
+
+  defp report(state) do
+    shed = Native.proxy_shed(state.native)
+    Telemetry.certificates_shed(node(state.connector), shed)
+    if shed > 0, do: warn(state), else: state
+  end
+
+  # Once, until the node takes something again.
+  defp warn(%{shedding?: true} = state), do: state
+
+  defp warn(state) do
+    Logger.warning(
+      "#{node(state.connector)} does not take death certificates, and :max_pending_certificates " <>
+        "wait for it. It will be told later of what dies until then, perhaps with the reason :nodedown"
+    )
+
+    %{state | shedding?: true}
   end
 
   # In slices, because one call must not hold its scheduler for as long as a whole chunk may take.
@@ -180,18 +258,27 @@ defmodule ZenMonitor.Proxy.Batcher do
     end
   end
 
-  defp deliver([], _connector), do: :ok
+  # Of what is not sent because the connection is gone, the Proxy is about to take care.
+  defp deliver([], state), do: {:ok, state}
+  defp deliver(_certificates, %{connected?: false} = state), do: {:ok, state}
 
-  # Not connected means that the connection broke, which the Proxy is about to see.
-  defp deliver(certificates, connector) do
-    Process.send(connector, {:dead, node(), certificates}, [:noconnect])
+  defp deliver(certificates, %{connector: connector} = state) do
+    receive do
+      {:DOWN, _, :process, ^connector, :noconnection} -> {:ok, %{state | connected?: false}}
+    after
+      0 ->
+        case :erlang.send(connector, {:dead, node(), certificates}, [:nosuspend, :noconnect]) do
+          :nosuspend -> {:nosuspend, state}
+          _ -> {:ok, state}
+        end
+    end
   end
 
   defp rest(state, allowance \\ 0) do
     cond do
       Native.proxy_sent(state.native) ->
         pace = Pace.rest(state.pace, Native.proxy_is_unused(state.native))
-        {:noreply, %{state | pace: pace}, :hibernate}
+        {:noreply, report(%{state | pace: pace}), :hibernate}
 
       allowance > 0 ->
         sweep(allowance, state)

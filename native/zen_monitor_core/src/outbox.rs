@@ -5,14 +5,14 @@
 //! - A certificate leaves by [`Outbox::sent`] alone. Whatever the taker dies of in between, its
 //!   successor's [`Outbox::reclaim`] finds what was taken and not sent, and sends that first: so a
 //!   certificate goes out at least once, and in order.
-//! - One that holds its limit closes instead of taking in another certificate, so its memory is
-//!   bounded. Its owner must tell the subscriber in another way.
+//! - While its connection takes nothing, no more certificates come in than it has been allowed, so its
+//!   memory is bounded. Its owner must tell the subscriber of the others in another way. Those that wait
+//!   for the budget of their taker are as many as that lets be.
 //! - Only the last to reclaim takes. A call of its predecessor that is still under way gets nothing,
 //!   or what it took would be forgotten with what its successor sends.
 
-use crate::sync::{Mutex, SegQueue};
+use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, SegQueue};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A queue with many writers, and one reader at a time that may die. Readers have numbers.
 ///
@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// use zen_monitor_core::outbox::Outbox;
 ///
 /// let outbox = Outbox::default();
-/// outbox.push("certificate");
+/// outbox.push(|| "certificate");
 /// let reader = 1;
 /// outbox.reclaim(reader);
 /// let mut taken = Vec::new();
@@ -33,9 +33,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// ```
 pub struct Outbox<C> {
     waiting: SegQueue<C>,
-    limit: usize,
     desk: Mutex<Desk<C>>,
     closed: AtomicBool,
+    /// How many certificates wait because of the connection.
+    withheld: AtomicUsize,
+    /// How many of these there may be, and `usize::MAX` while the connection takes what it is sent.
+    limit: AtomicUsize,
 }
 
 struct Desk<C> {
@@ -50,46 +53,73 @@ struct Desk<C> {
 pub enum Pushed {
     /// It waits.
     Waiting,
-    /// It was one too many: the outbox is closed now.
-    Overflow,
-    /// The outbox was closed before.
+    /// As many as may wait because of the connection do, and it is not among them.
+    Refused,
+    /// The outbox is closed.
     Closed,
 }
 
 impl<C> Default for Outbox<C> {
     fn default() -> Self {
-        Outbox::with_limit(usize::MAX)
-    }
-}
-
-impl<C> Outbox<C> {
-    /// An outbox in which at most about `limit` certificates wait. Writers at the same time may pass
-    /// it by one each.
-    pub fn with_limit(limit: usize) -> Self {
         Outbox {
             waiting: SegQueue::new(),
-            limit,
             desk: Mutex::new(Desk {
                 reader: None,
                 returned: VecDeque::new(),
                 in_flight: VecDeque::new(),
             }),
             closed: AtomicBool::new(false),
+            withheld: AtomicUsize::new(0),
+            limit: AtomicUsize::new(usize::MAX),
         }
     }
+}
 
-    /// Adds a certificate, unless the outbox is closed or full.
+impl<C> Outbox<C> {
+    /// Adds the certificate that `certificate` makes, unless the outbox is closed, or as many as may
+    /// wait because of the connection do.
     #[inline]
-    pub fn push(&self, certificate: C) -> Pushed {
+    pub fn push(&self, certificate: impl FnOnce() -> C) -> Pushed {
         if self.is_closed() {
             return Pushed::Closed;
         }
-        if self.waiting.len() >= self.limit {
-            self.close();
-            return Pushed::Overflow;
+        // Both relaxed: writers at the same time may pass the limit by one each, and one that has not
+        // seen a change of it yet by what it pushes until then.
+        let limit = self.limit.load(Ordering::Relaxed);
+        if limit != usize::MAX {
+            if self.withheld.load(Ordering::Relaxed) >= limit {
+                return Pushed::Refused;
+            }
+            self.withheld.fetch_add(1, Ordering::Relaxed);
         }
-        self.waiting.push(certificate);
+        self.waiting.push(certificate());
         Pushed::Waiting
+    }
+
+    /// Adds a certificate that nobody can be told of in another way, limit or not, unless the outbox is
+    /// closed.
+    pub fn force(&self, certificate: C) {
+        if !self.is_closed() {
+            self.waiting.push(certificate);
+        }
+    }
+
+    /// Notes that the connection does not take what was taken out for it, which stays in flight. From
+    /// now on at most `limit` certificates wait because of that: those that come in meanwhile, and of
+    /// those that were there before as many as the budget has let go unused, `unused` more with this
+    /// call.
+    pub fn withhold(&self, unused: usize, limit: usize) {
+        // Relaxed: see `push`.
+        let withheld = self.withheld.load(Ordering::Relaxed).saturating_add(unused);
+        self.withheld
+            .store(withheld.min(self.len()), Ordering::Relaxed);
+        self.limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// Whether certificates may be refused, because the connection takes nothing.
+    pub fn is_withheld(&self) -> bool {
+        // Relaxed: see `push`.
+        self.limit.load(Ordering::Relaxed) != usize::MAX
     }
 
     /// Takes certificates, oldest first, until `limit` is reached, none is left, or `accept` is
@@ -118,7 +148,8 @@ impl<C> Outbox<C> {
         false
     }
 
-    /// Forgets what the reader took: it is on its way. Returns how many certificates that is.
+    /// Forgets what the reader took: it is on its way, and the connection takes what it is sent. Returns
+    /// how many certificates that is.
     pub fn sent(&self, reader: u64) -> usize {
         let mut desk = self.desk.lock();
         if desk.reader != Some(reader) {
@@ -126,7 +157,17 @@ impl<C> Outbox<C> {
         }
         let sent = desk.in_flight.len();
         desk.in_flight.clear();
+        let left = self.waiting.len() + desk.returned.len();
+        // Relaxed: see `push`. A backlog outlasts a message or two that get through, or a connection that
+        // takes one now and then would let in as many again each time.
+        self.limit.store(usize::MAX, Ordering::Relaxed);
+        self.withheld.fetch_min(left, Ordering::Relaxed);
         sent
+    }
+
+    /// Whether no certificate is left to be taken.
+    pub fn is_drained(&self) -> bool {
+        self.waiting.is_empty() && self.desk.lock().returned.is_empty()
     }
 
     /// Puts back what was taken and not sent. A new reader begins with this, and is the reader from
@@ -179,6 +220,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn push(outbox: &Outbox<u32>, certificate: u32) -> Pushed {
+        outbox.push(|| certificate)
+    }
+
     fn take(outbox: &Outbox<u32>, reader: u64, limit: usize) -> Vec<u32> {
         let mut taken = Vec::new();
         outbox.take(reader, limit, |certificate| {
@@ -201,7 +246,7 @@ mod tests {
             for (op, amount) in ops {
                 match op {
                     0 => for _ in 0..amount {
-                        prop_assert_eq!(outbox.push(pushed), Pushed::Waiting);
+                        prop_assert_eq!(push(&outbox, pushed), Pushed::Waiting);
                         pushed += 1;
                     },
                     1 => taken.extend(take(&outbox, reader, amount)),
@@ -232,7 +277,7 @@ mod tests {
     fn what_is_not_accepted_stays_in_its_place() {
         let outbox = Outbox::default();
         for certificate in 0..5 {
-            outbox.push(certificate);
+            push(&outbox, certificate);
         }
         outbox.reclaim(1);
         assert!(outbox.take(1, 5, |&certificate| certificate < 3));
@@ -245,7 +290,7 @@ mod tests {
     #[test]
     fn a_former_reader_takes_nothing_that_its_successor_would_forget() {
         let outbox = Outbox::default();
-        outbox.push(1);
+        push(&outbox, 1);
         outbox.reclaim(1);
         outbox.reclaim(2);
         assert_eq!(take(&outbox, 1, 5), []);
@@ -256,25 +301,62 @@ mod tests {
     }
 
     #[test]
-    fn a_full_outbox_closes_instead_of_taking_more() {
-        let outbox = Outbox::with_limit(2);
+    fn what_waits_for_the_budget_is_not_limited() {
+        let outbox = Outbox::default();
         outbox.reclaim(1);
-        assert_eq!([1, 2].map(|c| outbox.push(c)), [Pushed::Waiting; 2]);
-        assert_eq!(take(&outbox, 1, 1), [1]);
+        for certificate in 0..100 {
+            assert_eq!(push(&outbox, certificate), Pushed::Waiting);
+        }
+        // The connection refuses a message of ten, which is all that the budget has let go unused.
+        take(&outbox, 1, 10);
+        outbox.withhold(10, 12);
+        let pushed = [100, 101, 102, 103].map(|certificate| push(&outbox, certificate));
+        let (waiting, refused) = (Pushed::Waiting, Pushed::Refused);
+        assert_eq!(pushed, [waiting, waiting, refused, refused]);
+        assert!(outbox.is_withheld() && outbox.len() == 102);
+        // Of those that waited before, the others come to wait for the connection, too.
+        outbox.withhold(1_000, 101);
+        assert_eq!(push(&outbox, 104), refused);
+        outbox.withhold(0, 103);
+        assert_eq!(push(&outbox, 105), waiting);
+        assert_eq!(push(&outbox, 106), refused);
+        outbox.force(107);
+        assert_eq!(outbox.len(), 104);
+    }
+
+    #[test]
+    fn a_connection_that_takes_a_message_now_and_then_is_no_way_round_the_limit() {
+        let outbox = Outbox::default();
+        outbox.reclaim(1);
+        let mut refused = 0;
+        for _ in 0..100 {
+            take(&outbox, 1, 1);
+            outbox.withhold(1, 50);
+            refused += (0..10)
+                .filter(|&certificate| push(&outbox, certificate) == Pushed::Refused)
+                .count();
+            assert!(outbox.len() <= 52);
+            outbox.sent(1);
+        }
+        assert!(refused > 800);
+        // All was sent: what comes then has no past.
+        take(&outbox, 1, 100);
+        outbox.sent(1);
+        assert!(outbox.is_empty() && outbox.is_drained() && !outbox.is_withheld());
+        outbox.withhold(0, 1);
         assert_eq!(
-            [3, 4, 5].map(|c| outbox.push(c)),
-            [Pushed::Waiting, Pushed::Overflow, Pushed::Closed]
+            [1, 2].map(|c| push(&outbox, c)),
+            [Pushed::Waiting, Pushed::Refused]
         );
-        assert_eq!((outbox.len(), outbox.is_closed()), (3, true));
     }
 
     #[test]
     fn a_closed_outbox_takes_nothing_in() {
         let outbox = Outbox::default();
-        outbox.push(1);
-        outbox.push(2);
+        push(&outbox, 1);
+        push(&outbox, 2);
         outbox.close();
-        outbox.push(3);
+        push(&outbox, 3);
         assert!(outbox.discard(1));
         assert!(!outbox.discard(9));
         assert!(outbox.is_empty());

@@ -2,12 +2,19 @@
 //!
 //! Invariants:
 //!
-//! - A row stands in the list of its target and in the list of its connector.
-//! - A target has a row, or stands in `vacant` until it is released or gets a row again.
-//! - A target is made before its ERTS monitor and removed together with it, so there is one monitor
-//!   to a target and every `:DOWN` belongs to the target that is there now.
+//! - A row stands in the list of its target and in one of the two lists of its connector: that of the
+//!   living, or that of the dead.
+//! - A target that lives has a row, or stands in `vacant` until it is released or gets a row again.
+//! - A target is made before its ERTS monitor and dies or is removed together with it. So there is one
+//!   monitor to a target, and every `:DOWN` belongs to the one target of its destination that lives.
+//! - A dead target has a row for each connector that could not be told. It is removed with the last. The
+//!   destination, if it is a name, may have a living target beside it.
+//! - A connector has at most one row for a destination, dead or alive.
 //! - A connector has an outbox until it is detached, and stands in `departed` from then until its
 //!   last row is gone.
+//!
+//! The rows of the dead are what bounds the certificates that wait: beyond the bound a subscriber is not
+//! sent one, but keeps the row that it has anyway, and [`SubscriptionTable::collect`] makes up for it.
 //!
 //! No call takes longer than the number of connectors, or the budget it is given. A subscription is
 //! found by walking its target's rows, of which there is one per connected node.
@@ -53,7 +60,8 @@ pub struct ConnectorId {
     serial: u64,
 }
 
-/// The subscription table. `O` is where the death certificates of one connector go.
+/// The subscription table. `O` is where the death certificates of one connector go, and `R` is the
+/// reason that is kept with a destination whose subscribers could not all be told.
 ///
 /// ```
 /// use zen_monitor_core::subscription_table::{Destination, SubscriptionTable};
@@ -68,12 +76,12 @@ pub struct ConnectorId {
 /// assert!(table.set_monitor(target, [1, 2, 3]));
 ///
 /// let mut informed = Vec::new();
-/// table.certify(pid, |outbox| informed.push(*outbox));
+/// table.certify(pid, || "killed", |outbox| { informed.push(*outbox); true });
 /// assert_eq!(informed, ["outbox"]);
 /// assert!(table.is_empty());
 /// ```
-pub struct SubscriptionTable<O> {
-    targets: Slab<Target>,
+pub struct SubscriptionTable<O, R> {
+    targets: Slab<Target<R>>,
     shards: Box<[Index]>,
     rows: Slab<Row>,
     len: usize,
@@ -86,15 +94,19 @@ pub struct SubscriptionTable<O> {
     vacant: SegQueue<u32>,
 }
 
-#[derive(Clone, Copy)]
-struct Target {
+struct Target<R> {
     destination: Destination,
-    monitor: Monitor,
+    monitor: Monitor<R>,
     rows: u32,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Monitor {
+impl<R> Target<R> {
+    fn is_dead(&self) -> bool {
+        matches!(self.monitor, Monitor::Fired(_))
+    }
+}
+
+enum Monitor<R> {
     /// The place is free.
     Gone,
     /// Nobody has been told yet that a monitor is needed.
@@ -102,6 +114,8 @@ enum Monitor {
     /// Between `begin_monitor` and `set_monitor`.
     Asked,
     Set(MonitorRef),
+    /// The target is dead, and some connectors have yet to be told why.
+    Fired(R),
 }
 
 #[derive(Clone, Copy)]
@@ -110,7 +124,7 @@ struct Row {
     connector: u32,
     /// The neighbours in the target's list.
     of_target: Links,
-    /// The neighbours in the connector's list.
+    /// The neighbours in the list of the connector that it stands in.
     of_connector: Links,
 }
 
@@ -122,12 +136,39 @@ struct Links {
 
 struct Connector<O> {
     serial: u64,
-    rows: u32,
-    len: u32,
+    /// The rows of targets that live.
+    living: Rows,
+    /// The rows of targets that are dead.
+    dead: Rows,
     outbox: Option<O>,
 }
 
-impl<O> Default for SubscriptionTable<O> {
+impl<O> Connector<O> {
+    fn rows(&mut self, dead: bool) -> &mut Rows {
+        if dead {
+            &mut self.dead
+        } else {
+            &mut self.living
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.living.len as usize + self.dead.len as usize
+    }
+}
+
+/// A list of rows, the latest first.
+#[derive(Clone, Copy)]
+struct Rows {
+    first: u32,
+    len: u32,
+}
+
+impl Rows {
+    const NONE: Rows = Rows { first: NIL, len: 0 };
+}
+
+impl<O, R> Default for SubscriptionTable<O, R> {
     fn default() -> Self {
         SubscriptionTable {
             targets: Slab::default(),
@@ -143,18 +184,28 @@ impl<O> Default for SubscriptionTable<O> {
     }
 }
 
-impl<O> SubscriptionTable<O> {
-    /// Subscriptions, those that departed connectors left included.
+impl<O, R> SubscriptionTable<O, R> {
+    /// Rows: the subscriptions, the dead that some subscriber has yet to be told of, and what departed
+    /// connectors left.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there is no subscription.
+    /// Whether there is no row.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// How many destinations have a monitor or need one.
+    /// The dead that attached connectors have yet to be told of, each counted once for a connector.
+    pub fn untold(&self) -> usize {
+        let attached = self
+            .connectors
+            .iter()
+            .filter(|connector| connector.outbox.is_some());
+        attached.map(|connector| connector.dead.len as usize).sum()
+    }
+
+    /// How many destinations have a monitor, need one, or are dead and not all were told.
     pub fn targets(&self) -> usize {
         self.targets.count()
     }
@@ -176,8 +227,8 @@ impl<O> SubscriptionTable<O> {
         let id = ConnectorId { slot, serial };
         let connector = Connector {
             serial,
-            rows: NIL,
-            len: 0,
+            living: Rows::NONE,
+            dead: Rows::NONE,
             outbox: Some(outbox(id)),
         };
         match self.connectors.get_mut(slot as usize) {
@@ -192,7 +243,7 @@ impl<O> SubscriptionTable<O> {
     pub fn detach(&mut self, id: ConnectorId) -> Option<O> {
         let connector = self.attached(id)?;
         let outbox = connector.outbox.take();
-        self.left_behind += connector.len as usize;
+        self.left_behind += connector.len();
         self.departed.push_back(id.slot);
         outbox
     }
@@ -201,7 +252,11 @@ impl<O> SubscriptionTable<O> {
     /// subscribed already. Returns the target when it has just been made and needs a monitor.
     #[inline]
     pub fn subscribe(&mut self, id: ConnectorId, destination: Destination) -> Option<u32> {
-        let first_of_connector = self.attached(id)?.rows;
+        self.attached(id)?;
+        // Who has yet to be told is subscribed still.
+        if self.untold_row(id, destination).is_some() {
+            return None;
+        }
         let (target, made) = match self.find(destination) {
             Some(target) if self.row(target, id.slot).is_some() => return None,
             Some(target) => (target, false),
@@ -217,19 +272,14 @@ impl<O> SubscriptionTable<O> {
             },
             of_connector: Links {
                 prev: NIL,
-                next: first_of_connector,
+                next: NIL,
             },
         });
         if first_of_target != NIL {
             self.rows[first_of_target].of_target.prev = row;
         }
-        if first_of_connector != NIL {
-            self.rows[first_of_connector].of_connector.prev = row;
-        }
         self.targets[target].rows = row;
-        let connector = &mut self.connectors[id.slot as usize];
-        connector.rows = row;
-        connector.len += 1;
+        self.list(row, false);
         self.len += 1;
         made.then_some(target)
     }
@@ -239,9 +289,13 @@ impl<O> SubscriptionTable<O> {
     #[inline]
     pub fn unsubscribe(&mut self, id: ConnectorId, destination: Destination) -> Option<MonitorRef> {
         self.attached(id)?;
+        if let Some(row) = self.untold_row(id, destination) {
+            self.remove_row(row);
+            return None;
+        }
         let target = self.find(destination)?;
         let row = self.row(target, id.slot)?;
-        self.unlink(row);
+        self.remove_row(row);
         if self.targets[target].rows == NIL {
             self.release_target(target)
         } else {
@@ -249,10 +303,17 @@ impl<O> SubscriptionTable<O> {
         }
     }
 
-    /// Whether a connector is attached and has a subscription.
+    /// Whether a connector is attached and has a row: a subscription, or a death that it has yet to be
+    /// told of.
     pub fn is_subscribed(&mut self, id: ConnectorId) -> bool {
         self.attached(id)
-            .is_some_and(|connector| connector.rows != NIL)
+            .is_some_and(|connector| connector.len() > 0)
+    }
+
+    /// Whether there are deaths that an attached connector has yet to be told of.
+    pub fn has_untold(&mut self, id: ConnectorId) -> bool {
+        self.attached(id)
+            .is_some_and(|connector| connector.dead.len > 0)
     }
 
     /// The destination of a target that `subscribe` has returned, once, unless it is gone again.
@@ -260,7 +321,7 @@ impl<O> SubscriptionTable<O> {
     #[inline]
     pub fn begin_monitor(&mut self, target: u32) -> Option<Destination> {
         let target = &mut self.targets[target];
-        if target.monitor != Monitor::Unasked {
+        if !matches!(target.monitor, Monitor::Unasked) {
             return None;
         }
         target.monitor = Monitor::Asked;
@@ -276,7 +337,7 @@ impl<O> SubscriptionTable<O> {
     #[inline]
     pub fn set_monitor(&mut self, target: u32, monitor: MonitorRef) -> bool {
         let found = &mut self.targets[target];
-        if found.monitor != Monitor::Asked {
+        if !matches!(found.monitor, Monitor::Asked) {
             return false;
         }
         found.monitor = Monitor::Set(monitor);
@@ -286,23 +347,66 @@ impl<O> SubscriptionTable<O> {
         true
     }
 
-    /// Consumes all subscriptions of a destination that is down, and shows `deliver` the outbox of
-    /// each attached subscriber.
+    /// Consumes the subscriptions of a destination that is down, and shows `deliver` the outbox of each
+    /// attached subscriber. One for which that answers `false` could not be told: its row stays until
+    /// [`SubscriptionTable::collect`] takes it, and so does what `keep` makes of the reason. Returns how
+    /// many were told and how many were not.
     #[inline]
-    pub fn certify(&mut self, destination: Destination, mut deliver: impl FnMut(&O)) {
+    pub fn certify(
+        &mut self,
+        destination: Destination,
+        keep: impl FnOnce() -> R,
+        mut deliver: impl FnMut(&O) -> bool,
+    ) -> (usize, usize) {
         let Some(target) = self.find(destination) else {
-            return;
+            return (0, 0);
         };
+        let (mut told, mut untold) = (0, 0);
         let mut next = self.targets[target].rows;
         while next != NIL {
             let row = self.rows[next];
-            if let Some(outbox) = &self.connectors[row.connector as usize].outbox {
-                deliver(outbox);
+            match &self.connectors[row.connector as usize].outbox {
+                Some(outbox) if !deliver(outbox) => {
+                    self.unlist(next, false);
+                    self.list(next, true);
+                    untold += 1;
+                }
+                outbox => {
+                    told += usize::from(outbox.is_some());
+                    self.unlink(next);
+                }
             }
-            self.unlink(next);
             next = row.of_target.next;
         }
-        self.remove_target(target);
+        if untold == 0 {
+            self.remove_target(target);
+        } else {
+            self.targets[target].monitor = Monitor::Fired(keep());
+        }
+        (told, untold)
+    }
+
+    /// Takes up to `budget` deaths that an attached connector has yet to be told of, and shows `deliver`
+    /// each with its reason.
+    pub fn collect(
+        &mut self,
+        id: ConnectorId,
+        budget: usize,
+        mut deliver: impl FnMut(Destination, &R),
+    ) {
+        for _ in 0..budget {
+            let Some(row) = self.attached(id).map(|connector| connector.dead.first) else {
+                return;
+            };
+            if row == NIL {
+                return;
+            }
+            let target = &self.targets[self.rows[row].target];
+            if let Monitor::Fired(reason) = &target.monitor {
+                deliver(target.destination, reason);
+            }
+            self.remove_row(row);
+        }
     }
 
     /// Whether [`SubscriptionTable::sweep`] has something to do.
@@ -322,17 +426,20 @@ impl<O> SubscriptionTable<O> {
             let Some(&slot) = self.departed.front() else {
                 return;
             };
-            match self.connectors[slot as usize].rows {
-                NIL => {
-                    self.departed.pop_front();
-                    self.free_connectors.push(slot);
-                }
-                row => {
-                    let target = self.rows[row].target;
-                    self.unlink(row);
-                    if self.targets[target].rows == NIL {
-                        self.vacant.push(target);
-                    }
+            let connector = &self.connectors[slot as usize];
+            let row = match connector.living.first {
+                NIL => connector.dead.first,
+                row => row,
+            };
+            if row == NIL {
+                self.departed.pop_front();
+                self.free_connectors.push(slot);
+            } else {
+                let target = self.rows[row].target;
+                let lives = !self.targets[target].is_dead();
+                self.remove_row(row);
+                if lives && self.targets[target].rows == NIL {
+                    self.vacant.push(target);
                 }
             }
         }
@@ -378,11 +485,37 @@ impl<O> SubscriptionTable<O> {
         (connector.serial == id.serial && connector.outbox.is_some()).then_some(connector)
     }
 
+    /// The target of a destination that lives.
     #[inline]
     fn find(&self, destination: Destination) -> Option<u32> {
+        self.find_target(destination, |_, target| !target.is_dead())
+    }
+
+    #[inline]
+    fn find_target(
+        &self,
+        destination: Destination,
+        suits: impl Fn(u32, &Target<R>) -> bool,
+    ) -> Option<u32> {
         let hash = destination.hash();
-        let same = |id| self.targets[id].destination == destination;
+        let same = |id| {
+            let target = &self.targets[id];
+            target.destination == destination && suits(id, target)
+        };
         self.shards[hash::shard(hash, SHARDS)].find(hash, same)
+    }
+
+    /// The row by which an attached connector has yet to be told of the death of a destination.
+    #[inline]
+    fn untold_row(&self, id: ConnectorId, destination: Destination) -> Option<u32> {
+        // Nearly always there is none.
+        if self.connectors[id.slot as usize].dead.len == 0 {
+            return None;
+        }
+        let suits =
+            |target: u32, found: &Target<R>| found.is_dead() && self.row(target, id.slot).is_some();
+        let target = self.find_target(destination, suits)?;
+        self.row(target, id.slot)
     }
 
     #[inline]
@@ -416,7 +549,8 @@ impl<O> SubscriptionTable<O> {
     #[inline]
     fn release_target(&mut self, target: u32) -> Option<MonitorRef> {
         match self.targets[target].monitor {
-            Monitor::Gone | Monitor::Asked => None,
+            // A dead one goes with its last row.
+            Monitor::Gone | Monitor::Asked | Monitor::Fired(_) => None,
             Monitor::Unasked => {
                 self.remove_target(target);
                 None
@@ -438,6 +572,16 @@ impl<O> SubscriptionTable<O> {
         self.targets.remove(id);
     }
 
+    /// Removes a row, and with it a target that is dead and has no other.
+    #[inline]
+    fn remove_row(&mut self, id: u32) {
+        let target = self.rows[id].target;
+        self.unlink(id);
+        if self.targets[target].is_dead() && self.targets[target].rows == NIL {
+            self.remove_target(target);
+        }
+    }
+
     #[inline]
     fn unlink(&mut self, id: u32) {
         let row = self.rows[id];
@@ -448,18 +592,39 @@ impl<O> SubscriptionTable<O> {
         if row.of_target.next != NIL {
             self.rows[row.of_target.next].of_target.prev = row.of_target.prev;
         }
-        let connector = &mut self.connectors[row.connector as usize];
-        connector.len -= 1;
-        self.left_behind -= usize::from(connector.outbox.is_none());
+        self.unlist(id, self.targets[row.target].is_dead());
+        let departed = self.connectors[row.connector as usize].outbox.is_none();
+        self.left_behind -= usize::from(departed);
+        self.rows.remove(id);
+        self.len -= 1;
+    }
+
+    /// Puts a row at the head of one list of its connector.
+    #[inline]
+    fn list(&mut self, id: u32, dead: bool) {
+        let connector = self.rows[id].connector as usize;
+        let rows = self.connectors[connector].rows(dead);
+        let next = std::mem::replace(&mut rows.first, id);
+        rows.len += 1;
+        self.rows[id].of_connector = Links { prev: NIL, next };
+        if next != NIL {
+            self.rows[next].of_connector.prev = id;
+        }
+    }
+
+    /// Takes a row out of the list of its connector that it stands in.
+    #[inline]
+    fn unlist(&mut self, id: u32, dead: bool) {
+        let row = self.rows[id];
+        let rows = self.connectors[row.connector as usize].rows(dead);
+        rows.len -= 1;
         match row.of_connector {
-            Links { prev: NIL, next } => connector.rows = next,
+            Links { prev: NIL, next } => rows.first = next,
             Links { prev, next } => self.rows[prev].of_connector.next = next,
         }
         if row.of_connector.next != NIL {
             self.rows[row.of_connector.next].of_connector.prev = row.of_connector.prev;
         }
-        self.rows.remove(id);
-        self.len -= 1;
     }
 }
 
@@ -467,7 +632,7 @@ impl<O> SubscriptionTable<O> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::collections::{BTreeSet, HashMap, HashSet};
+    use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
     fn pid(number: u64) -> Destination {
         Destination {
@@ -476,12 +641,16 @@ mod tests {
         }
     }
 
-    /// A table with the owner of its monitors, as the Proxy is.
+    /// A table with the owner of its monitors, as the Proxy is. The reason that it keeps with a dead
+    /// destination is how many exits there have been.
     #[derive(Default)]
     struct Owner {
-        table: SubscriptionTable<usize>,
+        table: SubscriptionTable<usize, u32>,
         placed: HashMap<MonitorRef, Destination>,
         next: u32,
+        /// The outboxes that take nothing in.
+        full: HashSet<usize>,
+        exits: u32,
     }
 
     impl Owner {
@@ -530,11 +699,28 @@ mod tests {
                 "two monitors of one target"
             );
             if self.placed.len() < placed {
-                let deliver = |outbox: &usize| informed.push(*outbox);
-                self.table.certify(destination, deliver);
+                self.exits += 1;
+                let mut untold = 0;
+                let deliver = |outbox: &usize| {
+                    if self.full.contains(outbox) {
+                        untold += 1;
+                        return false;
+                    }
+                    informed.push(*outbox);
+                    true
+                };
+                let counted = self.table.certify(destination, || self.exits, deliver);
+                assert_eq!(counted, (informed.len(), untold));
             }
             informed.sort_unstable();
             informed
+        }
+
+        fn collect(&mut self, id: ConnectorId, budget: usize) -> Vec<(Destination, u32)> {
+            let mut collected = Vec::new();
+            let deliver = |destination, exit: &u32| collected.push((destination, *exit));
+            self.table.collect(id, budget, deliver);
+            collected
         }
     }
 
@@ -608,10 +794,90 @@ mod tests {
     }
 
     #[test]
-    fn ids_of_another_table_are_nobody() {
-        let mut other = SubscriptionTable::default();
-        let stranger = other.attach(|_| ());
+    fn who_cannot_be_told_keeps_its_row_and_is_told_later() {
+        let mut owner = Owner::default();
+        let (a, b) = (owner.table.attach(|_| 1), owner.table.attach(|_| 2));
+        for number in 0..3 {
+            owner.subscribe(a, pid(number));
+            owner.subscribe(b, pid(number));
+        }
+        owner.full.insert(1);
+        assert_eq!(owner.exit(pid(0)), [2]);
+        assert_eq!(owner.exit(pid(1)), [2]);
+        assert!(owner.table.has_untold(a) && !owner.table.has_untold(b));
+        assert_eq!((owner.table.untold(), owner.table.len()), (2, 4));
+        assert_eq!(owner.collect(b, 9), []);
+        assert_eq!(owner.collect(a, 1), [(pid(1), 2)]);
+        assert_eq!(owner.collect(a, 9), [(pid(0), 1)]);
+        assert_eq!(owner.collect(a, 9), []);
+        assert!(!owner.table.has_untold(a) && owner.table.is_subscribed(a));
+        assert_eq!((owner.table.targets(), owner.table.len()), (1, 2));
+    }
+
+    #[test]
+    fn a_name_that_is_taken_again_lives_beside_the_dead() {
+        let mut owner = Owner::default();
+        let (a, b) = (owner.table.attach(|_| 1), owner.table.attach(|_| 2));
+        owner.subscribe(a, pid(7));
+        owner.full.insert(1);
+        assert_eq!(owner.exit(pid(7)), []);
+        // The next process of that name, for another connector.
+        owner.subscribe(b, pid(7));
+        assert_eq!((owner.placed.len(), owner.table.targets()), (1, 2));
+        // The first has yet to be told, and is subscribed no second time.
+        owner.subscribe(a, pid(7));
+        assert_eq!(owner.table.len(), 2);
+        // It no longer wants to know, and subscribes to the next.
+        owner.unsubscribe(a, pid(7));
+        assert_eq!((owner.table.untold(), owner.table.targets()), (0, 1));
+        owner.subscribe(a, pid(7));
+        assert_eq!(owner.exit(pid(7)), [2]);
+        assert_eq!(owner.collect(a, 9), [(pid(7), 2)]);
+        assert!(owner.table.is_empty());
+    }
+
+    #[test]
+    fn a_detached_connector_leaves_its_dead_to_the_sweep() {
+        let mut owner = Owner::default();
+        let a = owner.table.attach(|_| 1);
+        owner.full.insert(1);
+        for number in 0..5 {
+            owner.subscribe(a, pid(number));
+        }
+        for number in 0..3 {
+            assert_eq!(owner.exit(pid(number)), []);
+        }
+        owner.table.detach(a);
+        assert_eq!((owner.table.untold(), owner.table.left_behind()), (0, 5));
+        assert_eq!(owner.collect(a, 9), []);
+        owner.sweep_all(1);
+        owner.release(usize::MAX);
+        assert_eq!((owner.table.targets(), owner.placed.len()), (0, 0));
+    }
+
+    #[test]
+    fn the_reason_of_the_dead_lies_where_the_monitor_lay() {
+        use std::sync::Arc;
+        let size = size_of::<Target<()>>();
+        assert_eq!(size_of::<Target<Option<Arc<()>>>>(), size);
+        // And it is dropped when the target is removed, not when its place is taken again.
+        let reason = Arc::new(());
         let mut table = SubscriptionTable::default();
+        let connector = table.attach(|_| ());
+        let target = table.subscribe(connector, pid(7)).unwrap();
+        table.begin_monitor(target);
+        table.set_monitor(target, [1, 2, 3]);
+        table.certify(pid(7), || reason.clone(), |()| false);
+        assert_eq!(Arc::strong_count(&reason), 2);
+        table.collect(connector, 1, |_, _| ());
+        assert_eq!(Arc::strong_count(&reason), 1);
+    }
+
+    #[test]
+    fn ids_of_another_table_are_nobody() {
+        let mut other = SubscriptionTable::<_, ()>::default();
+        let stranger = other.attach(|_| ());
+        let mut table = SubscriptionTable::<_, ()>::default();
         assert_eq!(table.subscribe(stranger, pid(7)), None);
         table.attach(|_| ());
         assert_eq!(table.subscribe(stranger, pid(7)), None);
@@ -626,7 +892,7 @@ mod tests {
             let connector = owner.table.attach(|_| 1);
             for number in 0..10_000 {
                 owner.subscribe(connector, pid(number));
-                let place = owner.table.connectors[connector.slot as usize].rows;
+                let place = owner.table.connectors[connector.slot as usize].living.first;
                 assert!(connector.slot == 0 && place < 10_000);
             }
             owner.table.detach(connector);
@@ -644,6 +910,8 @@ mod tests {
         Unsubscribe(usize, u64),
         Message(usize, Vec<(bool, u64)>),
         Exit(u64),
+        Full(usize, bool),
+        Collect(usize, usize),
         Sweep(usize),
         Release(usize),
     }
@@ -656,8 +924,10 @@ mod tests {
             1 => node.clone().prop_map(Op::Detach),
             8 => (node.clone(), number.clone()).prop_map(|(n, p)| Op::Subscribe(n, p)),
             4 => (node.clone(), number.clone()).prop_map(|(n, p)| Op::Unsubscribe(n, p)),
-            3 => (node, message).prop_map(|(n, m)| Op::Message(n, m)),
+            3 => (node.clone(), message).prop_map(|(n, m)| Op::Message(n, m)),
             4 => number.prop_map(Op::Exit),
+            2 => (node.clone(), any::<bool>()).prop_map(|(n, full)| Op::Full(n, full)),
+            2 => (node, 0..6usize).prop_map(|(n, budget)| Op::Collect(n, budget)),
             2 => (0..6usize).prop_map(Op::Sweep),
             2 => (0..6usize).prop_map(Op::Release),
         ]
@@ -671,6 +941,8 @@ mod tests {
             // of its node; what a departed connector left is nobody's business.
             let mut connectors: HashMap<usize, ConnectorId> = HashMap::new();
             let mut model: BTreeSet<(usize, u64)> = BTreeSet::new();
+            // Who has yet to be told of what, with the reason.
+            let mut untold: BTreeMap<(usize, u64), u32> = BTreeMap::new();
             for op in ops {
                 match op {
                     Op::Attach(node) => {
@@ -680,18 +952,22 @@ mod tests {
                         if let Some(id) = connectors.remove(&node) {
                             prop_assert_eq!(owner.table.detach(id), Some(node));
                             model.retain(|&(of, _)| of != node);
+                            untold.retain(|&(of, _), _| of != node);
                         }
                     }
                     Op::Subscribe(node, number) => {
                         if let Some(&id) = connectors.get(&node) {
                             owner.subscribe(id, pid(number));
-                            model.insert((node, number));
+                            if !untold.contains_key(&(node, number)) {
+                                model.insert((node, number));
+                            }
                         }
                     }
                     Op::Unsubscribe(node, number) => {
                         if let Some(&id) = connectors.get(&node) {
                             owner.unsubscribe(id, pid(number));
                             model.remove(&(node, number));
+                            untold.remove(&(node, number));
                         }
                     }
                     Op::Message(node, instructions) => {
@@ -700,10 +976,13 @@ mod tests {
                             for (subscribe, number) in instructions {
                                 if subscribe {
                                     made.extend(owner.table.subscribe(id, pid(number)));
-                                    model.insert((node, number));
+                                    if !untold.contains_key(&(node, number)) {
+                                        model.insert((node, number));
+                                    }
                                 } else {
                                     owner.unsubscribe(id, pid(number));
                                     model.remove(&(node, number));
+                                    untold.remove(&(node, number));
                                 }
                             }
                             owner.place(made);
@@ -711,10 +990,28 @@ mod tests {
                     }
                     Op::Exit(number) => {
                         let informed = owner.exit(pid(number));
-                        let expected: Vec<usize> = (0..4)
-                            .filter(|&node| model.remove(&(node, number)))
-                            .collect();
+                        let watching = (0..4).filter(|&node| model.remove(&(node, number)));
+                        let (full, expected): (Vec<usize>, _) =
+                            watching.partition(|node| owner.full.contains(node));
                         prop_assert_eq!(informed, expected);
+                        untold.extend(full.into_iter().map(|node| ((node, number), owner.exits)));
+                    }
+                    Op::Full(node, true) => {
+                        owner.full.insert(node);
+                    }
+                    Op::Full(node, false) => {
+                        owner.full.remove(&node);
+                    }
+                    Op::Collect(node, budget) => {
+                        if let Some(&id) = connectors.get(&node) {
+                            let waiting = untold.keys().filter(|&&(of, _)| of == node).count();
+                            let collected = owner.collect(id, budget);
+                            prop_assert_eq!(collected.len(), budget.min(waiting));
+                            for (destination, reason) in collected {
+                                let number = destination.word >> 4;
+                                prop_assert_eq!(untold.remove(&(node, number)), Some(reason));
+                            }
+                        }
                     }
                     Op::Sweep(budget) => owner.table.sweep(budget),
                     Op::Release(budget) => owner.release(budget),
@@ -723,15 +1020,21 @@ mod tests {
                 let monitored: HashSet<_> = owner.placed.values().copied().collect();
                 prop_assert_eq!(monitored.len(), owner.placed.len());
                 prop_assert!(watched.into_iter().all(|number| monitored.contains(&pid(number))));
-                prop_assert_eq!(owner.table.len(), model.len() + owner.table.left_behind());
+                let rows = model.len() + untold.len() + owner.table.left_behind();
+                prop_assert_eq!(owner.table.len(), rows);
+                prop_assert_eq!(owner.table.untold(), untold.len());
                 for (&node, &id) in &connectors {
-                    let is_subscribed = model.iter().any(|&(of, _)| of == node);
+                    let has_untold = untold.keys().any(|&(of, _)| of == node);
+                    prop_assert_eq!(owner.table.has_untold(id), has_untold);
+                    let is_subscribed = has_untold || model.iter().any(|&(of, _)| of == node);
                     prop_assert_eq!(owner.table.is_subscribed(id), is_subscribed);
                 }
             }
             owner.sweep_all(1);
             owner.release(usize::MAX);
-            prop_assert_eq!(owner.table.len(), model.len());
+            prop_assert_eq!(owner.table.len(), model.len() + untold.len());
+            let dead: HashSet<_> = untold.iter().map(|(&(_, number), _)| number).collect();
+            prop_assert!(owner.table.targets() >= dead.len());
             let watched: HashSet<_> = model.iter().map(|&(_, number)| pid(number)).collect();
             prop_assert_eq!(watched, owner.placed.values().copied().collect::<HashSet<_>>());
         }

@@ -15,7 +15,6 @@ rustler::atoms! {
     noproc,
     not_running,
     ok,
-    overflow,
     process,
     shutdown,
     start,

@@ -12,7 +12,6 @@
 use crate::doorbell::Doorbell;
 use crate::etf::{Batch, reference};
 use crate::library::check_place;
-use crate::message::send;
 use crate::reason::Reason;
 use crate::state::current;
 use crate::truncation::{limits, truncate};
@@ -21,7 +20,7 @@ use parking_lot::Mutex;
 use rustler::{
     Atom, Binary, Encoder, Env, Error, LocalPid, NifResult, Resource, ResourceArc, Term, schedule,
 };
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use zen_monitor_core::outbox::{Outbox, Pushed};
 use zen_monitor_core::subscription_table::{
     ConnectorId, Destination, MonitorRef, SubscriptionTable,
@@ -36,7 +35,15 @@ const CERTIFICATES: usize = 1_000;
 /// Bytes of reasons built by one call on a normal scheduler, and so the size of a bulky one.
 const REASONS: usize = 16 * 1024;
 
-type Table = SubscriptionTable<ResourceArc<Connector>>;
+/// How many reasons are kept with dead processes whose subscribers could not be told, and the bytes of
+/// the longest: enough for what ends processes by the thousands, and nothing beside their rows.
+const KEPT: usize = 16;
+const KEPT_BYTES: usize = 64;
+
+/// `:nodedown` in the external format.
+const NODEDOWN: &[u8] = b"\x83w\x08nodedown";
+
+type Table = SubscriptionTable<ResourceArc<Connector>, Option<Reason>>;
 
 /// The subscription table and who is woken for it.
 #[derive(Default)]
@@ -47,6 +54,8 @@ pub struct Proxy {
     /// Both of former Proxies, until they are freed.
     former: Mutex<Vec<(Table, Vec<ResourceArc<Connector>>)>>,
     last_reason: Mutex<Option<Reason>>,
+    /// Those that rows of the dead share.
+    kept: Mutex<Vec<Reason>>,
     /// Wakes the Proxy when there are monitors to release.
     releases: Doorbell,
     /// Wakes the janitor when a connector has been detached.
@@ -60,6 +69,8 @@ pub struct Connector {
     id: ConnectorId,
     outbox: Outbox<Certificate>,
     batcher: Doorbell,
+    /// The deaths that it could not be told of since it was last asked how many.
+    shed: AtomicUsize,
 }
 
 #[rustler::resource_impl]
@@ -81,34 +92,79 @@ impl Certificate {
 }
 
 impl Connector {
+    /// Whether the certificate need not be told of in another way.
     #[inline]
-    fn push(&self, env: Env, certificate: Certificate, proxy: &Proxy) {
-        match self.outbox.push(certificate) {
-            Pushed::Waiting => self.batcher.ring(env),
-            Pushed::Overflow => proxy.overflow(env),
-            Pushed::Closed => {}
+    fn push(&self, env: Env, certificate: impl FnOnce() -> Certificate) -> bool {
+        let pushed = self.outbox.push(certificate);
+        if pushed != Pushed::Closed {
+            self.batcher.ring(env);
         }
+        let refused = pushed == Pushed::Refused;
+        if refused {
+            // Relaxed: nothing else is read by it.
+            self.shed.fetch_add(1, Ordering::Relaxed);
+        }
+        !refused
     }
 
-    /// Whether its Batcher has nothing to do, not even to stop.
-    fn is_quiet(&self) -> bool {
-        self.outbox.is_empty() && !self.outbox.is_closed()
+    /// For a certificate of what has no row: it is let in, however many wait.
+    fn force(&self, env: Env, certificate: Reason) {
+        self.outbox.force(Certificate::Encoded(certificate));
+        self.batcher.ring(env);
     }
 }
 
 impl Proxy {
-    /// Tells the Proxy that the outbox of a connector has closed, because it was full.
-    fn overflow(&self, env: Env) {
-        if let Some(owner) = self.releases.owner(env) {
-            send(env, &owner, atoms::overflow());
+    /// Whether the Batcher of a connector has nothing to do, not even to stop.
+    fn is_quiet(&self, connector: &Connector) -> bool {
+        connector.outbox.is_empty()
+            && !connector.outbox.is_closed()
+            && !self.table.lock().has_untold(connector.id)
+    }
+
+    /// What is kept of the reason of a process whose subscribers could not all be told.
+    fn keep(&self, reason: &Reason) -> Option<Reason> {
+        if reason.as_etf().len() > KEPT_BYTES {
+            return None;
         }
+        let mut kept = self.kept.lock();
+        if let Some(same) = kept.iter().find(|kept| kept.as_etf() == reason.as_etf()) {
+            return Some(same.clone());
+        }
+        if kept.len() == KEPT {
+            kept.retain(Reason::is_shared);
+        }
+        (kept.len() < KEPT).then(|| {
+            kept.push(reason.clone());
+            reason.clone()
+        })
+    }
+
+    /// Makes certificates of up to `budget` deaths that a connector has yet to be told of.
+    fn recover(&self, connector: &Connector, budget: usize) {
+        let mut unknown = None;
+        let mut recovered = 0;
+        let mut table = self.table.lock();
+        table.collect(connector.id, budget, |destination, kept| {
+            let reason = kept.as_ref().or(unknown.as_ref());
+            let reason = reason
+                .cloned()
+                .unwrap_or_else(|| unknown.insert(Reason::from_etf(NODEDOWN)).clone());
+            connector
+                .outbox
+                .force(Certificate::Known(destination, reason));
+            recovered += 1;
+        });
+        drop(table);
+        count(&self.enqueued, recovered);
     }
 
     /// Subscriptions, watched destinations, and the certificates that wait for attached connectors.
     pub fn sizes(&self) -> (usize, usize, usize) {
         let table = self.table.lock();
         let certificates = table.outboxes().map(|connector| connector.outbox.len());
-        (table.len(), table.targets(), certificates.sum())
+        let certificates = certificates.sum::<usize>() + table.untold();
+        (table.len() - table.untold(), table.targets(), certificates)
     }
 
     /// The reason in the form that is kept. A mass exit has one reason: it is stored once.
@@ -139,19 +195,19 @@ impl Proxy {
             return atoms::ok();
         };
         let reason = self.share(reason);
-        let mut enqueued = 0;
         let mut table = self.table.lock();
         if !is_due() {
             return atoms::ok();
         }
-        table.certify(destination, |connector| {
-            let certificate = Certificate::Known(destination, reason.clone());
-            connector.push(env, certificate, self);
-            enqueued += 1;
-        });
+        let certificate = || Certificate::Known(destination, reason.clone());
+        let (enqueued, shed) = table.certify(
+            destination,
+            || self.keep(&reason),
+            |connector| connector.push(env, certificate),
+        );
         drop(table);
         count(&self.enqueued, enqueued);
-        consume(env, reason.as_etf().len() / 64 + enqueued);
+        consume(env, reason.as_etf().len() / 64 + enqueued + shed);
         atoms::ok()
     }
 }
@@ -289,17 +345,17 @@ fn proxy_free() -> NifResult<Atom> {
     Ok(atoms::ok())
 }
 
-/// Adds a connector, for which at most `limit` certificates may wait. One more, and the Proxy is sent
-/// `:overflow`.
+/// Adds a connector.
 #[rustler::nif]
-fn proxy_attach(env: Env, limit: usize) -> NifResult<Term> {
+fn proxy_attach(env: Env) -> NifResult<Term> {
     let state = current()?;
     let mut attached = None;
     state.proxy.table.lock().attach(|id| {
         let mut connector = ResourceArc::new(Connector {
             id,
-            outbox: Outbox::with_limit(limit),
+            outbox: Outbox::default(),
             batcher: Doorbell::default(),
+            shed: AtomicUsize::new(0),
         });
         check_place(&mut connector);
         attached.insert(connector).clone()
@@ -317,12 +373,6 @@ fn proxy_detach(env: Env, connector: ResourceArc<Connector>) -> NifResult<Atom> 
     state.proxy.discarded.lock().extend(detached);
     state.proxy.departures.ring(env);
     Ok(atoms::ok())
-}
-
-/// Whether the certificates for a connector were too many. It must be detached then.
-#[rustler::nif]
-fn proxy_is_overfull(connector: ResourceArc<Connector>) -> bool {
-    connector.outbox.is_closed()
 }
 
 /// Carries out the first instructions of a list. Returns the others, the `{target, destination}`
@@ -385,8 +435,7 @@ fn proxy_process<'a>(
     count(&state.proxy.enqueued, refused.len());
     for subject in refused {
         let certificate = (subject, atoms::noproc()).encode(env);
-        let certificate = Certificate::Encoded(Reason::from_term(certificate));
-        connector.push(env, certificate, &state.proxy);
+        connector.force(env, Reason::from_term(certificate));
     }
     let to_term = |(target, destination)| (target, destination_to_term(env, destination));
     let made = made.into_iter().map(to_term).collect();
@@ -502,14 +551,13 @@ fn proxy_answer_certificates(env: Env, connector: ResourceArc<Connector>) -> boo
 #[rustler::nif]
 fn proxy_enqueue(env: Env, connector: ResourceArc<Connector>, encoded: Binary) -> NifResult<Atom> {
     let state = current()?;
-    let certificate = Certificate::Encoded(Reason::from_etf(&encoded));
-    connector.push(env, certificate, &state.proxy);
+    connector.force(env, Reason::from_etf(&encoded));
     count(&state.proxy.enqueued, 1);
     Ok(atoms::ok())
 }
 
 /// Takes up to `limit` certificates and returns them with how many more may be asked for, which is
-/// 0 when none is left. `closed` when the connector is detached, `bulky` when the next certificate
+/// 0 when none is left. What it could not be told of comes when all else has been sent. `closed` when the connector is detached, `bulky` when the next certificate
 /// has to be taken by [`proxy_take_bulky`]. Only its Batcher is given any.
 #[rustler::nif]
 fn proxy_take<'a>(
@@ -542,7 +590,11 @@ fn take<'a>(
     let mut reasons: Vec<Reason> = Vec::new();
     let mut taken: Vec<(Option<Destination>, usize)> = Vec::new();
     let mut size = 0;
-    let wanted = limit.min(CERTIFICATES);
+    let mut wanted = limit.min(CERTIFICATES);
+    if connector.outbox.is_drained() {
+        wanted = wanted.min(ROWS);
+        current()?.proxy.recover(connector, wanted);
+    }
     let reader = word::of_caller(env);
     let stopped = connector.outbox.take(reader, wanted, |certificate| {
         let reason = certificate.reason();
@@ -586,7 +638,23 @@ fn proxy_sent(env: Env, connector: ResourceArc<Connector>) -> NifResult<bool> {
     let state = current()?;
     let sent = connector.outbox.sent(word::of_caller(env));
     count(&state.proxy.swept, sent);
-    Ok(connector.batcher.rest(|| connector.is_quiet()))
+    let is_quiet = || state.proxy.is_quiet(&connector);
+    Ok(connector.batcher.rest(is_quiet))
+}
+
+/// Notes that the connection does not take the certificates that were taken, and has let a budget of
+/// `unused` go by: at most `limit` may wait because of that. `false` when the connector is detached.
+#[rustler::nif]
+fn proxy_withhold(connector: ResourceArc<Connector>, unused: usize, limit: usize) -> bool {
+    connector.outbox.withhold(unused, limit);
+    !connector.outbox.is_closed()
+}
+
+/// How many deaths a connector could not be told of since this was last asked.
+#[rustler::nif]
+fn proxy_shed(connector: ResourceArc<Connector>) -> usize {
+    // Relaxed: nothing else is read by it.
+    connector.shed.swap(0, Ordering::Relaxed)
 }
 
 /// Whether a connector has no subscriptions, and no certificates wait for it.
@@ -594,10 +662,10 @@ fn proxy_sent(env: Env, connector: ResourceArc<Connector>) -> NifResult<bool> {
 fn proxy_is_unused(connector: ResourceArc<Connector>) -> NifResult<bool> {
     let state = current()?;
     let subscribed = state.proxy.table.lock().is_subscribed(connector.id);
-    Ok(!subscribed && connector.is_quiet())
+    Ok(!subscribed && state.proxy.is_quiet(&connector))
 }
 
-/// How many certificates a connector has not been sent.
+/// How many certificates wait for a connector or are on their way out.
 #[rustler::nif]
 fn proxy_outbox_len(connector: ResourceArc<Connector>) -> usize {
     connector.outbox.len()
@@ -624,6 +692,6 @@ fn proxy_counters() -> NifResult<(usize, u64, u64)> {
     let proxy = &state.proxy;
     // Relaxed: independent counters.
     let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    let subscriptions = proxy.table.lock().len();
+    let (subscriptions, _, _) = proxy.sizes();
     Ok((subscriptions, load(&proxy.enqueued), load(&proxy.swept)))
 }

@@ -110,6 +110,11 @@ impl Reason {
             .ok_or(Error::BadArg)
     }
 
+    /// Whether it is kept elsewhere, too.
+    pub fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
     /// Whether both are one allocation, and so the same term.
     pub fn is_same(&self, other: &Reason) -> bool {
         Arc::ptr_eq(&self.0, &other.0)

@@ -1,0 +1,123 @@
+defmodule ZenMonitor.MeshTest do
+  # Four nodes with OTP's default flags: all connect to all, and when one cuts another off, `global` has
+  # the others drop both. So whatever a node does to another is felt by the whole cluster.
+  use ExUnit.Case
+
+  alias ZenMonitor.{Cluster, PeerScript}
+
+  import ZenMonitor.Cluster, only: [wait_until: 1]
+
+  @limit 1_000
+  @many 20_000
+
+  for carrier <- [:tcp, :tls] do
+    describe "a mass exit over #{carrier}" do
+      @describetag carrier: carrier
+
+      setup :mesh
+
+      test "is told to a node that reads, within the budget, and to nobody's harm", %{
+        nodes: nodes
+      } do
+        [a, b, c, d] = nodes
+        targets = call(a, :targets, [@many])
+        watcher = watch(b, targets)
+        living = call(a, :targets, [250]) ++ call(b, :targets, [250])
+        bystanders = for node <- [c, d], do: {node, watch(node, living)}
+        wait_until_subscribed(a, @many + 500)
+
+        call(a, :kill, [targets])
+        wait_until_down(b, watcher, @many)
+        assert call(b, :downs, [watcher]) == Map.new(targets, &{{&1, :killed}, 1})
+        assert_meshed(nodes)
+        for {node, watcher} <- bystanders, do: assert(call(node, :received, [watcher]) == [])
+      end
+
+      test "waits for a node that does not read, and for no other", %{nodes: nodes} do
+        [a, b, c, d] = nodes
+        targets = call(a, :targets, [@many])
+        watcher = watch(b, targets)
+        # As a node with version 2 subscribes.
+        plain = call(b, :watcher, [])
+        version_2 = for target <- targets, do: {:subscribe, target}
+        call(b, GenServer, :cast, [{ZenMonitor.Proxy, a.node}, {:process, plain, version_2}])
+        [distant, near] = call(a, :targets, [2])
+        living = call(a, :targets, [250])
+        bystander = watch(c, [distant | living])
+        local = watch(a, [near])
+        wait_until_subscribed(a, 2 * @many + 252)
+
+        Cluster.suspend(b)
+        call(a, :fill, [b.node])
+        call(a, :kill, [[distant, near]])
+        call(a, :kill, [targets])
+        within(2_000, fn -> call(c, :downs, [bystander]) == %{{distant, :killed} => 1} end)
+        within(2_000, fn -> call(a, :downs, [local]) == %{{near, :killed} => 1} end)
+        assert b.node in call(a, Node, :list, [])
+        assert call(a, :pending_certificates, []) == 2 * @many
+
+        Cluster.resume(b)
+        wait_until_down(b, watcher, @many)
+        assert call(b, :downs, [watcher]) == Map.new(targets, &{{&1, :killed}, 1})
+
+        certificates = fn ->
+          for {:dead, node, certificates} <- call(b, :received, [plain]),
+              node == a.node,
+              certificate <- certificates,
+              do: certificate
+        end
+
+        wait_until(fn -> length(certificates.()) >= @many end)
+        assert Enum.sort(certificates.()) == Enum.sort(for pid <- targets, do: {pid, :killed})
+        assert_meshed(nodes)
+        refute Enum.any?(call(c, :downs, [bystander]), fn {{pid, _}, _} -> pid in living end)
+        assert call(d, :pending_certificates, []) == 0
+      end
+    end
+  end
+
+  defp mesh(%{carrier: carrier}) do
+    env = [max_pending_certificates: @limit]
+    nodes = for _ <- 1..4, do: Cluster.start_peer(flags: :default, carrier: carrier, env: env)
+    # What they say of each other is expected.
+    for node <- nodes, do: call(node, Logger, :configure, [[level: :error]])
+    [a | others] = nodes
+    for other <- others, do: true = call(a, Node, :connect, [other.node])
+    wait_until(fn -> Enum.all?(nodes, &(length(call(&1, Node, :list, [])) == 3)) end)
+    on_exit(fn -> for node <- nodes, do: Cluster.resume(node) end)
+    %{nodes: nodes}
+  end
+
+  defp assert_meshed(nodes) do
+    names = Enum.sort(for node <- nodes, do: node.node)
+
+    for node <- nodes do
+      assert Enum.sort([node.node | call(node, Node, :list, [])]) == names
+    end
+  end
+
+  defp watch(node, targets) do
+    watcher = call(node, :watcher, [])
+    call(node, :place_all, [watcher, targets])
+    watcher
+  end
+
+  defp wait_until_subscribed(node, amount) do
+    wait_until(fn -> call(node, :subscriptions, []) == amount end)
+  end
+
+  # Delivery has a budget of 1,000 in each tenth of a second.
+  defp wait_until_down(node, watcher, amount) do
+    Cluster.wait_until(fn -> map_size(call(node, :downs, [watcher])) == amount end, 1_500)
+  end
+
+  # A bound that the design promises, far from what it takes on the busiest machine.
+  defp within(ms, condition) do
+    began = System.monotonic_time(:millisecond)
+    wait_until(condition)
+    assert System.monotonic_time(:millisecond) - began <= ms
+  end
+
+  defp call(node, function, args), do: call(node, PeerScript, function, args)
+  defp call(node, module, function, args), do: Cluster.call(node, module, function, args, 60_000)
+end
