@@ -2,15 +2,16 @@
 
 use crate::sync::{AtomicU32, AtomicUsize, Ordering, fence};
 
-/// A value that is looked up by the one key it has, which changes with it.
+/// A value that is looked up by the one key it has, which changes with it. At first there is neither.
 ///
-/// The version is odd while the two change. The key alone would not do in its place: it may change
+/// The version is 0 before the first value, and odd while the two change. The key alone would not do in its place: it may change
 /// twice while it is read, and be what it was before.
 ///
 /// ```
 /// use zen_monitor_core::seqlock::Seqlock;
 ///
 /// let creation = Seqlock::default();
+/// assert_eq!(creation.get(0), None);
 /// creation.set(0x7F00, 5);
 /// assert_eq!(creation.get(0x7F00), Some(5));
 /// assert_eq!(creation.get(0x7F08), None);
@@ -23,7 +24,8 @@ pub struct Seqlock {
 }
 
 impl Seqlock {
-    /// The value, if this is its key. `None` may also mean that it is just being changed.
+    /// The value, if this is its key. `None` may also mean that it is just being changed, or that it has been
+    /// 2³¹ times, up to the next.
     #[inline]
     pub fn get(&self, key: usize) -> Option<u32> {
         // Acquire: what is read next is at least as new as the version.
@@ -36,7 +38,7 @@ impl Seqlock {
         let value = self.value.load(Ordering::Relaxed);
         fence(Ordering::Acquire);
         let unchanged = self.version.load(Ordering::Relaxed) == version;
-        (unchanged && version.is_multiple_of(2)).then_some(value)
+        (unchanged && version != 0 && version.is_multiple_of(2)).then_some(value)
     }
 
     /// Changes both. Callers take turns under a lock of theirs.

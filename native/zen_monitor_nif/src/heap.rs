@@ -21,11 +21,16 @@ const BOXED: usize = 0b010;
 const PRIMARY: usize = 0b011;
 const TAGS: usize = 0b111;
 
-/// The header words; 0, which is none, until they are known. Relaxed: they are constants of the
-/// VM that are found before any other function of the library can be called.
-static REFERENCE: AtomicUsize = AtomicUsize::new(0);
-static PID: AtomicUsize = AtomicUsize::new(0);
-static TUPLE: AtomicUsize = AtomicUsize::new(0);
+/// In place of a header that is not known.
+const UNKNOWN: usize = usize::MAX;
+// The two lowest bits of every header are 0. And 0 itself is one: that of the empty tuple.
+const _: () = assert!(UNKNOWN & PRIMARY != 0);
+
+/// The header words. Relaxed: they are constants of the VM that are found before any other function of the
+/// library can be called.
+static REFERENCE: AtomicUsize = AtomicUsize::new(UNKNOWN);
+static PID: AtomicUsize = AtomicUsize::new(UNKNOWN);
+static TUPLE: AtomicUsize = AtomicUsize::new(UNKNOWN);
 
 /// Two numbers that share a word, the first at the lower address. A word that was written by halves would
 /// be slow to read: the processor then waits for all that was written before.
@@ -120,7 +125,7 @@ pub enum Object<'a> {
 #[inline]
 pub fn reference(term: Term) -> Option<[u32; 3]> {
     let header = REFERENCE.load(Ordering::Relaxed);
-    // SAFETY: the header is that of the references that `probe` has seen.
+    // SAFETY: the header is that of the references that `probe` has seen, or no term has it.
     unsafe { at::<Reference>(term, header) }?.words()
 }
 
@@ -128,7 +133,7 @@ pub fn reference(term: Term) -> Option<[u32; 3]> {
 #[inline]
 pub fn remote_pid(term: Term) -> Option<(usize, [u32; 2])> {
     let header = PID.load(Ordering::Relaxed);
-    // SAFETY: the header is that of the remote pids that `probe` has seen.
+    // SAFETY: the header is that of the remote pids that `probe` has seen, or no term has it.
     let pid = unsafe { at::<RemotePid>(term, header) }?;
     Some((pid.origin, pid.numbers.halves()))
 }
@@ -139,7 +144,7 @@ pub fn make_reference(env: Env<'_>, words: [u32; 3]) -> Option<Term<'_>> {
     let header = REFERENCE.load(Ordering::Relaxed);
     let reference = Reference::new(header, words);
     // SAFETY: these are the words of a reference, as `probe` has seen them.
-    (header != 0).then(|| unsafe { copy(env, reference) })
+    (header != UNKNOWN).then(|| unsafe { copy(env, reference) })
 }
 
 /// A remote pid.
@@ -156,7 +161,7 @@ pub unsafe fn make_remote_pid<'a>(
     let header = PID.load(Ordering::Relaxed);
     let pid = RemotePid::new(header, origin, numbers);
     // SAFETY: these are the words of a pid, as `probe` has seen them, and its origin is alive.
-    (header != 0).then(|| unsafe { copy(env, pid) })
+    (header != UNKNOWN).then(|| unsafe { copy(env, pid) })
 }
 
 /// The headers of all that a `:DOWN` consists of.
@@ -172,7 +177,7 @@ pub struct Headers {
 pub fn headers() -> Option<Headers> {
     let [reference, pid, tuple] =
         [&REFERENCE, &PID, &TUPLE].map(|header| header.load(Ordering::Relaxed));
-    (reference != 0 && pid != 0 && tuple != 0).then_some(Headers {
+    (![reference, pid, tuple].contains(&UNKNOWN)).then_some(Headers {
         reference,
         pid,
         tuple,
@@ -251,7 +256,7 @@ unsafe fn loose<'a, T>(env: Env<'a>, words: &mut T) -> Term<'a> {
     unsafe { Term::new(env, std::mem::transmute::<usize, ErlNifTerm>(boxed(words))) }
 }
 
-/// What a boxed term points to, if it begins with `header`.
+/// What a boxed term points to, if it begins with `header`; no term begins with [`UNKNOWN`].
 ///
 /// # Safety
 ///
@@ -315,7 +320,7 @@ fn probe_references(env: Env) {
     REFERENCE.store(header, Ordering::Relaxed);
     let sample: Term = env.make_ref().into();
     if reference(sample).and_then(|words| make_reference(env, words)) != Some(sample) {
-        REFERENCE.store(0, Ordering::Relaxed);
+        REFERENCE.store(UNKNOWN, Ordering::Relaxed);
     }
 }
 
@@ -358,7 +363,7 @@ fn probe_pids(env: Env<'_>) -> Option<Term<'_>> {
     let made = unsafe { make_remote_pid(env, origins[2], read[1].1) };
     let expected = decode_pids(env, &[pid(lives[1], 4_321, 9)]).map(|pids| pids[0]);
     if made.is_none() || made != expected {
-        PID.store(0, Ordering::Relaxed);
+        PID.store(UNKNOWN, Ordering::Relaxed);
         return None;
     }
     expected
@@ -393,14 +398,14 @@ fn probe_downs<'a>(env: Env<'a>, pid: Term<'a>) {
         })
     });
     if !agree {
-        TUPLE.store(0, Ordering::Relaxed);
+        TUPLE.store(UNKNOWN, Ordering::Relaxed);
     }
 }
 
 /// Whether references, remote pids and messages are read and made without the external format.
 #[rustler::nif]
 fn reads_heap() -> bool {
-    let is_known = |header: &AtomicUsize| header.load(Ordering::Relaxed) != 0;
+    let is_known = |header: &AtomicUsize| header.load(Ordering::Relaxed) != UNKNOWN;
     is_known(&REFERENCE) && is_known(&PID) && is_known(&TUPLE)
 }
 
