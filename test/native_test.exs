@@ -5,6 +5,8 @@ defmodule ZenMonitor.NativeTest do
 
   import Bitwise
 
+  alias ZenMonitor.Local.{Connector, Dispatcher}
+
   @garbage [
     nil,
     :atom,
@@ -118,7 +120,7 @@ defmodule ZenMonitor.NativeTest do
     ref = on(peer, :place, [watcher, first])
     on(peer, :place, [watcher, second])
     wait_until_watched(second)
-    assert Cluster.call(peer, ZenMonitor.Local.Connector, :monitors, [first, watcher]) == [ref]
+    assert Cluster.call(peer, Connector, :monitors, [first, watcher]) == [ref]
     assert on(peer, :remove, [watcher, second])
     PeerScript.kill([first, second])
     down = {:DOWN, ref, :process, first, {:zen_monitor, :killed}}
@@ -133,6 +135,108 @@ defmodule ZenMonitor.NativeTest do
     ref = watch(target)
     Process.exit(target, :kill)
     assert down(ref) == {target, :killed}
+  end
+
+  # `{}` is the one tuple whose header is a word of zeros.
+  test "no term is taken for a pid, whether or not pids are read on the heap" do
+    peer = start_connected_peer(env: [read_heap: false])
+    destinations = destinations()
+
+    for {call, node} <- [{&:erlang.apply/3, peer.node}, {&Cluster.call(peer, &1, &2, &3), node()}] do
+      certificates = for destination <- destinations, do: {destination, :gone}
+      {:ok, [], malformed} = call.(Native, :connector_certify, [node, certificates])
+      assert malformed == certificates
+
+      for destination <- destinations do
+        assert_raise ArgumentError, fn ->
+          call.(Native, :monitor, [call.(Kernel, :self, []), node, destination, make_ref()])
+        end
+      end
+    end
+  end
+
+  # All kinds of terms that are boxed, and some that are not.
+  defp destinations do
+    big = Integer.pow(2, 100)
+    port = hd(Port.list())
+    long = String.duplicate("x", 100)
+    maps = [%{}, %{a: 1}, Map.new(1..100, &{&1, &1})]
+    tuples = [{}, {1}, {1, 2, 3}, Tuple.duplicate(:x, 5), Tuple.duplicate(:x, 1_000)]
+
+    others = [
+      1.5,
+      big,
+      -big,
+      make_ref(),
+      port,
+      "",
+      "x",
+      long,
+      <<1::3>>,
+      fn -> big end,
+      &is_atom/1
+    ]
+
+    maps ++ tuples ++ others ++ [[], [1], [1 | 2], 1, {"name", node()}, {self(), node()}]
+  end
+
+  describe "a reason that takes long to encode" do
+    setup do
+      peer = start_connected_peer()
+      target = on(peer, :target)
+      %{peer: peer, target: target, ref: watch(target)}
+    end
+
+    test "is left to a dirty scheduler, whatever it is made of", %{peer: peer, target: target} do
+      long = Enum.to_list(1..100_000)
+      big = Integer.pow(2, 100_000)
+      deep = Enum.reduce(1..2_000, :end, &{&1, &2})
+
+      for heavy <- [
+            long,
+            List.to_tuple(long),
+            Map.new(long, &{&1, &1}),
+            :binary.copy("x", 100_000),
+            big,
+            deep,
+            [{:error, %{state: long}} | :improper],
+            fn -> long end,
+            <<1::3>>,
+            {:shutdown, long}
+          ] do
+        certificates = [{target, heavy}, {target, :other}]
+        assert Native.connector_certify(peer.node, certificates) == {:bulky, certificates, []}
+      end
+
+      assert standing() == 1
+    end
+
+    test "and only that", %{peer: peer, target: target, ref: ref} do
+      trace = for line <- 1..12, do: {ZenMonitor, :function, 3, [file: 'lib/a.ex', line: line]}
+      reason = {{:badmatch, %{a: 1.5, b: ["b", {}, self(), make_ref()]}}, trace}
+      certificates = [{{:nobody, peer.node}, {:shutdown, :x}}, {target, reason}, {target, reason}]
+      assert Native.connector_certify(peer.node, certificates) == {:ok, [], []}
+      assert reason(ref) == reason
+    end
+
+    test "arrives whole", %{peer: peer, target: target, ref: ref} do
+      reason = {:state, Enum.to_list(1..200_000)}
+      send(Connector.get_for_node(peer.node), {:dead, peer.node, [{target, reason}]})
+      assert reason(ref) == reason
+    end
+  end
+
+  test "what waits to be told to another node slows no delivery", %{target: target} do
+    native = Native.proxy_attach()
+    bulky = :binary.copy("x", 100_000)
+    Native.proxy_enqueue(native, :erlang.term_to_binary({:name, bulky}))
+    assert {0, false} = Native.dispatcher_deliver(node(), 10)
+    ref = watch(target)
+    :sys.suspend(Dispatcher)
+    send(Connector.get(target), {:dead, node(target), [{target, bulky}]})
+    wait_until(fn -> Native.dispatcher_deliver(node(), 10) == :bulky end)
+    :sys.resume(Dispatcher)
+    assert reason(ref) == bulky
   end
 
   test "pids of several lives of a node are told apart" do

@@ -45,6 +45,23 @@ defmodule ZenMonitor.Local.ConnectorTest do
   end
 
   describe "monitor/3" do
+    # Since OTP 27 an alias has more to it than three numbers, which would not all be kept.
+    test "delivers the very reference, or refuses an alias" do
+      alias = :erlang.alias()
+      pid = PeerScript.target()
+
+      try do
+        Connector.monitor(pid, alias, self())
+        wait_until_watched(pid)
+        Process.exit(pid, :kill)
+        assert_receive {:DOWN, ^alias, :process, ^pid, {:zen_monitor, :killed}}
+      rescue
+        error in ArgumentError -> assert error.message =~ "got an alias"
+      end
+
+      assert standing() == 0
+    end
+
     test "places a monitor under a given reference", %{peer: peer} do
       [pid, ref] = [on(peer, :target), make_ref()]
       assert Connector.monitor(pid, ref, self()) == :ok

@@ -57,8 +57,10 @@ defmodule ZenMonitor.Local.Connector do
   def get_for_node(node), do: node |> key() |> Connectors.get()
 
   @doc """
-  Monitors `destination` for `subscriber` under `ref`, which must be a fresh reference of this node.
-  See `ZenMonitor.monitor/1`.
+  Monitors `destination` for `subscriber` under `ref`, which must be a fresh reference of this node, as
+  `make_ref/0` makes it. See `ZenMonitor.monitor/1`.
+
+  Raises `ArgumentError` for an alias: since OTP 27 it has more to it than is kept of a reference.
   """
   @spec monitor(ZenMonitor.destination(), reference, subscriber :: pid) :: :ok
   def monitor(destination, ref, subscriber)
@@ -216,6 +218,12 @@ defmodule ZenMonitor.Local.Connector do
 
   defp placed(:ok), do: :ok
   defp placed({:start, key}), do: Connectors.start(key)
+
+  defp placed(:alias) do
+    raise ArgumentError,
+          "expected a reference as make_ref/0 makes it, got an alias. " <>
+            "ZenMonitor.monitor/2 has an option for a monitor with an alias"
+  end
 
   defp cached(key) do
     case Native.compatibility(key) do

@@ -1,6 +1,7 @@
 //! Every atom that the NIF library makes or compares with.
 
 rustler::atoms! {
+    alias,
     binary,
     bulk,
     bulky,

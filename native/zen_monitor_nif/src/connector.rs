@@ -6,6 +6,7 @@ use crate::reason::Reason;
 use crate::state::current;
 use crate::target::{add_object, certified_id};
 use crate::timeslice::Timeslice;
+use crate::weighing::is_light;
 use crate::{atoms, word};
 use rustler::{Atom, Encoder, Env, Error, LocalPid, NifResult, Term};
 use std::sync::atomic::Ordering;
@@ -172,8 +173,8 @@ fn connector_certify_bulky<'a>(
     Ok((atoms::ok(), rest, malformed))
 }
 
-/// Certifies until a slice is done, time is up, or a reason is bulky where `bulky` says that none
-/// may be, or the other way round. Returns the rest, and whether it begins with a bulky reason.
+/// Certifies until a slice is done, time is up, or a reason takes long to encode where `bulky` says that none
+/// may, or the other way round. The node where it comes from may truncate nothing. Returns the rest, and whether it begins with a bulky reason.
 fn certify<'a>(
     env: Env<'a>,
     node: Term<'a>,
@@ -203,14 +204,15 @@ fn certify<'a>(
         if let Ok((destination, reason)) = certificate.decode::<(Term, Term)>()
             && let Some(id) = certified_id(destination, &node.host)
         {
-            if is_untruncated(reason) != bulky {
-                stopped = !bulky;
-                break;
-            }
             let reason = match &last {
+                // What equals one that is light is light, and what differs from it is soon seen to.
                 Some((term, known)) if *term == reason => known.clone(),
+                _ if is_light(reason) == bulky => {
+                    stopped = !bulky;
+                    break;
+                }
                 _ => {
-                    let encoded = Reason::from_term(reason);
+                    let encoded = Reason::due(reason);
                     last = Some((reason, encoded.clone()));
                     encoded
                 }
@@ -223,13 +225,6 @@ fn certify<'a>(
     }
     local.expand_or_defer(env, SLICE);
     Ok((rest, stopped))
-}
-
-/// Whether a reason is of the one kind that no node truncates.
-fn is_untruncated(reason: Term) -> bool {
-    reason
-        .decode::<(Term, Term)>()
-        .is_ok_and(|(tag, detail)| atoms::shutdown() == tag && !detail.is_atom())
 }
 
 /// Puts the Connector to rest; `false` when something has come into the outbox.

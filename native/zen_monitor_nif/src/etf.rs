@@ -151,6 +151,14 @@ fn encoded_reference(env: Env, term: Term) -> Option<[u32; 3]> {
     Some(numbers(env, term)?.words)
 }
 
+/// The words of a reference of this node that is one from its words alone, which an alias is not since
+/// OTP 27.
+#[inline]
+pub fn plain_reference(env: Env, term: Term) -> Option<[u32; 3]> {
+    let encoded = || numbers(env, term).filter(|numbers| numbers.rest.is_none());
+    heap::reference(term).or_else(|| Some(encoded()?.words))
+}
+
 /// The numbers of a reference of this node, of whatever kind.
 pub fn numbers(env: Env, term: Term) -> Option<Numbers> {
     if !term.is_ref() {

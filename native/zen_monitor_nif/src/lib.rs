@@ -21,4 +21,5 @@ mod survey;
 mod target;
 mod timeslice;
 mod truncation;
+mod weighing;
 mod word;

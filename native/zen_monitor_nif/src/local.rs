@@ -4,7 +4,7 @@
 //! for ever, because its real name changes when distribution is started or stopped.
 
 use crate::doorbell::Doorbell;
-use crate::etf::{Batch, reference};
+use crate::etf::{Batch, numbers, plain_reference, reference};
 use crate::options::{self, Kind, WithOptions};
 use crate::origin::Origin;
 use crate::reason::Reason;
@@ -158,14 +158,20 @@ direct::nif!("monitor", 4, monitor);
 direct::nif!("demonitor", 1, demonitor);
 
 /// Places a monitor for `subscriber` under a fresh reference. `target` is a registered name, a pid of
-/// `node` or a pid of this node. Answers `{:start, node}` when that node has no Connector yet;
+/// `node` or a pid of this node. Answers `:alias` for a reference that has more to it than the numbers that
+/// are kept, and `{:start, node}` when that node has no Connector yet;
 /// everybody who monitors something on it before it has one is told so.
 fn monitor<'a>(
     env: Env<'a>,
     [subscriber, node, target, monitor]: [Term<'a>; 4],
 ) -> NifResult<Term<'a>> {
     let state = current()?;
-    let reference = reference(env, monitor).ok_or(Error::BadArg)?;
+    let Some(reference) = plain_reference(env, monitor) else {
+        let is_alias = numbers(env, monitor).is_some();
+        return is_alias
+            .then(|| atoms::alias().to_term(env))
+            .ok_or(Error::BadArg);
+    };
     let monitor = (subscriber.decode()?, Kind::Plain, reference);
     place(env, &state.local, monitor, node, target)
 }

@@ -229,7 +229,7 @@ impl Tag {
             let weight = Weight::new(encoded.len() / 8);
             return Ok(Tag::Copied(owned, saved, weight));
         }
-        Ok(Tag::Encoded(Reason::from_etf(&encoded)))
+        Ok(Tag::Encoded(Reason::due_etf(&encoded)))
     }
 }
 

@@ -10,7 +10,7 @@ pub const BULKY: usize = 64 * 1024;
 /// A reason of more bytes takes longer to build than the rest of a `:DOWN` by far.
 pub const HEAVY: usize = 256;
 
-/// How many bulky and how many heavy reasons there are; the bulky ones are heavy, too.
+/// How many bulky and how many heavy reasons wait for delivery; the bulky ones are heavy, too.
 static BULKY_REASONS: Tally = Tally::of(BULKY);
 static HEAVY_REASONS: Tally = Tally::of(HEAVY);
 
@@ -46,11 +46,15 @@ impl Tally {
     }
 }
 
-/// An exit reason in the external term format, shared by all that wait for its delivery.
+/// An exit reason in the external term format, shared by all that wait for it.
 #[derive(Clone)]
 pub struct Reason(Arc<Encoded>);
 
-struct Encoded(Box<[u8]>);
+struct Encoded {
+    etf: Box<[u8]>,
+    /// Whether it is tallied: what waits to be told to other nodes is of no concern to deliveries.
+    due: bool,
+}
 
 /// Counts a term as heavy for as long as it is kept, which is not in this form.
 pub struct Weight(usize);
@@ -82,24 +86,36 @@ impl Reason {
 
     /// Takes bytes that are known to be a complete external term, version byte included.
     pub fn from_etf(etf: &[u8]) -> Reason {
-        BULKY_REASONS.add(etf.len());
-        HEAVY_REASONS.add(etf.len());
-        Reason(Arc::new(Encoded(etf.into())))
+        let (etf, due) = (etf.into(), false);
+        Reason(Arc::new(Encoded { etf, due }))
     }
 
-    /// Whether any reason is kept that should be built on a dirty scheduler.
+    /// Encodes a term that waits to be delivered.
+    pub fn due(term: Term) -> Reason {
+        Reason::due_etf(term.to_binary().as_slice())
+    }
+
+    /// Takes the bytes of such a term.
+    pub fn due_etf(etf: &[u8]) -> Reason {
+        BULKY_REASONS.add(etf.len());
+        HEAVY_REASONS.add(etf.len());
+        let (etf, due) = (etf.into(), true);
+        Reason(Arc::new(Encoded { etf, due }))
+    }
+
+    /// Whether any reason waits for delivery that should be built on a dirty scheduler.
     pub fn is_any_bulky() -> bool {
         BULKY_REASONS.is_any()
     }
 
-    /// Whether any reason is kept of which only a few may be built in a row.
+    /// Whether any reason waits for delivery of which only a few may be built in a row.
     pub fn is_any_heavy() -> bool {
         HEAVY_REASONS.is_any()
     }
 
     /// The bytes, version byte included.
     pub fn as_etf(&self) -> &[u8] {
-        &self.0.0
+        &self.0.etf
     }
 
     /// Builds the term in `env`.
@@ -123,7 +139,9 @@ impl Reason {
 
 impl Drop for Encoded {
     fn drop(&mut self) {
-        BULKY_REASONS.remove(self.0.len());
-        HEAVY_REASONS.remove(self.0.len());
+        if self.due {
+            BULKY_REASONS.remove(self.etf.len());
+            HEAVY_REASONS.remove(self.etf.len());
+        }
     }
 }
