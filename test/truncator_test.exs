@@ -1,6 +1,6 @@
 defmodule ZenMonitor.TruncatorTest do
   # Not async: it changes the configuration.
-  use ExUnit.Case
+  use ZenMonitor.Case
 
   import Bitwise
   import ZenMonitor.Truncator
@@ -80,30 +80,6 @@ defmodule ZenMonitor.TruncatorTest do
       for error <- [& &1, &{:badmatch, &1}, &%{message: &1}], frames <- [[frame], frame] do
         kept = {error.(shortened), truncate(frames, 2)}
         assert truncate({error.(binary), frames}) === kept
-      end
-
-      # The answer of the NIF that asks for the size is an atom which a reason may be, too.
-      assert truncate(:binary) === :binary
-      assert truncate(:binary, 0) === :truncated
-    end
-
-    test "is the only reason to ask for max_binary_size" do
-      for term <- [
-            {:badarg, [{Enum, :map, 2, []}]},
-            [%{k: 1}, self(), 1.5],
-            {[1, 2, 3, 4, 5]},
-            & &1
-          ] do
-        assert Native.truncate(term, 3, nil) === Native.truncate(term, 3, 1_024)
-        refute Native.truncate(term, 3, nil) == :binary
-
-        for part <- ["", "a", :binary.copy("x", 10_000)] do
-          assert Native.truncate({term, part}, 3, nil) === :binary
-        end
-
-        # It is not reached.
-        assert Native.truncate({term, {{"a"}}}, 2, nil) ===
-                 {truncate(term, 1), {:truncated}}
       end
     end
 
@@ -392,8 +368,10 @@ defmodule ZenMonitor.TruncatorTest do
 
     test "a large binary that starts within a byte is looked at once" do
       <<_::1, large::binary-size(500_000), _::bitstring>> = :binary.copy("x", 500_001)
+      # As deep as that, it is the NIF that looks.
       Config.put(:max_binary_size, 3)
-      assert truncate({large, large, {large}}) === {"...", :truncated, :truncated}
+      assert truncate({large, large, {large}}, 9) === {"...", :truncated, :truncated}
+      assert truncate({large, large, {large}}, 3) === {"...", "...", {"..."}}
     end
 
     test "what is left out leaves the rest as it was" do
@@ -437,6 +415,33 @@ defmodule ZenMonitor.TruncatorTest do
         end
 
       assert truncate(term, depth) === expected
+      assert Native.truncate(term, depth, 10) === expected
+    end
+  end
+
+  describe "a limit" do
+    test "that is set holds at once" do
+      Config.put(:truncation_depth, 2)
+      assert truncate({:a, {:b}}) === {:a, {:truncated}}
+      Config.put(:max_binary_size, 5)
+      assert truncate("abcdef") === "ab..."
+    end
+
+    test "that is configured holds from the start" do
+      Application.put_env(:zen_monitor, :truncation_depth, 2)
+      restart()
+      assert truncate({:a, {:b}}) === {:a, {:truncated}}
+    end
+
+    test "that is changed behind the back holds from the next sweep, in the Proxy, too" do
+      Application.put_env(:zen_monitor, :truncation_depth, 2)
+      [first, second] = PeerScript.targets(2)
+      refs = watch_all([first, second])
+      PeerScript.kill([first])
+      assert reason(hd(refs)) == :killed
+      send(second, {:exit, {:a, {:b}}})
+      assert reason(List.last(refs)) == {:a, {:truncated}}
+      assert truncate({:a, {:b}}) === {:a, {:truncated}}
     end
   end
 

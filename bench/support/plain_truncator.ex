@@ -1,16 +1,16 @@
 defmodule Bench.PlainTruncator do
   @moduledoc false
-  # The rules of `ZenMonitor.Truncator` in plain Elixir, to compare with. It reads the configured depth
-  # whenever it is needed, too, because that may be changed at any time.
+  # The rules of `ZenMonitor.Truncator` in plain Elixir, to compare with. The limits are compiled in, as
+  # those of version 2 are.
 
   @widest 4
   @longest 1_024
+  @depth 3
 
   @doc "Truncates a reason."
   @spec truncate(term) :: term
   def truncate({:shutdown, _} = reason), do: reason
-  def truncate(reason) when is_map(reason) and map_size(reason) > @widest + 1, do: :truncated
-  def truncate(reason), do: cut(reason, Application.get_env(:zen_monitor, :truncation_depth, 3))
+  def truncate(reason), do: cut(reason, @depth)
 
   defp cut(_term, 0), do: :truncated
 

@@ -2,9 +2,12 @@ defmodule ZenMonitor.Config do
   @moduledoc false
   # The one place that knows every key of `config :zen_monitor`, its default and its valid values.
   # Values are read from the application environment at every use, so that a change at run time
-  # takes effect by the next sweep.
+  # takes effect by the next sweep. The limits of truncation are not: to read them there takes longer than to
+  # truncate most reasons.
 
   @app :zen_monitor
+  # An atom, which is found several times as fast as any other key.
+  @truncation ZenMonitor.Config.Truncation
 
   # The longest time that a process can wait, and no amount comes near it. The NIFs decode such a
   # number on every platform.
@@ -89,15 +92,31 @@ defmodule ZenMonitor.Config do
     end
   end
 
+  @doc "The depth and the size of the longest binary, as they were when they were last noted."
+  @spec truncation() :: {depth :: non_neg_integer, max_binary_size :: pos_integer}
+  def truncation, do: :persistent_term.get(@truncation, nil) || note_truncation()
+
+  @doc "Notes the limits of truncation, in case that they were changed without `put/2`."
+  @spec note_truncation() :: {depth :: non_neg_integer, max_binary_size :: pos_integer}
+  def note_truncation do
+    # To put what is there already costs nothing. What differs has all processes look for the former.
+    limits = {get(:truncation_depth), get(:max_binary_size)}
+    :persistent_term.put(@truncation, limits)
+    limits
+  end
+
   @spec put(key, term) :: :ok
   def put(key, value) do
     validate!(key, value)
     Application.put_env(@app, key, value)
+    note_truncation()
+    :ok
   end
 
   @spec validate!() :: :ok
   def validate! do
     for {key, _} <- @options, do: validate!(key, get(key))
+    note_truncation()
     :ok
   end
 

@@ -24,7 +24,7 @@ defmodule ZenMonitor.Proxy do
 
   use ZenMonitor.Server
 
-  alias ZenMonitor.{Malformed, Native, Telemetry, Truncator}
+  alias ZenMonitor.{Config, Malformed, Native, Telemetry}
   alias ZenMonitor.Proxy.Batcher
 
   # In ms. Instructions leave garbage behind, and each `:DOWN` of a mass exit is a message.
@@ -268,11 +268,7 @@ defmodule ZenMonitor.Proxy do
   end
 
   defp certify(destination, reason) do
-    depth = Truncator.configured_depth()
-    size = Truncator.supposed_size(reason)
-
-    with :binary <- Native.proxy_certify(destination, reason, depth, size) do
-      Native.proxy_certify(destination, reason, depth, Truncator.configured_size())
-    end
+    {depth, size} = Config.truncation()
+    Native.proxy_certify(destination, reason, depth, size)
   end
 end

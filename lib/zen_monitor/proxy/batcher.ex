@@ -178,6 +178,8 @@ defmodule ZenMonitor.Proxy.Batcher do
 
   defp sweep(allowance, state) do
     began = Telemetry.began()
+    # As often as other settings are read.
+    Config.note_truncation()
     size = Pace.message_size(allowance)
 
     case next_message(state, size) do

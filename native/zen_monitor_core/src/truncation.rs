@@ -139,8 +139,8 @@ impl<T> std::ops::DerefMut for Few<T> {
 pub struct Limits {
     /// The level at which everything becomes `:truncated`; the reason itself is at level 0.
     pub depth: usize,
-    /// Binaries of up to this many bytes pass. `None` where that is dear to learn and may not matter.
-    pub max_binary_size: Option<usize>,
+    /// Binaries of up to this many bytes pass.
+    pub max_binary_size: usize,
 }
 
 /// What became of a reason.
@@ -150,9 +150,6 @@ pub struct Outcome<T> {
     /// What it took, at most [`MAX_WORK`] and what the last term took: a unit for each term that
     /// was reached, and more for binaries.
     pub work: usize,
-    /// Whether a binary was met that [`Limits::max_binary_size`] has to decide about, and that was not
-    /// given: then the term is of no use.
-    pub undecided: bool,
 }
 
 /// Truncates a reason.
@@ -210,7 +207,7 @@ pub struct Outcome<T> {
 ///     }
 /// }
 ///
-/// let limits = Limits { depth: 2, max_binary_size: Some(8) };
+/// let limits = Limits { depth: 2, max_binary_size: 8 };
 /// let reason = Tuple(vec![
 ///     Atom("error"),
 ///     Binary(b"state: undefined".to_vec()),
@@ -236,7 +233,6 @@ pub fn truncate<T: Terms>(terms: &T, reason: &T::Term, limits: Limits) -> Outcom
         depth: limits.depth.min(MAX_DEPTH),
         max_binary_size: limits.max_binary_size,
         work: 1,
-        undecided: false,
     };
     let mut elements = Few::empty(reason);
     let shape = terms.shape(reason, &mut elements);
@@ -248,7 +244,6 @@ pub fn truncate<T: Terms>(terms: &T, reason: &T::Term, limits: Limits) -> Outcom
     Outcome {
         term: term.unwrap_or_else(|| reason.clone()),
         work: pass.work,
-        undecided: pass.undecided,
     }
 }
 
@@ -256,16 +251,15 @@ pub fn truncate<T: Terms>(terms: &T, reason: &T::Term, limits: Limits) -> Outcom
 struct Pass<'t, T> {
     terms: &'t T,
     depth: usize,
-    max_binary_size: Option<usize>,
+    max_binary_size: usize,
     work: usize,
-    undecided: bool,
 }
 
 impl<T: Terms> Pass<'_, T> {
     /// What `term` becomes, or `None` when it stays as it is.
     #[inline]
     fn visit(&mut self, term: &T::Term, level: usize) -> Option<T::Term> {
-        if self.work >= MAX_WORK || self.undecided {
+        if self.work >= MAX_WORK {
             return Some(self.terms.truncated());
         }
         self.work += 1;
@@ -290,14 +284,10 @@ impl<T: Terms> Pass<'_, T> {
             Shape::Plain => None,
             Shape::Binary { size, work } => {
                 self.work += work;
-                let Some(max_binary_size) = self.max_binary_size else {
-                    self.undecided = true;
-                    return None;
-                };
-                if size <= max_binary_size {
+                if size <= self.max_binary_size {
                     return None;
                 }
-                let kept = max_binary_size.saturating_sub(ELLIPSIS.len());
+                let kept = self.max_binary_size.saturating_sub(ELLIPSIS.len());
                 self.work += WORK_PER_BINARY + kept / BYTES_PER_WORK;
                 Some(self.terms.shortened(term, kept))
             }
@@ -437,7 +427,7 @@ mod tests {
     fn limits(depth: usize, max_binary_size: usize) -> Limits {
         Limits {
             depth,
-            max_binary_size: Some(max_binary_size),
+            max_binary_size,
         }
     }
 
@@ -468,26 +458,6 @@ mod tests {
     #[test]
     fn a_size_without_room_for_the_ellipsis_keeps_nothing_of_the_binary() {
         assert_eq!(truncated(&binary(2), 1, 1), Binary((*b"...").into()));
-    }
-
-    #[test]
-    fn without_a_size_only_binaries_that_count_are_undecided() {
-        let undecided = |reason: Toy| {
-            let limits = Limits {
-                depth: 2,
-                max_binary_size: None,
-            };
-            let outcome = truncate(&Toys, &reason, limits);
-            if !outcome.undecided {
-                assert_eq!(outcome.term.plain(), truncated(&reason, 2, 10));
-            }
-            outcome.undecided
-        };
-        assert!(undecided(binary(1)));
-        assert!(undecided(tuple([binary(1), tuple([Atom("a")])])));
-        assert!(!undecided(tuple([Atom("a"), tuple([binary(1)])])));
-        assert!(!undecided(tuple([Atom("shutdown"), binary(1)])));
-        assert!(!undecided(Fun));
     }
 
     #[test]
@@ -634,15 +604,6 @@ mod tests {
                 _ => model(&toy, depth, max),
             };
             prop_assert_eq!(truncated(&toy, depth, max), expected);
-        }
-
-        #[test]
-        fn is_the_same_without_a_size_or_undecided(toy in any_toy(), depth in 0..7usize, max in 3..12usize) {
-            let unsized_limits = Limits { depth, max_binary_size: None };
-            let outcome = truncate(&Toys, &toy, unsized_limits);
-            if !outcome.undecided {
-                prop_assert_eq!(outcome.term.plain(), truncated(&toy, depth, max));
-            }
         }
 
         #[test]

@@ -2,7 +2,6 @@
 
 rustler::atoms! {
     alias,
-    binary,
     bulk,
     bulky,
     closed,

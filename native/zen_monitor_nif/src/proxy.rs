@@ -468,16 +468,14 @@ fn proxy_monitored<'a>(env: Env<'a>, placed: Term<'a>) -> NifResult<Atom> {
 direct::nif!("proxy_certify", 4, proxy_certify);
 
 /// Puts a certificate into the outbox of every subscriber of a destination that is down. The limits are
-/// those of a truncation, and so is the answer `:binary`: nothing was done then.
+/// those of a truncation.
 fn proxy_certify<'a>(
     env: Env<'a>,
     [destination, reason, depth, max_binary_size]: [Term<'a>; 4],
 ) -> NifResult<Term<'a>> {
     let state = current()?;
-    let certified = match truncate(env, reason, limits(depth, max_binary_size)?) {
-        Some(reason) => state.proxy.certify(env, destination, reason, || true),
-        None => atoms::binary(),
-    };
+    let reason = truncate(env, reason, limits(depth, max_binary_size)?);
+    let certified = state.proxy.certify(env, destination, reason, || true);
     Ok(certified.to_term(env))
 }
 

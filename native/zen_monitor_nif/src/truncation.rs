@@ -28,9 +28,6 @@ direct::nif!("truncate", 3, truncate_nif);
 /// Truncates an exit reason: everything at level `depth` becomes `:truncated`, and binaries of
 /// more than `max_binary_size` bytes are shortened.
 ///
-/// That size may be `nil` at first, because to read what is configured takes as long as most
-/// truncations: then the answer is `:binary` if it must be known.
-///
 /// It takes 0.1 µs for a crashed server's reason with its stack trace, and at most 0.4 ms for any
 /// reason, unless that has a binary of more than 400 KB that starts within a byte. The VM gives
 /// no access to such a binary without copying it, so one of them may take 0.8 ms per MB.
@@ -38,8 +35,7 @@ fn truncate_nif<'a>(
     env: Env<'a>,
     [reason, depth, max_binary_size]: [Term<'a>; 3],
 ) -> NifResult<Term<'a>> {
-    let term = truncate(env, reason, limits(depth, max_binary_size)?);
-    Ok(term.unwrap_or_else(|| atoms::binary().to_term(env)))
+    Ok(truncate(env, reason, limits(depth, max_binary_size)?))
 }
 
 /// The limits of a truncation as Elixir passes them.
@@ -50,22 +46,20 @@ pub fn limits(depth: Term, max_binary_size: Term) -> NifResult<Limits> {
     })
 }
 
-/// Truncates an exit reason, and tells the scheduler if that took long. `None` if it has a binary and
-/// its limit must be known.
+/// Truncates an exit reason, and tells the scheduler if that took long.
 #[inline]
-pub fn truncate<'a>(env: Env<'a>, reason: Term<'a>, limits: Limits) -> Option<Term<'a>> {
+pub fn truncate<'a>(env: Env<'a>, reason: Term<'a>, limits: Limits) -> Term<'a> {
     let heap = Heap {
         env,
         truncated: atoms::truncated().as_c_arg(),
         tag: __struct__().as_c_arg(),
-        sized: limits.max_binary_size.is_some(),
     };
     let outcome = core::truncate(&heap, &reason.as_c_arg(), limits);
     let percent = outcome.work * MAX_PERCENT / MAX_WORK;
     if percent > 0 {
         schedule::consume_timeslice(env, percent.min(100) as i32);
     }
-    (!outcome.undecided).then(|| heap.term(outcome.term))
+    heap.term(outcome.term)
 }
 
 /// The heap that a reason lives on.
@@ -76,8 +70,6 @@ struct Heap<'a> {
     env: Env<'a>,
     truncated: ErlNifTerm,
     tag: ErlNifTerm,
-    /// Whether the sizes of binaries matter.
-    sized: bool,
 }
 
 impl Terms for Heap<'_> {
@@ -96,9 +88,6 @@ impl Terms for Heap<'_> {
             few_or_other(self.push_list(*word, elements), Shape::List)
         } else if term.is_number() {
             Shape::Plain
-        } else if term.is_binary() && !self.sized {
-            // It decides nothing, and to look at it may take long.
-            Shape::Binary { size: 0, work: 0 }
         } else if term.is_binary() {
             let bytes = self.bytes(*word);
             Shape::Binary {
