@@ -49,7 +49,8 @@ defmodule ZenMonitor do
   process may monitor the same destination many times: each reference fires once. The monitors of a
   process end with it.
 
-  Raises `ArgumentError` if `destination` is none of `t:destination/0`.
+  Raises `ArgumentError` if `destination` is none of `t:destination/0`, and `SystemLimitError` if
+  processes of this node have 2²⁷ - 1 monitors of it already.
   """
   @spec monitor(destination) :: reference
   defdelegate monitor(destination), to: Local

@@ -105,7 +105,9 @@ fn join(parts: &Parts, batch: &mut Batch) {
         let joined = parts
             .targets
             .join(&parts.slots, key(number), || SESSION, slot);
-        batch.outgoing.extend(joined);
+        batch
+            .outgoing
+            .extend(joined.expect("fewer than a target may have"));
     }
 }
 

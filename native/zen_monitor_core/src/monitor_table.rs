@@ -16,7 +16,7 @@ use crate::nodes::{Node, Nodes};
 use crate::slot::{Reference, Slot};
 use crate::subscribers::{Counts, Holding, Subscribers, Taken};
 use crate::sync::{Backoff, SegQueue};
-use crate::targets::{Cursor, Expired, Instruction, Key, Targets};
+use crate::targets::{Cursor, Expired, Full, Instruction, Key, Targets};
 
 /// All monitors of one Erlang node. `R` is an exit reason, `X` what the host keeps per node.
 ///
@@ -60,6 +60,8 @@ pub struct Placed {
     pub newcomer: bool,
     /// The node's outbox was given a target: its owner must be woken.
     pub outbox: bool,
+    /// The target has as many monitors as it may, and this is not one of them.
+    pub refused: bool,
 }
 
 /// How much each table and queue of a [`MonitorTable`] holds.
@@ -100,7 +102,8 @@ where
 }
 
 impl<R: Clone, X> MonitorTable<R, X> {
-    /// Places a monitor of the process `pid`, under a reference that was never used before.
+    /// Places a monitor of the process `pid`, under a reference that was never used before. One that is refused
+    /// leaves nothing but a subscriber that may be new.
     #[inline]
     pub fn monitor(
         &self,
@@ -115,12 +118,16 @@ impl<R: Clone, X> MonitorTable<R, X> {
             id: target,
         };
         let queue = self.targets.join(&self.slots, key, || node.session(), slot);
-        if let Some(target) = queue {
-            node.outbox.push(target);
+        match queue {
+            Ok(Some(target)) => node.outbox.push(target),
+            Ok(None) => {}
+            // It was never armed, so nobody else can have claimed it.
+            Err(Full) => self.subscribers.retire(&self.slots, slot, true, true),
         }
         Placed {
             newcomer,
-            outbox: queue.is_some(),
+            outbox: matches!(queue, Ok(Some(_))),
+            refused: queue.is_err(),
         }
     }
 
@@ -608,6 +615,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::targets::MOST_MONITORS;
     use proptest::prelude::*;
     use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -675,6 +683,45 @@ mod tests {
             seen < 2
         });
         assert_eq!((all, seen), (false, 2));
+    }
+
+    #[test]
+    fn a_monitor_that_is_refused_leaves_the_tables_as_they_were() {
+        let table = Table::default();
+        let node = table.nodes.find_or_add(7, || ());
+        for number in 0..MOST_MONITORS {
+            assert!(
+                !table
+                    .monitor(node, 100, reference(number), [1, 0, 0])
+                    .refused
+            );
+        }
+        let before = (table.counts().standing, table.watchers(node, [1, 0, 0]).0);
+        let refused = table.monitor(node, 200, reference(MOST_MONITORS), [1, 0, 0]);
+        assert!(refused.refused && refused.newcomer && !refused.outbox);
+        assert_eq!(
+            (table.counts().standing, table.watchers(node, [1, 0, 0]).0),
+            before
+        );
+        assert!(!table.demonitor(200, reference(MOST_MONITORS), |_| ()));
+
+        // Its subscriber is as any other, and goes without a trace.
+        assert!(
+            !table
+                .monitor(node, 200, reference(MOST_MONITORS + 1), [2, 0, 0])
+                .refused
+        );
+        table.depart(200);
+        while !table.sweep_departed(64, |_| (), |_, _| ()) {}
+        assert_eq!(table.counts().standing, before.0);
+        // And there is room for another one when one has gone.
+        assert!(table.demonitor(100, reference(0), |_| ()));
+        assert!(
+            !table
+                .monitor(node, 300, reference(MOST_MONITORS + 2), [1, 0, 0])
+                .refused
+        );
+        assert_eq!(table.watchers(node, [1, 0, 0]).0, MOST_MONITORS);
     }
 
     #[derive(Clone, Debug)]

@@ -5,9 +5,9 @@ use crate::index::Index;
 use crate::references::hash_of;
 use crate::slab::Slab;
 use crate::slot::Reference;
-use parking_lot::Mutex;
+use crate::sync::{Mutex, shards};
 
-const SHARDS: usize = 64;
+const SHARDS: usize = shards(64);
 
 /// A map from references to `O` whose every call is short, however much it holds.
 ///
@@ -74,7 +74,7 @@ impl<O> Options<O> {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(loom), not(shuttle)))]
 mod tests {
     use super::*;
     use proptest::prelude::*;

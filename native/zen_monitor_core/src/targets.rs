@@ -83,6 +83,16 @@ const BACKLOG: u32 = 8;
 const INDEXED: u32 = 16;
 /// One monitor.
 const MONITOR: u32 = 32;
+/// How many monitors a target may have; few enough in tests to be reached.
+pub(crate) const MOST_MONITORS: u32 = if cfg!(test) {
+    50_000
+} else {
+    u32::MAX / MONITOR
+};
+
+/// A target has as many monitors as it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
 
 impl Target {
     #[inline]
@@ -184,9 +194,7 @@ impl<R: Clone> Targets<R> {
     /// its node's outbox. `session` reads the node's current session; it is called under the lock,
     /// so that a session that has expired before is never joined.
     ///
-    /// # Panics
-    ///
-    /// When the target has 2^27 - 1 monitors already; nothing has changed then.
+    /// Refuses when the target has 2^27 - 1 monitors already; nothing has changed then.
     #[inline]
     pub fn join(
         &self,
@@ -194,7 +202,7 @@ impl<R: Clone> Targets<R> {
         key: Key,
         session: impl Fn() -> u32,
         slot: u32,
-    ) -> Option<u32> {
+    ) -> Result<Option<u32>, Full> {
         let hash = hash_of(key);
         let number = shard(hash, SHARDS);
         let shard = &mut *self.shards[number].lock();
@@ -207,15 +215,17 @@ impl<R: Clone> Targets<R> {
         };
         shard.instructed += u64::from(fresh);
         let target = &mut shard.targets[local];
-        let state = target.state.checked_add(MONITOR);
-        target.state = state.expect("a process has at most 2^27 - 1 monitors");
+        if target.monitors() == MOST_MONITORS {
+            return Err(Full);
+        }
+        target.state += MONITOR;
         slots.get(slot).set_target(global(number, local));
         slots.get(slot).claim.arm();
         list::push_back(&mut target.head, slot, |id| &slots.get(id).target_links);
         if target.is(SUBSCRIBED) {
             shard.sessions[target.session].monitors += 1;
         }
-        fresh.then(|| global(number, local))
+        Ok(fresh.then(|| global(number, local)))
     }
 
     /// Takes out a monitor whose claim the caller has won.

@@ -163,12 +163,12 @@ impl<'a, 'b> Delivery<'a, 'b> {
     /// Sends those that are claimed, one right after the other, so that their receiver finds many at
     /// a time; they are freed together afterwards. Returns how many.
     fn send_each(&mut self, due: &[Due]) -> NifResult<usize> {
-        let mut delivered = Vec::with_capacity(due.len());
+        let mut claimed = Claimed::new(self.local, due.len());
         if let Some(loose) = self.loose(due) {
             for ((taken, _, _), (object, cause)) in due.iter().zip(&loose.parts) {
-                let send = || self.send_loose(loose.headers, taken, *object, *cause);
-                if self.claim(taken, send) {
-                    delivered.push(*taken);
+                if claimed.begin(taken) {
+                    self.send_loose(loose.headers, taken, *object, *cause);
+                    claimed.end();
                 }
             }
         } else {
@@ -176,25 +176,14 @@ impl<'a, 'b> Delivery<'a, 'b> {
                 let kind = Kind::of(taken.pid);
                 let tag = self.local.options.tag(self.env, kind, taken.reference);
                 let down = (tag, reference, atoms::process(), object, cause).encode(self.env);
-                if self.claim(taken, || self.send(taken.pid, down)) {
+                if claimed.begin(taken) {
+                    self.send(taken.pid, down);
+                    claimed.end();
                     self.local.options.forget(kind, taken.reference);
-                    delivered.push(*taken);
                 }
             }
         }
-        self.local.table.release(&delivered);
-        Ok(delivered.len())
-    }
-
-    /// Sends the message of a monitor unless somebody else has consumed that, and tells whether.
-    #[inline]
-    fn claim(&self, taken: &Taken, send: impl FnOnce()) -> bool {
-        let claimed = self.local.table.begin_send(taken);
-        if claimed {
-            send();
-            self.local.table.end_send(taken);
-        }
-        claimed
+        Ok(claimed.taken.len())
     }
 
     /// What the messages are made of, if none has options and nothing has to be decoded for them.
@@ -242,22 +231,20 @@ impl<'a, 'b> Delivery<'a, 'b> {
             .into_iter()
             .map(|entry| entry.encode(self.env))
             .collect();
-        let (mut claimed, mut left) = (Vec::new(), Vec::new());
+        let mut claimed = Claimed::new(self.local, entries.len());
+        let mut left = Vec::new();
         for ((taken, _, _), entry) in gathered.entries.iter().zip(entries) {
-            if self.local.table.begin_send(taken) {
-                claimed.push(*taken);
+            if claimed.begin(taken) {
                 left.push(entry);
             }
         }
-        if let Some(first) = claimed.first() {
+        if let Some(first) = claimed.taken.first() {
             let message = (atoms::down(), atoms::bulk(), left).encode(self.env);
             self.send(first.pid, message);
         }
-        for taken in &claimed {
-            self.local.table.end_send(taken);
-        }
-        self.local.table.release(&claimed);
-        self.local.table.count_run(0, claimed.len() as u64);
+        claimed.end();
+        let delivered = claimed.taken.len() as u64;
+        self.local.table.count_run(0, delivered);
         Ok(())
     }
 
@@ -318,6 +305,51 @@ impl<'a, 'b> Delivery<'a, 'b> {
         let term = (atoms::zen_monitor(), term).encode(self.env);
         self.cause = Some((reason.clone(), term));
         term
+    }
+}
+
+/// Monitors that were claimed, to be sent. However that ends, with a panic too, nobody waits for it any
+/// longer, and they are freed.
+struct Claimed<'b> {
+    local: &'b Local,
+    taken: Vec<Taken>,
+    /// How many of them are sent.
+    sent: usize,
+}
+
+impl<'b> Claimed<'b> {
+    fn new(local: &'b Local, capacity: usize) -> Self {
+        Claimed {
+            local,
+            taken: Vec::with_capacity(capacity),
+            sent: 0,
+        }
+    }
+
+    /// Claims a monitor, unless somebody else has consumed it. It has to be sent at once.
+    #[inline]
+    fn begin(&mut self, taken: &Taken) -> bool {
+        let claimed = self.local.table.begin_send(taken);
+        if claimed {
+            self.taken.push(*taken);
+        }
+        claimed
+    }
+
+    /// Notes that all that were claimed are sent.
+    #[inline]
+    fn end(&mut self) {
+        for taken in &self.taken[self.sent..] {
+            self.local.table.end_send(taken);
+        }
+        self.sent = self.taken.len();
+    }
+}
+
+impl Drop for Claimed<'_> {
+    fn drop(&mut self) {
+        self.end();
+        self.local.table.release(&self.taken);
     }
 }
 

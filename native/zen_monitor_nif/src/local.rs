@@ -158,7 +158,7 @@ direct::nif!("monitor", 4, monitor);
 direct::nif!("demonitor", 1, demonitor);
 
 /// Places a monitor for `subscriber` under a fresh reference. `target` is a registered name, a pid of
-/// `node` or a pid of this node. Answers `:alias` for a reference that has more to it than the numbers that
+/// `node` or a pid of this node. Raises `:system_limit` when the target has 2²⁷ - 1 monitors. Answers `:alias` for a reference that has more to it than the numbers that
 /// are kept, and `{:start, node}` when that node has no Connector yet;
 /// everybody who monitors something on it before it has one is told so.
 fn monitor<'a>(
@@ -198,16 +198,19 @@ pub fn place<'a>(
         if placed.outbox {
             node.host.connector.ring(env);
         }
-        node.host.connector.is_answered()
+        match placed.refused {
+            false => Ok(node.host.connector.is_answered()),
+            true => Err(Error::RaiseAtom("system_limit")),
+        }
     };
     let found = local.table.nodes.find(word::from_term(node));
     let known = found.and_then(|node| Some(place(node, known_id(target, &node.host)?)));
     let answered = match known {
-        Some(answered) => answered,
+        Some(answered) => answered?,
         None if target.is_atom() || target.is_pid() => {
             let node = local.node(node)?;
             let id = target_id(target, &node.host).ok_or(Error::BadArg)?;
-            place(node, id)
+            place(node, id)?
         }
         None => return Err(Error::BadArg),
     };
