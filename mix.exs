@@ -94,6 +94,7 @@ defmodule ZenMonitor.MixProject do
       source_ref: "v#{@version}",
       extras: [
         "README.md",
+        "guides/differences.md",
         "guides/operations.md",
         "guides/architecture.md",
         "docs/reliability.md",

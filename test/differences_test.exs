@@ -1,0 +1,157 @@
+defmodule ZenMonitor.DifferencesTest do
+  # Each line of guides/differences.md: the same with `Process.monitor/1` and with ZenMonitor, side by side.
+  use ZenMonitor.Case
+
+  alias ZenMonitor.Local.{Connector, Dispatcher}
+
+  setup do
+    %{peer: start_connected_peer()}
+  end
+
+  describe "messages:" do
+    test "the reason is wrapped and truncated", %{peer: peer} do
+      target = on(peer, :target)
+      plain = Process.monitor(target)
+      zen = watch(target)
+      long = Enum.to_list(1..5)
+      send(target, {:exit, {:why, long}})
+      assert_receive {:DOWN, ^plain, :process, ^target, {:why, ^long}}, 10_000
+      assert_receive {:DOWN, ^zen, :process, ^target, {:zen_monitor, {:why, :truncated}}}, 10_000
+    end
+
+    test "a lost connection is :nodedown", %{peer: peer} do
+      target = on(peer, :target)
+      plain = Process.monitor(target)
+      zen = watch(target)
+      Cluster.disconnect(peer)
+      assert_receive {:DOWN, ^plain, :process, ^target, :noconnection}, 10_000
+      assert_receive {:DOWN, ^zen, :process, ^target, {:zen_monitor, :nodedown}}, 10_000
+    end
+
+    # Not each time: the target may take its time to exit.
+    test "what exits at once may be :noproc", %{peer: peer} do
+      Connector.connect(peer.node)
+
+      reasons =
+        for target <- on(peer, :targets, [50]) do
+          plain = Process.monitor(target)
+          zen = ZenMonitor.monitor(target)
+          send(target, {:exit, :done})
+          assert_receive {:DOWN, ^plain, :process, ^target, :done}, 10_000
+          reason(zen)
+        end
+
+      assert :noproc in reasons
+      assert Enum.uniq(reasons) -- [:noproc, :done] == []
+    end
+
+    test "many are delivered within the budget", %{peer: peer} do
+      Dispatcher.demand_amount(5)
+      Dispatcher.demand_interval(60_000)
+      targets = on(peer, :targets, [20])
+      plain = for target <- targets, do: Process.monitor(target)
+      watch_all(targets)
+      on(peer, :kill, [targets])
+      for ref <- plain, do: assert_receive({:DOWN, ^ref, :process, _, :killed}, 10_000)
+      wait_until(fn -> Metrics.get("zen_monitor.local.batch_length") == 15 end)
+      for _ <- 1..5, do: assert_received({:DOWN, _, :process, _, {:zen_monitor, :killed}})
+      refute_received {:DOWN, _, :process, _, {:zen_monitor, _}}
+    end
+  end
+
+  test "order: nodedown may come before the :DOWNs", %{peer: peer} do
+    :ok = :net_kernel.monitor_nodes(true)
+    targets = on(peer, :targets, [20])
+    plain = for target <- targets, do: Process.monitor(target)
+    zen = watch_all(targets)
+    :sys.suspend(Dispatcher)
+    Cluster.disconnect(peer)
+    node = peer.node
+    assert_receive {:nodedown, ^node}, 10_000
+
+    # By then all of those are there, in the order of placing.
+    received =
+      for _ <- plain do
+        assert_received {:DOWN, ref, :process, _, :noconnection}
+        ref
+      end
+
+    assert received == plain
+    refute_received {:DOWN, _, :process, _, {:zen_monitor, _}}
+    :sys.resume(Dispatcher)
+    assert downs(zen) |> Map.values() |> Enum.uniq() == [:nodedown]
+    :net_kernel.monitor_nodes(false)
+  end
+
+  test "connections: no node is connected", %{peer: peer} do
+    Cluster.disconnect(peer)
+    assert reason(ZenMonitor.monitor({:nobody, peer.node})) == :nodedown
+    refute peer.node in Node.list()
+    plain = Process.monitor({:nobody, peer.node})
+    assert_receive {:DOWN, ^plain, :process, _, :noproc}, 10_000
+    assert peer.node in Node.list()
+  end
+
+  test "connections: a node must take part" do
+    peer = start_connected_peer(application: false)
+    target = on(peer, :target)
+    plain = Process.monitor(target)
+    assert reason(ZenMonitor.monitor(target)) == :nodedown
+    refute_received {:DOWN, ^plain, _, _, _}
+    assert ZenMonitor.connect(peer.node) == :incompatible
+  end
+
+  test "what others see", %{peer: peer} do
+    target = on(peer, :target)
+    before = Process.info(self(), [:monitors, :monitored_by])
+    zen = watch(target)
+    later = Process.info(self(), [:monitors, :monitored_by])
+    assert later[:monitors] == before[:monitors]
+    assert [watcher] = later[:monitored_by] -- before[:monitored_by]
+    assert is_reference(watcher)
+    assert %{monitors: 1, monitoring: [{^zen, ^target}]} = ZenMonitor.info(self())
+    by = :erpc.call(peer.node, Process, :info, [target, :monitored_by])
+    assert by == {:monitored_by, [:erpc.call(peer.node, Process, :whereis, [ZenMonitor.Proxy])]}
+
+    Process.monitor(target)
+    assert {:monitors, [process: ^target]} = Process.info(self(), :monitors)
+  end
+
+  test "options: those that end an alias, and :priority, are refused", %{peer: peer} do
+    target = on(peer, :target)
+
+    for mode <- [:demonitor, :reply_demonitor] do
+      assert is_reference(:erlang.monitor(:process, target, alias: mode))
+      assert_raise ArgumentError, ~r/alias/, fn -> ZenMonitor.monitor(target, alias: mode) end
+    end
+
+    assert_raise ArgumentError, fn -> ZenMonitor.monitor(target, [:priority]) end
+    assert is_reference(ZenMonitor.monitor(target, tag: :gone))
+    assert is_reference(ZenMonitor.monitor(target, alias: :explicit_unalias))
+  end
+
+  test "what version 2 had is gone, and what takes its place is there", %{peer: peer} do
+    gone = [
+      {ZenMonitor.Metrics, :table_size, 1},
+      {ZenMonitor.Local.Tables, :references, 0},
+      {ZenMonitor.Local.Tables, :nodes, 0},
+      {ZenMonitor.Proxy.Tables, :subscribers, 0}
+    ]
+
+    for {module, function, arity} <- gone do
+      assert Code.ensure_loaded?(module)
+      refute function_exported?(module, function, arity)
+    end
+
+    own = PeerScript.target()
+    watcher = on(peer, :watcher)
+    on(peer, :place, [watcher, own])
+    wait_until_watched(own)
+    watch(on(peer, :target))
+    assert Metrics.get("zen_monitor.local.ets.references.size") == 1
+    assert Metrics.get("zen_monitor.proxy.ets.subscribers.size") == 1
+    assert ZenMonitor.info(own).watched_by == [peer.node]
+    assert ZenMonitor.compatibility_for_node(peer.node) == :compatible
+    assert Enum.any?(ZenMonitor.info().nodes, &(&1.node == peer.node))
+  end
+end
