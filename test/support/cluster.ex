@@ -23,7 +23,8 @@ defmodule ZenMonitor.Cluster do
   @doc """
   Starts a node that is not connected yet.
 
-  Options: `:name`, that of a former peer (a new one); `:application`, whether to start `:zen_monitor` on it (true); `:env`, its configuration;
+  Options: `:name`, that of a former peer (a new one), or `:dynamic` for one that the first node gives
+  it that it connects to, see `name/1`; `:application`, whether to start `:zen_monitor` on it (true); `:env`, its configuration;
   `:kernel`, that of Kernel; `:hidden` (false); `:distributed`, whether to give it a name (true);
   `:flags`, `:default` for OTP's own, with which nodes mesh and `global` guards the mesh (`:alone`);
   `:carrier`, `:tls` for distribution over TLS, which speaks to such nodes alone (`:tcp`).
@@ -32,8 +33,8 @@ defmodule ZenMonitor.Cluster do
     options = %{connection: :standard_io, args: args(opts)}
 
     options =
-      if Keyword.get(opts, :distributed, true) do
-        Map.merge(options, %{name: name(opts), host: ~c"127.0.0.1", longnames: true})
+      if Keyword.get(opts, :distributed, true) and opts[:name] != :dynamic do
+        Map.merge(options, %{name: given_name(opts), host: ~c"127.0.0.1", longnames: true})
       else
         options
       end
@@ -57,6 +58,9 @@ defmodule ZenMonitor.Cluster do
   def call(peer, module, function, args, timeout \\ 15_000) do
     :peer.call(peer.control, module, function, args, timeout)
   end
+
+  @doc "A peer under the name that it has by now."
+  def name(peer), do: %{peer | node: call(peer, :erlang, :node, [])}
 
   @doc "Connects to a peer."
   def connect(peer), do: true = Node.connect(peer.node)
@@ -104,7 +108,7 @@ defmodule ZenMonitor.Cluster do
     end
   end
 
-  defp name(opts) do
+  defp given_name(opts) do
     case Keyword.fetch(opts, :name) do
       {:ok, node} -> node |> Atom.to_charlist() |> Enum.take_while(&(&1 != ?@))
       :error -> :peer.random_name()
@@ -113,6 +117,7 @@ defmodule ZenMonitor.Cluster do
 
   defp args(opts) do
     paths = for path <- :code.get_path(), path != ~c".", arg <- [~c"-pa", path], do: arg
+    dynamic = if opts[:name] == :dynamic, do: [~c"-name", ~c"undefined@127.0.0.1"], else: []
     hidden = if Keyword.get(opts, :hidden, false), do: [~c"-hidden"], else: []
     cookie = [~c"-setcookie", Atom.to_charlist(Node.get_cookie())]
     flags = opts |> Keyword.get(:flags, :alone) |> flags()
@@ -123,7 +128,7 @@ defmodule ZenMonitor.Cluster do
           arg <- [~c"-kernel", Atom.to_charlist(key), to_charlist(value)],
           do: arg
 
-    hidden ++ cookie ++ flags ++ carrier ++ kernel ++ paths
+    dynamic ++ hidden ++ cookie ++ flags ++ carrier ++ kernel ++ paths
   end
 
   defp flags(:default), do: []

@@ -6,6 +6,7 @@ use crate::references::hash_of;
 use crate::slab::Slab;
 use crate::slot::Reference;
 use crate::sync::{Mutex, shards};
+use std::sync::Arc;
 
 const SHARDS: usize = shards(64);
 
@@ -16,8 +17,9 @@ const SHARDS: usize = shards(64);
 ///
 /// let options = Options::default();
 /// options.insert([1, 2, 3], "tag");
-/// assert_eq!(options.remove([1, 2, 3]), Some("tag"));
-/// assert_eq!(options.remove([1, 2, 3]), None);
+/// assert_eq!(options.view([1, 2, 3], |tag| tag.len()), Some(3));
+/// assert!(options.remove([1, 2, 3]));
+/// assert!(!options.remove([1, 2, 3]));
 /// ```
 pub struct Options<O> {
     shards: Box<[Mutex<Shard<O>>]>,
@@ -25,7 +27,7 @@ pub struct Options<O> {
 
 struct Shard<O> {
     index: Index,
-    entries: Slab<(Reference, Option<O>)>,
+    entries: Slab<(Reference, Option<Arc<O>>)>,
 }
 
 impl<O> Default for Options<O> {
@@ -46,21 +48,31 @@ impl<O> Options<O> {
     /// Adds what a fresh reference carries.
     pub fn insert(&self, reference: Reference, options: O) {
         let hash = hash_of(reference);
+        let options = Arc::new(options);
         let Shard { index, entries } = &mut *self.shards[shard(hash, SHARDS)].lock();
         let id = entries.insert((reference, Some(options)));
         index.insert(hash, id, |id| hash_of(entries[id].0));
     }
 
-    /// Applies `view` to what a reference carries.
+    /// Applies `view` to what a reference carries, without a lock: it may take as long as it likes.
     pub fn view<T>(&self, reference: Reference, view: impl FnOnce(&O) -> T) -> Option<T> {
+        self.get(reference).map(|options| view(&options))
+    }
+
+    fn get(&self, reference: Reference) -> Option<Arc<O>> {
         let hash = hash_of(reference);
         let Shard { index, entries } = &*self.shards[shard(hash, SHARDS)].lock();
         let id = index.find(hash, |id| entries[id].0 == reference)?;
-        entries[id].1.as_ref().map(view)
+        entries[id].1.clone()
     }
 
-    /// Takes out what a reference carries, if that was not done before.
-    pub fn remove(&self, reference: Reference) -> Option<O> {
+    /// Forgets what a reference carries. Answers whether it carried anything.
+    pub fn remove(&self, reference: Reference) -> bool {
+        // Dropped without the lock, by this or by who still views it.
+        self.take(reference).is_some()
+    }
+
+    fn take(&self, reference: Reference) -> Option<Arc<O>> {
         let hash = hash_of(reference);
         let Shard { index, entries } = &mut *self.shards[shard(hash, SHARDS)].lock();
         let id = index.remove(
@@ -74,7 +86,7 @@ impl<O> Options<O> {
     }
 }
 
-#[cfg(all(test, not(loom), not(shuttle)))]
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
     use super::*;
     use proptest::prelude::*;
@@ -91,11 +103,26 @@ mod tests {
                     model.insert(reference, number);
                     options.insert(reference, number);
                 } else if !insert {
-                    prop_assert_eq!(options.remove(reference), model.remove(&reference));
+                    prop_assert_eq!(options.remove(reference), model.remove(&reference).is_some());
                 }
                 let seen = options.view(reference, |number| *number);
                 prop_assert_eq!(seen, model.get(&reference).copied());
             }
         }
+    }
+
+    #[test]
+    fn what_is_viewed_locks_nobody_out() {
+        let options = Options::default();
+        options.insert([1, 2, 3], "tag");
+        let seen = options.view([1, 2, 3], |tag| {
+            let shards = options.shards.iter();
+            let locked = shards.filter(|shard| shard.try_lock().is_none()).count();
+            assert_eq!(locked, 0);
+            assert!(options.remove([1, 2, 3]));
+            *tag
+        });
+        assert_eq!(seen, Some("tag"));
+        assert_eq!(options.view([1, 2, 3], |tag| *tag), None);
     }
 }

@@ -15,7 +15,6 @@ use parking_lot::Mutex;
 use rustler::env::{OwnedEnv, SavedTerm};
 use rustler::{Encoder, Env, Error, LocalPid, NifResult, Term};
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use zen_monitor_core::options::Options;
 use zen_monitor_core::slot::Reference;
@@ -80,19 +79,12 @@ struct Tagged {
     alias: Option<Numbers>,
 }
 
-/// A clone shares the term, so that it is built without a lock of the table.
-#[derive(Clone)]
 enum Tag {
     Atom(u64),
     Encoded(Reason),
-    /// Takes ten times the memory, and an eighth of the time.
-    Copied(Arc<Copied>),
-}
-
-struct Copied {
-    /// A mutex only because an environment may be used by any thread, but not shared.
-    term: Mutex<(OwnedEnv, SavedTerm)>,
-    weight: Weight,
+    /// Takes ten times the memory, and an eighth of the time. Locked, since an environment serves one
+    /// thread at a time.
+    Copied(Mutex<(OwnedEnv, SavedTerm)>, Weight),
 }
 
 /// Monitors of one subscriber, taken from its queue and not claimed yet.
@@ -141,17 +133,15 @@ impl WithOptions {
         if kind != Kind::Tagged {
             return down;
         }
-        // Built once the table is unlocked: it may be of any size.
-        let tag = self.tagged.view(reference, |tagged| tagged.tag.clone());
-        match tag {
-            None => down,
-            Some(Tag::Atom(atom)) => word::to_term(env, atom),
-            Some(Tag::Encoded(encoded)) => encoded.to_term(env).unwrap_or(down),
-            Some(Tag::Copied(copied)) => {
-                let (owned, saved) = &*copied.term.lock();
+        let tag = |tagged: &Tagged| match &tagged.tag {
+            Tag::Atom(atom) => word::to_term(env, *atom),
+            Tag::Encoded(encoded) => encoded.to_term(env).unwrap_or(down),
+            Tag::Copied(copied, _) => {
+                let (owned, saved) = &*copied.lock();
                 owned.run(|inner| saved.load(inner).in_env(env))
             }
-        }
+        };
+        self.tagged.view(reference, tag).unwrap_or(down)
     }
 
     /// What the tag of a monitor's message weighs, in bytes that have to be decoded.
@@ -159,7 +149,7 @@ impl WithOptions {
         let weight = |tagged: &Tagged| match &tagged.tag {
             Tag::Atom(_) => 0,
             Tag::Encoded(encoded) => encoded.as_etf().len(),
-            Tag::Copied(copied) => copied.weight.bytes(),
+            Tag::Copied(_, weight) => weight.bytes(),
         };
         match kind {
             Kind::Tagged => self.tagged.view(reference, weight).unwrap_or(0),
@@ -240,9 +230,8 @@ impl Tag {
         if identity.is_nameless() || encoded.len() > BULKY {
             let owned = OwnedEnv::new();
             let saved = owned.save(tag);
-            let term = Mutex::new((owned, saved));
             let weight = Weight::new(encoded.len() / 8);
-            return Ok(Tag::Copied(Arc::new(Copied { term, weight })));
+            return Ok(Tag::Copied(Mutex::new((owned, saved)), weight));
         }
         Ok(Tag::Encoded(Reason::due_etf(&encoded)))
     }
