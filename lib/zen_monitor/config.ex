@@ -100,7 +100,8 @@ defmodule ZenMonitor.Config do
   @spec note_truncation() :: {depth :: non_neg_integer, max_binary_size :: pos_integer}
   def note_truncation do
     # To put what is there already costs nothing. What differs has all processes look for the former.
-    limits = {get(:truncation_depth), get(:max_binary_size)}
+    # What the NIFs surely can decode, whatever was put there. Their own bounds lie far below.
+    limits = {min(get(:truncation_depth), @max), min(get(:max_binary_size), @max)}
     :persistent_term.put(@truncation, limits)
     limits
   end

@@ -36,9 +36,6 @@ defmodule ZenMonitor.Truncator do
 
   alias ZenMonitor.{Config, Native}
 
-  # What the NIF surely can decode. Its own bounds lie far below.
-  @word 0xFFFF_FFFF
-
   # Of a term so deep, at most 4⁴ = 256 parts are kept, and 1 MB of binaries.
   @plain_depth 4
   @plain_binary_size 4_096
@@ -95,7 +92,9 @@ defmodule ZenMonitor.Truncator do
     if passes?(term, depth, size), do: term, else: cut(term, depth, size)
   end
 
-  defp truncate(term, depth, size), do: Native.truncate(term, min(depth, @word), size)
+  defp truncate(term, depth, size) do
+    Native.truncate(term, min(depth, Config.unlimited()), size)
+  end
 
   # `levels` are left.
   defp passes?(_term, 0, _size), do: false
@@ -116,7 +115,7 @@ defmodule ZenMonitor.Truncator do
   defp passes?(map, left, size) when is_map(map) and map_size(map) <= 5 do
     case map do
       %{__struct__: module} when is_atom(module) ->
-        all_pass?(Map.values(map), 5, left - 1, size) and left > 1
+        all_pass?(Map.values(map), 5, left - 1, size)
 
       _ ->
         all_pass?(Map.values(map), 4, left - 1, size)

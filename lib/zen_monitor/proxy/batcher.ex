@@ -196,7 +196,7 @@ defmodule ZenMonitor.Proxy.Batcher do
     sent = length(certificates)
     pace = Pace.enter(state.pace, sent)
     full? = sent >= Pace.message_size(allowance)
-    state = %{state | pace: pace, unsent: nil, refused: nil, shedding?: false}
+    state = %{state | pace: pace, unsent: nil, refused: nil}
     rest(state, if(full?, do: max(allowance - sent, 0), else: 0))
   end
 
@@ -230,7 +230,7 @@ defmodule ZenMonitor.Proxy.Batcher do
     if shed > 0, do: warn(state), else: state
   end
 
-  # Once, until the node takes something again.
+  # Once, until all that waits has been sent.
   defp warn(%{shedding?: true} = state), do: state
 
   defp warn(state) do
@@ -280,7 +280,7 @@ defmodule ZenMonitor.Proxy.Batcher do
     cond do
       Native.proxy_sent(state.native) ->
         pace = Pace.rest(state.pace, Native.proxy_is_unused(state.native))
-        {:noreply, report(%{state | pace: pace}), :hibernate}
+        {:noreply, %{report(state) | pace: pace, shedding?: false}, :hibernate}
 
       allowance > 0 ->
         sweep(allowance, state)
