@@ -14,10 +14,9 @@ defmodule ZenMonitor do
   A `:DOWN` message differs from the one of `Process.monitor/1` in its reason only: it is wrapped in
   `{:zen_monitor, reason}`, which tells the two apart, and truncated as `ZenMonitor.Truncator`
   describes. `object` is the monitored pid, or `{name, node}` for a process monitored by name.
-  `reason` is the exit reason, `:noproc` when there was no such process by the time its node heard of the
-  monitor, or `:nodedown` when the
-  connection to its node was lost, when that node does not run ZenMonitor, or when there was no
-  connection to it in the first place: ZenMonitor does not connect nodes.
+  `reason` is the exit reason, `:noproc` when there was no such process by the time its node heard of
+  the monitor, or `:nodedown` when the connection to its node was lost, when that node does not run
+  ZenMonitor, or when there was no connection to it in the first place: ZenMonitor does not connect nodes.
 
   Every monitor that is not removed fires exactly once, and none fires after `demonitor/2` has
   returned.

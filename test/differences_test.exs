@@ -1,5 +1,5 @@
 defmodule ZenMonitor.DifferencesTest do
-  # Each line of guides/differences.md: the same with `Process.monitor/1` and with ZenMonitor, side by side.
+  # What guides/differences.md says: the same with `Process.monitor/1` and with ZenMonitor, side by side.
   use ZenMonitor.Case
 
   alias ZenMonitor.Local.{Connector, Dispatcher}
@@ -125,7 +125,13 @@ defmodule ZenMonitor.DifferencesTest do
       assert_raise ArgumentError, ~r/alias/, fn -> ZenMonitor.monitor(target, alias: mode) end
     end
 
-    assert_raise ArgumentError, fn -> ZenMonitor.monitor(target, [:priority]) end
+    if System.otp_release() >= "28",
+      do: assert(is_reference(:erlang.monitor(:process, target, [:priority])))
+
+    assert_raise ArgumentError, ~r/expected the options of monitor\/2/, fn ->
+      ZenMonitor.monitor(target, [:priority])
+    end
+
     assert is_reference(ZenMonitor.monitor(target, tag: :gone))
     assert is_reference(ZenMonitor.monitor(target, alias: :explicit_unalias))
   end
