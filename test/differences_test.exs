@@ -77,14 +77,18 @@ defmodule ZenMonitor.DifferencesTest do
       end
 
     assert received == plain
+    # Ours wait for the Dispatcher, even beyond the next nodeup.
+    Cluster.connect(peer)
+    assert_receive {:nodeup, ^node}, 10_000
     refute_received {:DOWN, _, :process, _, {:zen_monitor, _}}
     :sys.resume(Dispatcher)
     assert downs(zen) |> Map.values() |> Enum.uniq() == [:nodedown]
     :net_kernel.monitor_nodes(false)
   end
 
-  test "connections: no node is connected", %{peer: peer} do
-    Cluster.disconnect(peer)
+  # One that was never connected: a link that was just cut may be made again by `global`.
+  test "connections: no node is connected" do
+    peer = Cluster.start_peer()
     assert reason(ZenMonitor.monitor({:nobody, peer.node})) == :nodedown
     refute peer.node in Node.list()
     plain = Process.monitor({:nobody, peer.node})
@@ -131,9 +135,34 @@ defmodule ZenMonitor.DifferencesTest do
     assert_raise ArgumentError, ~r/expected the options of monitor\/2/, fn ->
       ZenMonitor.monitor(target, [:priority])
     end
+  end
 
-    assert is_reference(ZenMonitor.monitor(target, tag: :gone))
-    assert is_reference(ZenMonitor.monitor(target, alias: :explicit_unalias))
+  test "options: tag and an explicit alias are those of Process.monitor/2", %{peer: peer} do
+    target = on(peer, :target)
+
+    for monitor <- [&:erlang.monitor(:process, &1, &2), &ZenMonitor.monitor/2] do
+      kept = monitor.(target, tag: :gone, alias: :explicit_unalias)
+      ended = monitor.(target, alias: :explicit_unalias)
+      :erlang.unalias(ended)
+      send(kept, {:to, kept})
+      send(ended, {:to, ended})
+      assert_receive {:to, ^kept}, 10_000
+      send(self(), {kept, ended})
+    end
+
+    wait_until_watched(target)
+    assert_received {plain, plain_ended}
+    assert_received {zen, zen_ended}
+    kill(target)
+    assert_receive {:gone, ^plain, :process, ^target, :killed}, 10_000
+    assert_receive {:gone, ^zen, :process, ^target, {:zen_monitor, :killed}}, 10_000
+    assert_receive {:DOWN, ^plain_ended, :process, ^target, :killed}, 10_000
+    assert_receive {:DOWN, ^zen_ended, :process, ^target, {:zen_monitor, :killed}}, 10_000
+    # The alias outlives the monitor, and what was sent to the ended one never came.
+    for alias <- [plain, zen], do: send(alias, {:again, alias})
+    assert_receive {:again, ^plain}, 10_000
+    assert_receive {:again, ^zen}, 10_000
+    refute_received {:to, _}
   end
 
   test "what version 2 had is gone, and what takes its place is there", %{peer: peer} do
