@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A binary made by putting a few bytes behind another one takes twice its size.
 #
-# Seen with OTP 25 (Debian's erlang-base 1:25.2.3): for a Part of 1,021 bytes,
+# Seen with OTP 25 (Debian's erlang-base 1:25.2.3+dfsg-1+deb12u4): for a Part of 1,021 bytes,
 #   <<Part/binary, "...">>            binary:referenced_byte_size/1 is 2,048
 #   <<Part:1021/binary, "...">>       binary:referenced_byte_size/1 is 1,024
 # Both are equal and have a byte_size/1 of 1,024. Without a size, the compiler takes the first segment for
@@ -11,11 +11,13 @@
 # Output: {1024,1024,2048,1024}
 set -euo pipefail
 
+package="erlang-base=1:25.2.3+dfsg-1+deb12u4"
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
-apt-get download -qq "erlang-base=1:25.2.3*"
+apt-get download -qq "$package"
 dpkg-deb -x erlang-base_*.deb .
+echo "$package"
 export ROOTDIR="$folder/usr/lib/erlang" EMU=beam PROGNAME=erl
 export BINDIR="$(echo "$ROOTDIR"/erts-*/bin)"
 

@@ -2,7 +2,7 @@
 # When a connection is lost, all 'DOWN' messages of its monitors come before the nodedown message, and in the order in
 # which the monitors were placed.
 #
-# Seen with OTP 25 (Debian's erlang-base 1:25.2.3), ten times of ten with 1,000 monitors. The documentation orders the
+# Seen with OTP 25 (Debian's erlang-base 1:25.2.3+dfsg-1+deb12u4), ten times of ten with 1,000 monitors. The documentation orders the
 # signals between two processes. The two kinds of messages have no sender in common, and the monitors
 # are of 1,000 processes, so one would expect any order. It also says of net_kernel:monitor_nodes/1 only how its
 # messages stand to those of the connection itself.
@@ -10,12 +10,14 @@
 # Output: placed in order true, nodedown last true (a line for each try)
 set -euo pipefail
 
+package="erlang-base=1:25.2.3+dfsg-1+deb12u4"
 folder=$(mktemp -d)
 other=
 trap '[ -z "$other" ] || kill "$other" 2> /dev/null || true; rm -rf "$folder"' EXIT
 cd "$folder"
-apt-get download -qq "erlang-base=1:25.2.3*"
+apt-get download -qq "$package"
 dpkg-deb -x erlang-base_*.deb .
+echo "$package"
 export ROOTDIR="$folder/usr/lib/erlang" EMU=beam PROGNAME=erl HOME="$folder"
 export BINDIR="$(echo "$ROOTDIR"/erts-*/bin)"
 

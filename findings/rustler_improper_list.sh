@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # rustler decodes an improper list into a Vec by a panic, where it answers with badarg for all else that does not fit.
 #
-# Seen with rustler 0.39.0 on OTP 25 (Debian's erlang-base 1:25.2.3): a NIF with an argument of type Vec<i64> raises
+# Seen with rustler 0.39.0 on OTP 25 (Debian's erlang-base 1:25.2.3+dfsg-1+deb12u4): a NIF with an argument of type Vec<i64> raises
 # badarg for an atom, for a list of atoms and for a tuple. For [1 | 2] it raises nif_panicked, after the panic was
 # reported on standard error. The caller sees an error either way, but a function that decodes by
 # itself and looks at the Result, as term.decode::<Vec<i64>>().is_ok(), never gets to see one.
@@ -9,11 +9,13 @@
 # Output: [{ok,3},badarg,badarg,badarg,nif_panicked]
 set -euo pipefail
 
+package="erlang-base=1:25.2.3+dfsg-1+deb12u4"
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
-apt-get download -qq "erlang-base=1:25.2.3*"
+apt-get download -qq "$package"
 dpkg-deb -x erlang-base_*.deb .
+echo "$package"
 export ROOTDIR="$folder/usr/lib/erlang" EMU=beam PROGNAME=erl
 export BINDIR="$(echo "$ROOTDIR"/erts-*/bin)"
 
