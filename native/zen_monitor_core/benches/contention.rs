@@ -182,7 +182,7 @@ impl<T: Table> Referring<T> {
         let windows = (0..threads)
             .map(|_| {
                 (0..chunks)
-                    .map(|_| slots.grow())
+                    .map(|_| slots.grow().unwrap())
                     .flat_map(|first| first..first + CHUNK)
                     .collect()
             })
@@ -274,7 +274,9 @@ impl Contender for Whole {
         let (table, node) = (&self.world.table, self.world.node());
         // Each thread has 2^22 targets to itself, more than it ever monitors at once.
         let target = target((thread << 22) + number % (1 << 22));
-        table.monitor(node, self.pid(thread), reference(thread, number), target);
+        table
+            .monitor(node, self.pid(thread), reference(thread, number), target)
+            .unwrap();
     }
 
     fn remove(&self, thread: u32, number: u32) -> bool {

@@ -94,7 +94,8 @@ fn place(parts: &Parts, batch: &mut Batch) {
     for number in batch.first..batch.first + BATCH {
         let (slot, _) = parts
             .subscribers
-            .place(&parts.slots, owner, reference(1, number));
+            .place(&parts.slots, owner, reference(1, number))
+            .unwrap();
         batch.slots.push(slot);
     }
 }
@@ -105,9 +106,7 @@ fn join(parts: &Parts, batch: &mut Batch) {
         let joined = parts
             .targets
             .join(&parts.slots, key(number), || SESSION, slot);
-        batch
-            .outgoing
-            .extend(joined.expect("fewer than a target may have"));
+        batch.outgoing.extend(joined.expect("there is room"));
     }
 }
 
@@ -172,7 +171,9 @@ fn dequeue(parts: &Parts, batch: &mut Batch) {
     while let Some(subscriber) = parts.ring.pop() {
         let (_, more) = parts
             .subscribers
-            .dequeue(&parts.slots, subscriber, HELD, &mut batch.taken);
+            .dequeue(&parts.slots, subscriber, HELD, |taken| {
+                batch.taken.push(taken)
+            });
         if more {
             parts.ring.push(subscriber);
         }

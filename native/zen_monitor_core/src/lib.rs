@@ -4,12 +4,14 @@
 pub mod arena;
 pub mod bell;
 pub mod claim;
+pub mod delivery;
 pub mod dispatch;
 pub mod hash;
 pub mod held;
 pub mod id_queue;
 pub mod index;
 pub mod levels;
+pub mod limits;
 pub mod list;
 pub mod monitor_table;
 pub mod nodes;

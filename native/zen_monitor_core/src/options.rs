@@ -50,7 +50,9 @@ impl<O> Options<O> {
         let hash = hash_of(reference);
         let options = Arc::new(options);
         let Shard { index, entries } = &mut *self.shards[shard(hash, SHARDS)].lock();
-        let id = entries.insert((reference, Some(options)));
+        let id = entries
+            .insert((reference, Some(options)))
+            .expect("far fewer than 2^32 monitors can be placed");
         index.insert(hash, id, |id| hash_of(entries[id].0));
     }
 

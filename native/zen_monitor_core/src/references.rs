@@ -165,7 +165,7 @@ mod tests {
         fn behaves_as_a_map(ops in prop::collection::vec((0..3u8, 0..500u32), 0..2_000)) {
             let slots: Arena<Slot> = Arena::default();
             let mut free: Vec<u32> = (0..2).flat_map(|_| {
-                let first = slots.grow();
+                let first = slots.grow().unwrap();
                 first..first + CHUNK
             }).collect();
             let (mut references, mut model) = (References::default(), BTreeMap::new());
@@ -206,7 +206,7 @@ mod tests {
         let mut divided = 0;
         for number in 0..40 * CHUNK {
             if number % CHUNK == 0 {
-                slots.grow();
+                slots.grow().unwrap();
             }
             slots.get(number).occupy(reference(number), 0);
             let before = left(&references);

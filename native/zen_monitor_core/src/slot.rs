@@ -6,6 +6,7 @@
 
 use crate::arena::{Arena, CHUNK};
 use crate::claim::Claim;
+use crate::limits::Full;
 use crate::list::{Links, NIL};
 use crate::sync::SegQueue;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -144,16 +145,16 @@ impl Default for FreeSlots {
 }
 
 impl FreeSlots {
-    /// Takes a free slot.
+    /// Takes a free slot. [`Full`] when there is none and no more can be made.
     #[inline]
-    pub fn take(&mut self, slots: &Arena<Slot>, depot: &Depot) -> u32 {
+    pub fn take(&mut self, slots: &Arena<Slot>, depot: &Depot) -> Result<u32, Full> {
         if self.count == 0 {
-            self.reload(slots, depot);
+            self.reload(slots, depot)?;
         }
         let id = self.head;
         self.head = slots.get(id).subscriber_links.prev();
         self.count -= 1;
-        id
+        Ok(id)
     }
 
     /// Frees a slot that is unlinked everywhere.
@@ -173,19 +174,26 @@ impl FreeSlots {
         self.count += 1;
     }
 
-    fn reload(&mut self, slots: &Arena<Slot>, depot: &Depot) {
+    fn reload(&mut self, slots: &Arena<Slot>, depot: &Depot) -> Result<(), Full> {
         self.head = match std::mem::replace(&mut self.spare, NIL) {
-            NIL => depot.0.pop().unwrap_or_else(|| {
-                let first = slots.grow();
-                for id in first..first + MAGAZINE - 1 {
-                    slots.get(id).subscriber_links.set_prev(id + 1);
-                }
-                first
-            }),
+            NIL => match depot.0.pop() {
+                Some(magazine) => magazine,
+                None => make(slots)?,
+            },
             spare => spare,
         };
         self.count = MAGAZINE;
+        Ok(())
     }
+}
+
+/// A magazine of new slots.
+fn make(slots: &Arena<Slot>) -> Result<u32, Full> {
+    let first = slots.grow()?;
+    for id in first..first + MAGAZINE - 1 {
+        slots.get(id).subscriber_links.set_prev(id + 1);
+    }
+    Ok(first)
 }
 
 // A magazine that is made is a whole chunk.

@@ -19,6 +19,7 @@ rustler::atoms! {
     shutdown,
     start,
     subscribe,
+    system_limit,
     truncated,
     unavailable,
     unsubscribe,
