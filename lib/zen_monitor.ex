@@ -52,7 +52,7 @@ defmodule ZenMonitor do
 
   Raises `ArgumentError` if `destination` is none of `t:destination/0`, and `SystemLimitError` if
   processes of this node have 2²⁷ - 1 monitors of it already, or 2³⁰ monitors altogether. The
-  [architecture guide](architecture.html#limits) has all limits.
+  [architecture guide](guides/architecture.md#limits) has all limits.
   """
   @spec monitor(destination) :: reference
   defdelegate monitor(destination), to: Local

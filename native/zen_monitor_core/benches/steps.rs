@@ -10,14 +10,14 @@ use crossbeam_queue::SegQueue;
 use std::hint::black_box;
 use std::time::Duration;
 use support::{PER_PROCESS, each, is_full, pid, reference, scattered, sized, target, timed};
-use zen_monitor_core::arena::Arena;
-use zen_monitor_core::claim::{Removal, Ticket};
-use zen_monitor_core::held::HELD;
-use zen_monitor_core::id_queue::IdQueue;
-use zen_monitor_core::nodes::{Node, Nodes};
-use zen_monitor_core::slot::Slot;
-use zen_monitor_core::subscribers::{Subscribers, Taken};
-use zen_monitor_core::targets::{Key, Targets};
+use zen_monitor_core::monitors::claim::{Removal, Ticket};
+use zen_monitor_core::monitors::nodes::{Node, Nodes};
+use zen_monitor_core::monitors::slot::Slot;
+use zen_monitor_core::monitors::subscribers::{Subscribers, Taken};
+use zen_monitor_core::monitors::targets::{Key, Targets};
+use zen_monitor_core::structures::arena::Arena;
+use zen_monitor_core::structures::held::HELD;
+use zen_monitor_core::structures::id_queue::IdQueue;
 
 const BATCH: u32 = PER_PROCESS;
 /// The only session.

@@ -17,9 +17,9 @@ use crate::{atoms, word};
 use rustler::{Encoder, Env, Error, NifResult, Term};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use zen_monitor_core::delivery::Delivery;
-use zen_monitor_core::subscribers::Taken;
-use zen_monitor_core::targets::Key;
+use zen_monitor_core::monitors::delivery::Delivery;
+use zen_monitor_core::monitors::subscribers::Taken;
+use zen_monitor_core::monitors::targets::Key;
 
 /// `:DOWN`s that are built together.
 const BATCH: usize = 64;

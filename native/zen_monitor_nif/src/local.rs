@@ -15,9 +15,9 @@ use crate::{atoms, direct, word};
 use parking_lot::Mutex;
 use rustler::{Encoder, Env, Error, LocalPid, Monitor, NifResult, Resource, ResourceArc, Term};
 use std::sync::atomic::{AtomicU64, Ordering};
-use zen_monitor_core::limits::Full;
-use zen_monitor_core::monitor_table::MonitorTable;
-use zen_monitor_core::targets::Cursor;
+use zen_monitor_core::monitors::table::MonitorTable;
+use zen_monitor_core::monitors::targets::Cursor;
+use zen_monitor_core::structures::limits::Full;
 
 /// Entries handled by one call, at some hundred nanoseconds each.
 pub const SLICE: usize = 1_000;
@@ -25,7 +25,7 @@ pub const SLICE: usize = 1_000;
 const WATCHES: u64 = 64;
 
 /// A node with what is kept of it here.
-pub type Node = zen_monitor_core::nodes::Node<Remote>;
+pub type Node = zen_monitor_core::monitors::nodes::Node<Remote>;
 
 /// The monitor table and who is woken for it.
 pub struct Local {

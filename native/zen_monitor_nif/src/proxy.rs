@@ -21,9 +21,9 @@ use rustler::{
     Atom, Binary, Encoder, Env, Error, LocalPid, NifResult, Resource, ResourceArc, Term, schedule,
 };
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use zen_monitor_core::limits::Full;
-use zen_monitor_core::outbox::{Outbox, Pushed};
-use zen_monitor_core::subscription_table::{
+use zen_monitor_core::structures::limits::Full;
+use zen_monitor_core::subscriptions::outbox::{Outbox, Pushed};
+use zen_monitor_core::subscriptions::table::{
     ConnectorId, Destination, MonitorRef, SubscriptionTable,
 };
 

@@ -4,11 +4,11 @@
 
 use cpu_time::ThreadTime;
 use std::time::Duration;
-use zen_monitor_core::delivery::Delivery;
-use zen_monitor_core::held::HELD;
-use zen_monitor_core::monitor_table::MonitorTable;
-use zen_monitor_core::nodes::Node;
-use zen_monitor_core::slot::Reference;
+use zen_monitor_core::monitors::delivery::Delivery;
+use zen_monitor_core::monitors::nodes::Node;
+use zen_monitor_core::monitors::slot::Reference;
+use zen_monitor_core::monitors::table::MonitorTable;
+use zen_monitor_core::structures::held::HELD;
 
 /// Monitors that one process places, unless a bench says otherwise.
 pub const PER_PROCESS: u32 = 1_000;

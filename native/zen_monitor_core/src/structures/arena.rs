@@ -3,7 +3,7 @@
 //! Invariants: chunks are only ever added, so a reference into one stays valid, and the ids of a
 //! chunk are given out only after the chunk is in place.
 
-use crate::limits::Full;
+use crate::structures::limits::Full;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -20,7 +20,7 @@ type Branch<T> = Box<[OnceLock<Chunk<T>>; BRANCH as usize]>;
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU32, Ordering};
-/// use zen_monitor_core::arena::{Arena, CHUNK};
+/// use zen_monitor_core::structures::arena::{Arena, CHUNK};
 ///
 /// let arena: Arena<AtomicU32> = Arena::default();
 /// let first = arena.grow().unwrap();

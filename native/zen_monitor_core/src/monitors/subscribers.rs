@@ -10,17 +10,17 @@
 //!   a slot's claim frees it, unless the slot is queued (then whoever takes it from the queue
 //!   does) or in transit (then whoever carries it does).
 
-use crate::arena::Arena;
-use crate::claim::Ticket;
-use crate::hash::hash;
-use crate::held::{HELD, Held};
-use crate::index::Index;
-use crate::limits::{self, Full};
-use crate::list::{self, NIL};
-use crate::references::References;
-use crate::slab::Slab;
-use crate::slot::{Depot, FreeSlots, Place, Reference, Slot};
-use crate::sync::{Mutex, shards};
+use crate::monitors::claim::Ticket;
+use crate::monitors::references::References;
+use crate::monitors::slot::{Depot, FreeSlots, Place, Reference, Slot};
+use crate::structures::arena::Arena;
+use crate::structures::hash::hash;
+use crate::structures::held::{HELD, Held};
+use crate::structures::index::Index;
+use crate::structures::limits::{self, Full};
+use crate::structures::list::{self, NIL};
+use crate::structures::slab::Slab;
+use crate::structures::sync::{Mutex, shards};
 
 const SHARDS: usize = shards(256);
 
@@ -414,7 +414,7 @@ impl Subscribers {
     }
 
     #[inline]
-    fn lock(&self, subscriber_id: u32) -> crate::sync::MutexGuard<'_, Shard> {
+    fn lock(&self, subscriber_id: u32) -> crate::structures::sync::MutexGuard<'_, Shard> {
         self.shards[number(subscriber_id)].lock()
     }
 }

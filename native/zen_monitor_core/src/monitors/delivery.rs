@@ -3,16 +3,16 @@
 //! Invariant: a monitor that was taken is freed if its message was sent, and goes back to its queue if
 //! it was not, however the delivery ends: when all is done, early with an error, or in a panic.
 
-use crate::monitor_table::MonitorTable;
-use crate::subscribers::Taken;
-use crate::targets::Key;
+use crate::monitors::subscribers::Taken;
+use crate::monitors::table::MonitorTable;
+use crate::monitors::targets::Key;
 
 /// Monitors on their way to their subscribers, each known by its number, from 0 in the order of their
 /// turns. What the sender of the messages has not done by the time this is dropped remains to be done.
 ///
 /// ```
-/// use zen_monitor_core::delivery::Delivery;
-/// use zen_monitor_core::monitor_table::MonitorTable;
+/// use zen_monitor_core::monitors::delivery::Delivery;
+/// use zen_monitor_core::monitors::table::MonitorTable;
 ///
 /// let table: MonitorTable<&str, ()> = MonitorTable::default();
 /// let node = table.nodes.find_or_add(7, || ());

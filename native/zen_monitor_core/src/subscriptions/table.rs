@@ -19,11 +19,11 @@
 //! No call takes longer than the number of connectors, or the budget it is given. A subscription is
 //! found by walking its target's rows, of which there is one per connected node.
 
-use crate::hash;
-use crate::index::Index;
-use crate::limits::Full;
-use crate::slab::Slab;
-use crate::sync::SegQueue;
+use crate::structures::hash;
+use crate::structures::index::Index;
+use crate::structures::limits::Full;
+use crate::structures::slab::Slab;
+use crate::structures::sync::SegQueue;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -65,7 +65,7 @@ pub struct ConnectorId {
 /// reason that is kept with a destination whose subscribers could not all be told.
 ///
 /// ```
-/// use zen_monitor_core::subscription_table::{Destination, SubscriptionTable};
+/// use zen_monitor_core::subscriptions::table::{Destination, SubscriptionTable};
 ///
 /// let mut table = SubscriptionTable::default();
 /// let connector = table.attach(|_id| "outbox");

@@ -4,9 +4,9 @@
 //! Threads of the operating system do it many times; under shuttle few do little, but are switched at
 //! every lock, queue and claim, in as many ways as there is time for.
 
-use crate::delivery::Delivery;
-use crate::monitor_table::MonitorTable;
-use crate::targets::{Cursor, Instruction};
+use crate::monitors::delivery::Delivery;
+use crate::monitors::table::MonitorTable;
+use crate::monitors::targets::{Cursor, Instruction};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::SeqCst};
 
 #[cfg(shuttle)]

@@ -6,10 +6,10 @@
 //! - No index becomes so large that it takes long to make a larger one. So an index that is [`FEW`] is
 //!   divided, once and for all, and every change moves a little of it.
 
-use crate::arena::Arena;
-use crate::hash::{hash, shard};
-use crate::index::{Draining, Index};
-use crate::slot::{Reference, Slot};
+use crate::monitors::slot::{Reference, Slot};
+use crate::structures::arena::Arena;
+use crate::structures::hash::{hash, shard};
+use crate::structures::index::{Draining, Index};
 
 /// How many ids one index holds before it is divided.
 const FEW: usize = if cfg!(shuttle) {
@@ -150,7 +150,7 @@ pub fn hash_of(reference: Reference) -> u64 {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::arena::CHUNK;
+    use crate::structures::arena::CHUNK;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
     use std::collections::btree_map::Entry;

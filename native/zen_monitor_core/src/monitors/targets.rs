@@ -12,16 +12,16 @@
 //! - A monitor is *waiting* once its `:DOWN` is due: its target is dead, or its session expired
 //!   and the target was subscribed in it.
 
-use crate::arena::Arena;
-use crate::hash::{hash, shard};
-use crate::held::{HELD, Held};
-use crate::index::Index;
-use crate::limits::{self, Full};
-use crate::list::{self, Links, NIL};
-use crate::sessions::{Session, Sessions};
-use crate::slab::Slab;
-use crate::slot::{Place, Slot};
-use crate::sync::{Mutex, MutexGuard, shards};
+use crate::monitors::sessions::{Session, Sessions};
+use crate::monitors::slot::{Place, Slot};
+use crate::structures::arena::Arena;
+use crate::structures::hash::{hash, shard};
+use crate::structures::held::{HELD, Held};
+use crate::structures::index::Index;
+use crate::structures::limits::{self, Full};
+use crate::structures::list::{self, Links, NIL};
+use crate::structures::slab::Slab;
+use crate::structures::sync::{Mutex, MutexGuard, shards};
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 

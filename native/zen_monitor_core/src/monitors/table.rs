@@ -8,23 +8,23 @@
 //! before cannot claim it. It is unlinked by the one that wins its claim, from its target first and
 //! from its subscriber then, which frees its slot.
 
-use crate::arena::Arena;
-use crate::claim::Removal;
-use crate::dispatch::{Dispatch, DispatchCounts, Due};
-use crate::held::HELD;
-use crate::limits::Full;
-use crate::list::NIL;
-use crate::nodes::{Node, Nodes};
-use crate::slot::{Reference, Slot};
-use crate::subscribers::{Counts, Holding, Subscribers, Taken};
-use crate::sync::{Backoff, SegQueue};
-use crate::targets::{Cursor, Expired, Instruction, Key, Targets};
+use crate::monitors::claim::Removal;
+use crate::monitors::dispatch::{Dispatch, DispatchCounts, Due};
+use crate::monitors::nodes::{Node, Nodes};
+use crate::monitors::slot::{Reference, Slot};
+use crate::monitors::subscribers::{Counts, Holding, Subscribers, Taken};
+use crate::monitors::targets::{Cursor, Expired, Instruction, Key, Targets};
+use crate::structures::arena::Arena;
+use crate::structures::held::HELD;
+use crate::structures::limits::Full;
+use crate::structures::list::NIL;
+use crate::structures::sync::{Backoff, SegQueue};
 
 /// All monitors of one Erlang node. `R` is an exit reason, `X` what the host keeps per node.
 ///
 /// ```
-/// use zen_monitor_core::delivery::Delivery;
-/// use zen_monitor_core::monitor_table::MonitorTable;
+/// use zen_monitor_core::monitors::delivery::Delivery;
+/// use zen_monitor_core::monitors::table::MonitorTable;
 ///
 /// let table: MonitorTable<&str, ()> = MonitorTable::default();
 /// let (pid, reference, target) = (0x73, [1, 2, 3], [40, 0, 1]);
@@ -664,8 +664,8 @@ impl<R: Clone, X> MonitorTable<R, X> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::delivery::Delivery;
-    use crate::targets::MOST_MONITORS;
+    use crate::monitors::delivery::Delivery;
+    use crate::monitors::targets::MOST_MONITORS;
     use proptest::prelude::*;
     use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -771,7 +771,7 @@ mod tests {
     fn a_table_without_a_free_slot_refuses_more_monitors() {
         let table = Table::with_most(1, 9, 9_999);
         let node = table.nodes.find_or_add(7, || ());
-        for number in 0..crate::arena::CHUNK {
+        for number in 0..crate::structures::arena::CHUNK {
             table
                 .monitor(node, 100, reference(number), [number, 0, 0])
                 .unwrap();
@@ -1395,7 +1395,7 @@ mod tests {
             }
             subscribe_all(&table);
         }
-        assert!(table.slots.grow().unwrap() <= 5_120 + 2 * crate::arena::CHUNK);
+        assert!(table.slots.grow().unwrap() <= 5_120 + 2 * crate::structures::arena::CHUNK);
     }
 
     #[test]
@@ -1410,7 +1410,7 @@ mod tests {
             subscribe_all(&table);
         }
         // Each shard of the subscribers may keep two magazines of its own.
-        assert!(table.slots.grow().unwrap() <= 2_000 + 256 * 2 * crate::slot::MAGAZINE);
+        assert!(table.slots.grow().unwrap() <= 2_000 + 256 * 2 * crate::monitors::slot::MAGAZINE);
     }
 
     /// Takes some turns and delivers. Returns how many turns, and how many were delivered.

@@ -1,7 +1,7 @@
 //! A slab that grows by small chunks: ids stay valid, nothing is ever copied to grow, and freed
 //! places are taken again before new memory is.
 
-use crate::limits::Full;
+use crate::structures::limits::Full;
 
 const CHUNK: usize = 64;
 /// The free ids grow by chunks as well: a vector of a million would be copied to hold one more.
@@ -10,7 +10,7 @@ const FREE_CHUNK: usize = 256;
 /// Values addressed by a stable `u32` id.
 ///
 /// ```
-/// use zen_monitor_core::slab::Slab;
+/// use zen_monitor_core::structures::slab::Slab;
 ///
 /// let mut slab = Slab::default();
 /// let id = slab.insert("value").unwrap();

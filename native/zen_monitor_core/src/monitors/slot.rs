@@ -4,11 +4,11 @@
 //! the subscriber's list and, from the moment it leaves its target's list, its place in the
 //! subscriber's queue. While it is listed under its target, the target's lock guards those links.
 
-use crate::arena::{Arena, CHUNK};
-use crate::claim::Claim;
-use crate::limits::Full;
-use crate::list::{Links, NIL};
-use crate::sync::SegQueue;
+use crate::monitors::claim::Claim;
+use crate::structures::arena::{Arena, CHUNK};
+use crate::structures::limits::Full;
+use crate::structures::list::{Links, NIL};
+use crate::structures::sync::SegQueue;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The three words that tell one reference of this node from all others.

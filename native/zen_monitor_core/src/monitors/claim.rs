@@ -4,7 +4,7 @@
 //! exactly one of them wins. The word holds a phase and a generation; the generation changes when
 //! the slot is freed, so a claim made for a former tenant of the slot always loses.
 
-use crate::sync::{AtomicU32, Ordering};
+use crate::structures::sync::{AtomicU32, Ordering};
 
 const PHASE: u32 = 0b11;
 const FREE: u32 = 0;
