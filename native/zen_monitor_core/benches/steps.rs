@@ -12,6 +12,7 @@ use std::time::Duration;
 use support::{PER_PROCESS, each, is_full, pid, reference, scattered, sized, target, timed};
 use zen_monitor_core::monitors::claim::{Removal, Ticket};
 use zen_monitor_core::monitors::nodes::{Node, Nodes};
+use zen_monitor_core::monitors::share::Share;
 use zen_monitor_core::monitors::slot::Slot;
 use zen_monitor_core::monitors::subscribers::{Subscribers, Taken};
 use zen_monitor_core::monitors::targets::{Key, Targets};
@@ -169,11 +170,13 @@ fn enqueue(parts: &Parts, batch: &mut Batch) {
 #[inline(never)]
 fn dequeue(parts: &Parts, batch: &mut Batch) {
     while let Some(subscriber) = parts.ring.pop() {
-        let (_, more) = parts
-            .subscribers
-            .dequeue(&parts.slots, subscriber, HELD, |taken| {
-                batch.taken.push(taken)
-            });
+        let (_, more) = parts.subscribers.dequeue(
+            &parts.slots,
+            subscriber,
+            HELD,
+            |_| Share::all(),
+            |taken| batch.taken.push(taken),
+        );
         if more {
             parts.ring.push(subscriber);
         }

@@ -15,9 +15,10 @@ use crate::target::{add_object, name_of, object};
 use crate::timeslice::Timeslice;
 use crate::{atoms, word};
 use rustler::{Encoder, Env, Error, NifResult, Term};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use zen_monitor_core::monitors::delivery::Delivery;
+use zen_monitor_core::monitors::share::Share;
 use zen_monitor_core::monitors::subscribers::Taken;
 use zen_monitor_core::monitors::targets::Key;
 
@@ -39,16 +40,22 @@ fn dispatcher_answer(env: Env) -> NifResult<bool> {
     Ok(current()?.local.ring.answer(env))
 }
 
-/// Sends up to `limit` `:DOWN`s, and fewer when they take long. `name` is this node's name.
-/// Answers how many were sent, and whether to call again with what is left of the limit, even if
+/// Sends up to `limit` `:DOWN`s, and fewer when they take long. `name` is this node's name. `share`
+/// bounds what any one subscriber is given but in bulk: `{each, burst}` for as many at once, and one every so many
+/// nanoseconds, or `:all`. Answers how many were sent, and whether to call again with what is left of the limit, even if
 /// that is 0: then a bulk message is not sent yet. `:bulky` when [`dispatcher_deliver_bulky`] must
 /// do it, because a reason waits that takes long to build.
 #[rustler::nif]
-fn dispatcher_deliver<'a>(env: Env<'a>, name: Term<'a>, limit: usize) -> NifResult<Term<'a>> {
+fn dispatcher_deliver<'a>(
+    env: Env<'a>,
+    name: Term<'a>,
+    limit: usize,
+    share: Term<'a>,
+) -> NifResult<Term<'a>> {
     if Reason::is_any_bulky() {
         return Ok(atoms::bulky().to_term(env));
     }
-    Ok(deliver(env, name, limit)?.encode(env))
+    Ok(deliver(env, name, limit, share)?.encode(env))
 }
 
 /// The same on a dirty scheduler, where sending costs more and nobody waits.
@@ -57,22 +64,30 @@ fn dispatcher_deliver_bulky<'a>(
     env: Env<'a>,
     name: Term<'a>,
     limit: usize,
+    share: Term<'a>,
 ) -> NifResult<(usize, bool)> {
-    deliver(env, name, limit)
+    deliver(env, name, limit, share)
 }
 
-fn deliver<'a>(env: Env<'a>, name: Term<'a>, limit: usize) -> NifResult<(usize, bool)> {
+fn deliver<'a>(
+    env: Env<'a>,
+    name: Term<'a>,
+    limit: usize,
+    share: Term<'a>,
+) -> NifResult<(usize, bool)> {
     let state = current()?;
+    let share = read_share(share)?;
     let _timeslice = Timeslice::begin(env);
     let began = Instant::now();
     let mut run = Run::new(env, &state.local, name);
-    while run.sent < limit && began.elapsed() < DELIVERY {
-        if !run.turns(BATCH.min(limit - run.sent))? {
-            break;
-        }
+    let mut done = false;
+    while !done && began.elapsed() < DELIVERY {
+        // Who still has something due then has had its share.
+        let any = run.turns(BATCH.min(limit - run.sent), share)?;
+        done = !any || run.sent == limit;
     }
     let local = &state.local;
-    let done = run.sent == limit || local.table.is_idle();
+    let done = done || local.table.is_idle();
     while done && began.elapsed() < DELIVERY {
         match local.options.take_gathered() {
             Some(gathered) => run.send_bulk(gathered)?,
@@ -90,6 +105,17 @@ fn dispatcher_rest() -> NifResult<bool> {
     Ok(local
         .ring
         .rest(|| local.table.is_idle() && local.options.is_delivered()))
+}
+
+/// The present share of each subscriber. Dispatchers come and go, so its time is that of the library.
+fn read_share(share: Term) -> NifResult<Share> {
+    static BEGINNING: OnceLock<Instant> = OnceLock::new();
+    if atoms::all() == share {
+        return Ok(Share::all());
+    }
+    let (each, burst) = share.decode()?;
+    let now = BEGINNING.get_or_init(Instant::now).elapsed();
+    Ok(Share::new(now, Duration::from_nanos(each), burst))
 }
 
 /// A monitor that is due, and what its `:DOWN` says.
@@ -120,7 +146,7 @@ impl<'a, 'b> Run<'a, 'b> {
 
     /// Takes up to `limit` monitors in turn and sends their `:DOWN`s, but gathers those that go out
     /// in bulk. `false` when none was due.
-    fn turns(&mut self, limit: usize) -> NifResult<bool> {
+    fn turns(&mut self, limit: usize, share: Share) -> NifResult<bool> {
         let table = &self.local.table;
         let (mut turns, mut bytes) = (0, 0);
         let mut delivery = Delivery::new(table, limit);
@@ -135,7 +161,12 @@ impl<'a, 'b> Run<'a, 'b> {
                 limit - turns
             };
             let first = delivery.len();
-            match delivery.take_turns(together) {
+            // A bulk message is one, however much is in it.
+            let share = |pid| match Kind::of(pid) {
+                Kind::Bulk => Share::all(),
+                _ => share,
+            };
+            match delivery.take_turns(together, share) {
                 0 => break,
                 more => turns += more,
             }

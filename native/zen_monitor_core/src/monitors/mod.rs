@@ -6,7 +6,8 @@
 //! - [`subscribers`], with the [`references`] of their monitors
 //! - [`targets`], with their [`sessions`]
 //! - [`nodes`], with their outboxes
-//! - [`dispatch`], the queues of what is due, and [`delivery`], the way from there to the subscriber
+//! - [`dispatch`], the queues of what is due, [`share`], how much of it one subscriber may be given at a
+//!   time, and [`delivery`], the way to it
 //! - [`slot`] and its [`claim`], one monitor and who consumes it
 //! - [`options`], what a few monitors carry besides
 //!
@@ -19,6 +20,7 @@ pub mod nodes;
 pub mod options;
 pub mod references;
 pub mod sessions;
+pub mod share;
 pub mod slot;
 #[cfg(all(test, not(loom)))]
 mod stress;

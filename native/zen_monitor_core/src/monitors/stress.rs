@@ -5,6 +5,7 @@
 //! every lock, queue and claim, in as many ways as there is time for.
 
 use crate::monitors::delivery::Delivery;
+use crate::monitors::share::Share;
 use crate::monitors::table::MonitorTable;
 use crate::monitors::targets::{Cursor, Instruction};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::SeqCst};
@@ -211,7 +212,7 @@ impl Run {
     /// that `fails`. `false` when there was none.
     fn deliver_batch(&self, fails: &mut impl FnMut() -> bool) -> bool {
         let mut delivery = Delivery::new(&self.table, 16);
-        let turns = delivery.take_turns(16);
+        let turns = delivery.take_turns(16, |_| Share::all());
         for (number, (key, reason)) in delivery.describe(0).into_iter().enumerate() {
             if fails() {
                 break;

@@ -11,6 +11,7 @@
 use crate::monitors::claim::Removal;
 use crate::monitors::dispatch::{Dispatch, DispatchCounts, Due};
 use crate::monitors::nodes::{Node, Nodes};
+use crate::monitors::share::Share;
 use crate::monitors::slot::{Reference, Slot};
 use crate::monitors::subscribers::{Counts, Holding, Subscribers, Taken};
 use crate::monitors::targets::{Cursor, Expired, Instruction, Key, Targets};
@@ -24,6 +25,7 @@ use crate::structures::sync::{Backoff, SegQueue};
 ///
 /// ```
 /// use zen_monitor_core::monitors::delivery::Delivery;
+/// use zen_monitor_core::monitors::share::Share;
 /// use zen_monitor_core::monitors::table::MonitorTable;
 ///
 /// let table: MonitorTable<&str, ()> = MonitorTable::default();
@@ -37,7 +39,7 @@ use crate::structures::sync::{Backoff, SegQueue};
 /// table.expand(10);
 ///
 /// let mut delivery = Delivery::new(&table, 10);
-/// assert_eq!(delivery.take_turns(10), 1);
+/// assert_eq!(delivery.take_turns(10, |_| Share::all()), 1);
 /// let (_, reason) = delivery.describe(0)[0];
 /// assert_eq!(reason, Some("killed"));
 /// assert!(delivery.begin(0));
@@ -367,13 +369,26 @@ impl<R: Clone, X> MonitorTable<R, X> {
     }
 
     /// Takes up to `limit` monitors in turn. `taken` is given those that are to be delivered. Returns how
-    /// many there were, removed ones included: fewer than `limit` when the ring is empty.
-    pub(crate) fn next_turns(&self, limit: usize, mut taken: impl FnMut(Taken)) -> usize {
-        let mut turns = 0;
+    /// many there were, removed ones included: fewer than `limit` when the ring is empty, or all who stand in
+    /// it have had their share.
+    pub(crate) fn next_turns(
+        &self,
+        limit: usize,
+        share: impl Fn(u64) -> Share,
+        mut taken: impl FnMut(Taken),
+    ) -> usize {
+        let (mut turns, mut passed) = (0, 0);
         while turns < limit {
-            match self.next(limit - turns, &mut taken) {
-                0 => break,
-                more => turns += more,
+            match self.next(limit - turns, &share, &mut taken) {
+                None => break,
+                // Who has had its share goes on standing in the ring. Once nobody else does, it is over. At
+                // most a budget's worth of shares is spent, so that is soon.
+                Some(0) if passed > self.dispatch.ring.len() => break,
+                Some(0) => passed += 1,
+                Some(more) => {
+                    turns += more;
+                    passed = 0;
+                }
             }
         }
         turns
@@ -381,19 +396,22 @@ impl<R: Clone, X> MonitorTable<R, X> {
 
     /// The next monitor in turn; while nobody else waits for a turn, up to `limit`.
     #[inline]
-    fn next(&self, limit: usize, taken: impl FnMut(Taken)) -> usize {
-        let Some(subscriber) = self.dispatch.ring.pop() else {
-            return 0;
-        };
+    fn next(
+        &self,
+        limit: usize,
+        share: impl Fn(u64) -> Share,
+        taken: impl FnMut(Taken),
+    ) -> Option<usize> {
+        let subscriber = self.dispatch.ring.pop()?;
         let alone = self.dispatch.ring.is_empty();
         let limit = if alone { limit.min(HELD) } else { 1 };
         let (turns, more) = self
             .subscribers
-            .dequeue(&self.slots, subscriber, limit, taken);
+            .dequeue(&self.slots, subscriber, limit, share, taken);
         if more {
             self.dispatch.ring.push(subscriber);
         }
-        turns
+        Some(turns)
     }
 
     /// What the `:DOWN`s of taken monitors say; meaningless for one on which the claim fails
@@ -925,7 +943,7 @@ mod tests {
 
     fn deliver(table: &Table, model: &mut Model) -> bool {
         let mut delivery = Delivery::new(table, 3);
-        let turns = delivery.take_turns(3);
+        let turns = delivery.take_turns(3, |_| Share::all());
         for (number, (key, reason)) in delivery.describe(0).into_iter().enumerate() {
             assert!(delivery.begin(number));
             delivery.end(number);
@@ -1137,8 +1155,8 @@ mod tests {
     /// All turns, and how many each call took.
     fn take_turns(table: &Table) -> (Vec<Taken>, Vec<usize>) {
         let mut taken = Vec::new();
-        let calls = std::iter::repeat_with(|| table.next(3, |one| taken.push(one)));
-        let calls = calls.take_while(|turns| *turns > 0).collect();
+        let calls = std::iter::from_fn(|| table.next(3, |_| Share::all(), |one| taken.push(one)));
+        let calls = calls.collect();
         (taken, calls)
     }
 
@@ -1336,6 +1354,55 @@ mod tests {
     }
 
     #[test]
+    fn no_subscriber_gets_more_than_its_share_at_a_time() {
+        let ms = std::time::Duration::from_millis;
+        let share = |now| Share::new(ms(now), ms(1), 100);
+        let table = Table::default();
+        // One has a thousand monitors that are due, and a hundred have one.
+        for number in 0..1_000 {
+            place(&table, 16, number, number);
+        }
+        for number in 1..101 {
+            place(&table, 16 + 16 * u64::from(number), 1_000 + number, number);
+        }
+        subscribe_all(&table);
+        on_node(&table, 0, |node| table.expire(node));
+        while !table.expand(100) {}
+
+        // A removed one takes no part of a share.
+        for number in 0..50 {
+            assert!(table.demonitor(16, reference(number), |_| ()));
+        }
+        let deliver = |now| {
+            let mut delivery = Delivery::new(&table, 2_000);
+            delivery.take_turns(2_000, |_| share(now));
+            let mut sent = HashMap::new();
+            for number in 0..delivery.len() {
+                assert!(delivery.begin(number));
+                delivery.end(number);
+                *sent.entry(delivery.taken(number).pid).or_insert(0) += 1;
+            }
+            (sent.remove(&16).unwrap_or(0), sent.len())
+        };
+        assert_eq!(deliver(0), (100, 100));
+        assert_eq!(deliver(0), (0, 0));
+        assert!(!table.is_idle());
+        assert_eq!(deliver(20), (20, 0));
+        assert_eq!(deliver(1_000), (100, 0));
+        let mut rest = 0;
+        while !table.is_idle() {
+            let mut delivery = Delivery::new(&table, 64);
+            delivery.take_turns(64, |_| Share::all());
+            for number in 0..delivery.len() {
+                assert!(delivery.begin(number));
+                delivery.end(number);
+                rest += 1;
+            }
+        }
+        assert_eq!(rest, 950 - 220);
+    }
+
+    #[test]
     fn a_dead_node_costs_nothing_up_front() {
         let table = Table::default();
         for number in 0..10_000 {
@@ -1416,7 +1483,7 @@ mod tests {
     /// Takes some turns and delivers. Returns how many turns, and how many were delivered.
     fn deliver_some(table: &Table) -> (usize, u64) {
         let mut delivery = Delivery::new(table, 10);
-        let turns = delivery.take_turns(10);
+        let turns = delivery.take_turns(10, |_| Share::all());
         for number in 0..delivery.len() {
             if delivery.begin(number) {
                 delivery.end(number);
