@@ -97,8 +97,10 @@ defmodule ZenMonitor.MixProject do
         "guides/differences.md",
         "guides/operations.md",
         "guides/architecture.md",
+        "guides/measured.md",
         "docs/reliability.md",
         "SECURITY.md",
+        "CONTRIBUTING.md",
         "CHANGELOG.md",
         "LICENSE"
       ],
