@@ -144,14 +144,22 @@ defmodule ZenMonitor.NativeTest do
 
     for {call, node} <- [{&:erlang.apply/3, peer.node}, {&Cluster.call(peer, &1, &2, &3), node()}] do
       certificates = for destination <- destinations, do: {destination, :gone}
-      {:ok, [], malformed} = call.(Native, :connector_certify, [node, certificates])
-      assert malformed == certificates
+      certify = &call.(Native, :connector_certify, [node, &1])
+      assert malformed(certify, certificates) == certificates
 
       for destination <- destinations do
         assert_raise ArgumentError, fn ->
           call.(Native, :monitor, [call.(Kernel, :self, []), node, destination, make_ref()])
         end
       end
+    end
+  end
+
+  # A call ends when its time is up, too, and leaves the rest to the next one.
+  defp malformed(certify, certificates) do
+    case certify.(certificates) do
+      {:ok, [], malformed} -> malformed
+      {:ok, rest, malformed} -> malformed ++ malformed(certify, rest)
     end
   end
 
