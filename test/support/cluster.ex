@@ -7,7 +7,7 @@ defmodule ZenMonitor.Cluster do
   alias ZenMonitor.Cluster.TLS
 
   @enforce_keys [:control, :node]
-  defstruct [:control, :node, :os_pid]
+  defstruct [:control, :node, :os_pid, :flags]
 
   @doc "Makes this VM a node, unless it is one."
   def start_distribution do
@@ -26,10 +26,12 @@ defmodule ZenMonitor.Cluster do
   Options: `:name`, that of a former peer (a new one), or `:dynamic` for one that the first node gives
   it that it connects to, see `name/1`; `:application`, whether to start `:zen_monitor` on it (true); `:env`, its configuration;
   `:kernel`, that of Kernel; `:hidden` (false); `:distributed`, whether to give it a name (true);
-  `:flags`, `:default` for OTP's own, with which nodes mesh and `global` guards the mesh (`:alone`);
+  `:flags`, `:default` for OTP's own, with which nodes mesh and `global` guards the mesh, or `:alone` (what `put_flags/1` set);
   `:carrier`, `:tls` for distribution over TLS, which speaks to such nodes alone (`:tcp`).
   """
   def start_peer(opts \\ []) do
+    opts = Keyword.put_new(opts, :flags, flags())
+
     options = %{connection: :standard_io, args: args(opts)}
 
     options =
@@ -40,7 +42,7 @@ defmodule ZenMonitor.Cluster do
       end
 
     {:ok, control, node} = :peer.start_link(options)
-    peer = %__MODULE__{control: control, node: node}
+    peer = %__MODULE__{control: control, node: node, flags: opts[:flags]}
     peer = %{peer | os_pid: call(peer, System, :pid, [])}
 
     for {key, value} <- Keyword.get(opts, :env, []) do
@@ -53,6 +55,12 @@ defmodule ZenMonitor.Cluster do
 
     peer
   end
+
+  @doc "Sets the `:flags` of the peers that are started without, from now on."
+  def put_flags(flags), do: Application.put_env(:ex_unit, __MODULE__, flags)
+
+  @doc "The `:flags` of the peers that are started without."
+  def flags, do: Application.get_env(:ex_unit, __MODULE__, :alone)
 
   @doc "Calls a function on a peer, connected or not."
   def call(peer, module, function, args, timeout \\ 15_000) do
@@ -67,12 +75,34 @@ defmodule ZenMonitor.Cluster do
 
   `global` greets a new node by a cast. If the link is cut before, the cast connects the two again, so
   both are asked first whether they are done. This makes it rare, not impossible: a test that must not
-  be connected takes a peer that never was.
+  be connected takes a peer that never was. A peer that takes part in a mesh is connected to all of it then.
   """
   def connect(peer) do
     true = Node.connect(peer.node)
     for side <- [node(), peer.node], do: :sys.get_state({:global_name_server, side})
+    if peer.flags == :default, do: wait_until(fn -> meshed?(peer) end)
     true
+  end
+
+  # How long a mesh must have stood before it counts as settled, in steps of 10 milliseconds.
+  @calm 30
+
+  @doc """
+  Connects to peers with default flags until all are connected to all, and stay so.
+
+  After a cut, `global` may go on to cut for a while.
+  """
+  def mesh(peers, calm \\ 0, attempts \\ 1_000)
+  def mesh(_, @calm, _), do: :ok
+
+  def mesh(peers, calm, attempts) when attempts > 0 do
+    for peer <- peers, do: Node.connect(peer.node)
+    Process.sleep(10)
+    mesh(peers, if(Enum.all?(peers, &meshed?/1), do: calm + 1, else: 0), attempts - 1)
+  end
+
+  defp meshed?(peer) do
+    Enum.sort([node() | Node.list()]) == Enum.sort([peer.node | call(peer, Node, :list, [])])
   end
 
   @doc "Cuts the distribution link to a peer and returns when both sides have noticed."
@@ -130,7 +160,7 @@ defmodule ZenMonitor.Cluster do
     dynamic = if opts[:name] == :dynamic, do: [~c"-name", ~c"undefined@127.0.0.1"], else: []
     hidden = if Keyword.get(opts, :hidden, false), do: [~c"-hidden"], else: []
     cookie = [~c"-setcookie", Atom.to_charlist(Node.get_cookie())]
-    flags = opts |> Keyword.get(:flags, :alone) |> flags()
+    flags = opts |> Keyword.fetch!(:flags) |> flags()
     carrier = opts |> Keyword.get(:carrier, :tcp) |> carrier()
 
     kernel =
