@@ -27,7 +27,8 @@ defmodule ZenMonitor.Cluster do
   it that it connects to, see `name/1`; `:application`, whether to start `:zen_monitor` on it (true); `:env`, its configuration;
   `:kernel`, that of Kernel; `:hidden` (false); `:distributed`, whether to give it a name (true);
   `:flags`, `:default` for OTP's own, with which nodes mesh and `global` guards the mesh, or `:alone` (what `put_flags/1` set);
-  `:carrier`, `:tls` for distribution over TLS, which speaks to such nodes alone (`:tcp`).
+  `:carrier`, `:tls` for distribution over TLS, which speaks to such nodes alone, `:verified_tls` where
+  both ends verify each other, `:foreign_tls` where another authority than theirs has signed (`:tcp`).
   """
   def start_peer(opts \\ []) do
     opts = Keyword.put_new(opts, :flags, flags())
@@ -180,7 +181,7 @@ defmodule ZenMonitor.Cluster do
 
   defp carrier(:tcp), do: []
 
-  defp carrier(:tls) do
-    [~c"-proto_dist", ~c"inet_tls", ~c"-ssl_dist_optfile", to_charlist(TLS.options_file())]
+  defp carrier(tls) do
+    [~c"-proto_dist", ~c"inet_tls", ~c"-ssl_dist_optfile", to_charlist(TLS.options_file(tls))]
   end
 end
