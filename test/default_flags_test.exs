@@ -1,7 +1,7 @@
 # What other files test between nodes, once more between nodes with OTP's default flags: all connect to
 # all, and `global` has them agree on who is connected. For the second list `mix test` has no time.
 for {names, opts} <- [
-      {~w(crash link node_death), []},
+      {~w(crash ledger link node_death), []},
       {~w(differences fairness hostile idle slow storm upgrade), [soak: true]}
     ],
     name <- names do

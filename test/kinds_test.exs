@@ -139,8 +139,6 @@ defmodule ZenMonitor.KindsTest do
 
   describe "distribution over TLS that verifies both ends" do
     setup do
-      Process.flag(:trap_exit, true)
-
       %{
         nodes:
           for(carrier <- [:verified_tls, :verified_tls, :foreign_tls], do: peer(carrier: carrier))
@@ -171,6 +169,22 @@ defmodule ZenMonitor.KindsTest do
         wait_until(fn -> downs(one, watcher) == %{{target, :nodedown} => 1} end)
       end
     end
+  end
+
+  # Whoever gave it its name gives it the same again.
+  test "a node that is given its former name is another life of that node" do
+    %{watching: a, watched: b} = pair(%{options: {[name: :dynamic], []}, role: :watched})
+    [former] = call(b, :targets, [1])
+    true = call(b, :erlang, :disconnect_node, [a.node])
+    wait_until(fn -> call(b, :erlang, :node, []) == :nonode@nohost end)
+    wait_until(fn -> call(b, Node, :connect, [a.node]) == true end)
+    assert Cluster.name(b).node == b.node
+    connect(a, b)
+    [target] = call(b, :targets, [1])
+    watcher = watch(a, b, [former, target])
+    call(b, :kill, [[target]])
+    expected = %{{former, :noproc} => 1, {target, :killed} => 1}
+    wait_until(fn -> downs(a, watcher) == expected end)
   end
 
   # The kind under test has the role, and connects: who is given a name has none until then.

@@ -218,7 +218,7 @@ defmodule ZenMonitor.LinkTest do
   # cut may be followed by others.
   defp settle(%{peer: peer, bystander: bystander}) do
     wait_until(fn -> Node.connect(peer.node) == true end)
-    if Cluster.flags() == :default, do: Cluster.mesh([peer, bystander])
+    if Cluster.flags() == :default, do: Cluster.mesh([Cluster.here(), peer, bystander])
   end
 
   defp assert_bystander(%{bystander: bystander, standing: standing}, :alone) do

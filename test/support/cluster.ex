@@ -64,7 +64,10 @@ defmodule ZenMonitor.Cluster do
   def flags, do: Application.get_env(:ex_unit, __MODULE__, :alone)
 
   @doc "Calls a function on a peer, connected or not."
-  def call(peer, module, function, args, timeout \\ 15_000) do
+  def call(peer, module, function, args, timeout \\ 15_000)
+  def call(%{control: nil}, module, function, args, _), do: apply(module, function, args)
+
+  def call(peer, module, function, args, timeout) do
     :peer.call(peer.control, module, function, args, timeout)
   end
 
@@ -81,29 +84,37 @@ defmodule ZenMonitor.Cluster do
   def connect(peer) do
     true = Node.connect(peer.node)
     for side <- [node(), peer.node], do: :sys.get_state({:global_name_server, side})
-    if peer.flags == :default, do: wait_until(fn -> meshed?(peer) end)
+    if peer.flags == :default, do: wait_until(fn -> knows_all?(peer) end)
     true
   end
+
+  defp knows_all?(peer) do
+    Enum.sort([node() | Node.list()]) == Enum.sort([peer.node | call(peer, Node, :list, [])])
+  end
+
+  @doc "This VM, in place of a peer."
+  def here, do: %__MODULE__{control: nil, node: node()}
 
   # How long a mesh must have stood before it counts as settled, in steps of 10 milliseconds.
   @calm 30
 
   @doc """
-  Connects to peers with default flags until all are connected to all, and stay so.
+  Connects nodes until all are connected to all, and stay so.
 
   After a cut, `global` may go on to cut for a while.
   """
-  def mesh(peers, calm \\ 0, attempts \\ 1_000)
+  def mesh(nodes, calm \\ 0, attempts \\ 1_000)
   def mesh(_, @calm, _), do: :ok
 
-  def mesh(peers, calm, attempts) when attempts > 0 do
-    for peer <- peers, do: Node.connect(peer.node)
+  def mesh(nodes, calm, attempts) when attempts > 0 do
+    for node <- nodes, other <- nodes, node != other, do: call(node, Node, :connect, [other.node])
     Process.sleep(10)
-    mesh(peers, if(Enum.all?(peers, &meshed?/1), do: calm + 1, else: 0), attempts - 1)
+    mesh(nodes, if(Enum.all?(nodes, &meshed?(&1, nodes)), do: calm + 1, else: 0), attempts - 1)
   end
 
-  defp meshed?(peer) do
-    Enum.sort([node() | Node.list()]) == Enum.sort([peer.node | call(peer, Node, :list, [])])
+  defp meshed?(node, nodes) do
+    connected = [node.node | call(node, Node, :list, [])]
+    Enum.all?(nodes, &(&1.node in connected))
   end
 
   @doc "Cuts the distribution link to a peer and returns when both sides have noticed."
