@@ -111,12 +111,8 @@ defmodule ZenMonitor.KindsTest do
         watch(a, b, [again], :zen_monitor_second)
         call(a, :place, [:zen_monitor_second, target])
         call(b, :kill, [[again]])
-
-        expected =
-          Enum.frequencies(
-            for pid <- [again, target], do: {pid, if(pid == again, do: :killed, else: :nodedown)}
-          )
-
+        reason = if again == target, do: :killed, else: :nodedown
+        expected = Enum.frequencies([{again, :killed}, {target, reason}])
         wait_until(fn -> downs(a, :zen_monitor_second) == expected end)
         assert downs(a, :zen_monitor_first) == %{{target, :nodedown} => 1}
       end
@@ -137,46 +133,41 @@ defmodule ZenMonitor.KindsTest do
     end
   end
 
-  describe "distribution over TLS that verifies both ends" do
-    setup do
-      %{
-        nodes:
-          for(carrier <- [:verified_tls, :verified_tls, :foreign_tls], do: peer(carrier: carrier))
-      }
+  test "TLS that verifies both ends carries monitors, and none to another authority" do
+    [a, b] = for _ <- 1..2, do: peer(carrier: :verified_tls)
+    connect(a, b)
+
+    for {here, there} <- [{a, b}, {b, a}] do
+      [exits, stays] = targets = call(there, :targets, [2])
+      call(here, :named_watcher, [:zen_monitor_tls])
+      watch(here, there, targets, :zen_monitor_tls)
+      call(there, :send_all, [[exits], [{:exit, :told}]])
+      wait_until(fn -> downs(here, :zen_monitor_tls) == %{{exits, :told} => 1} end)
+      true = call(here, :erlang, :disconnect_node, [there.node])
+      expected = %{{exits, :told} => 1, {stays, :nodedown} => 1}
+      wait_until(fn -> downs(here, :zen_monitor_tls) == expected end)
+      connect(here, there)
     end
 
-    test "carries monitors both ways, and none to a node of another authority", %{nodes: nodes} do
-      [a, b, foreign] = nodes
-      connect(a, b)
+    foreign = peer(carrier: :foreign_tls)
 
-      for {here, there} <- [{a, b}, {b, a}] do
-        [exits, stays] = targets = call(there, :targets, [2])
-        call(here, :named_watcher, [:zen_monitor_tls])
-        watch(here, there, targets, :zen_monitor_tls)
-        call(there, :send_all, [[exits], [{:exit, :told}]])
-        wait_until(fn -> downs(here, :zen_monitor_tls) == %{{exits, :told} => 1} end)
-        true = call(here, :erlang, :disconnect_node, [there.node])
-        expected = %{{exits, :told} => 1, {stays, :nodedown} => 1}
-        wait_until(fn -> downs(here, :zen_monitor_tls) == expected end)
-        connect(here, there)
-      end
-
-      for {one, other} <- [{a, foreign}, {foreign, a}] do
-        refute call(one, Node, :connect, [other.node])
-        watcher = call(one, :watcher, [])
-        [target] = call(other, :targets, [1])
-        call(one, :place, [watcher, target])
-        wait_until(fn -> downs(one, watcher) == %{{target, :nodedown} => 1} end)
-      end
+    for {one, other} <- [{a, foreign}, {foreign, a}] do
+      refute call(one, Node, :connect, [other.node])
+      watcher = call(one, :watcher, [])
+      [target] = call(other, :targets, [1])
+      call(one, :place, [watcher, target])
+      wait_until(fn -> downs(one, watcher) == %{{target, :nodedown} => 1} end)
     end
   end
 
-  # Whoever gave it its name gives it the same again.
+  # Whoever gave it its name gives it the same again, once its loss has been noticed there.
   test "a node that is given its former name is another life of that node" do
     %{watching: a, watched: b} = pair(%{options: {[name: :dynamic], []}, role: :watched})
     [former] = call(b, :targets, [1])
     true = call(b, :erlang, :disconnect_node, [a.node])
     wait_until(fn -> call(b, :erlang, :node, []) == :nonode@nohost end)
+    wait_until(fn -> call(a, :erlang, :nodes, [:connected]) == [] end)
+    call(a, :sys, :get_state, [:net_kernel])
     wait_until(fn -> call(b, Node, :connect, [a.node]) == true end)
     assert Cluster.name(b).node == b.node
     connect(a, b)

@@ -32,7 +32,6 @@ defmodule ZenMonitor.Cluster do
   """
   def start_peer(opts \\ []) do
     opts = Keyword.put_new(opts, :flags, flags())
-
     options = %{connection: :standard_io, args: args(opts)}
 
     options =
@@ -84,12 +83,15 @@ defmodule ZenMonitor.Cluster do
   def connect(peer) do
     true = Node.connect(peer.node)
     for side <- [node(), peer.node], do: :sys.get_state({:global_name_server, side})
-    if peer.flags == :default, do: wait_until(fn -> knows_all?(peer) end)
+    if peer.flags == :default, do: wait_until(fn -> join(peer) end)
     true
   end
 
-  defp knows_all?(peer) do
-    Enum.sort([node() | Node.list()]) == Enum.sort([peer.node | call(peer, Node, :list, [])])
+  # `global` connects nodes that have not met before. A hidden one takes no part in this.
+  defp join(peer) do
+    others = Node.list() -- [peer.node]
+    for other <- others, do: call(peer, Node, :connect, [other])
+    peer.node not in Node.list() or others -- call(peer, Node, :list, []) == []
   end
 
   @doc "This VM, in place of a peer."

@@ -30,7 +30,7 @@ defmodule ZenMonitor.Cluster.TLS do
       keyfile: pem(folder, "key.pem", [{kind_of_key, key}])
     ]
 
-    # That of a client are for the chain of a server.
+    # Those that a client trusts have signed the certificate of a server.
     authorities = for der <- made.client_config[:cacerts], do: {:Certificate, der}
     options = options ++ verification(kind, pem(folder, "authorities.pem", authorities))
     # What only a server asks for.
