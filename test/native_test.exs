@@ -402,7 +402,7 @@ defmodule ZenMonitor.NativeTest do
   defp valid(:dispatcher_deliver_bulky, 2), do: [node(), 10]
   defp valid(:set_compatibility, 4), do: [:other@node, :unavailable, 0, 0]
   defp valid(:proxy_process, 3), do: [Native.proxy_attach(), node(), []]
-  defp valid(:proxy_certify, 4), do: [self(), :reason, 3, 1_024]
+  defp valid(:proxy_certify, 2), do: [self(), :reason]
   defp valid(:proxy_certify_bulky, 2), do: [self(), :reason]
   defp valid(:proxy_monitored, 1), do: [[]]
 
