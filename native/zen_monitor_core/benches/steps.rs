@@ -170,9 +170,10 @@ fn enqueue(parts: &Parts, batch: &mut Batch) {
 #[inline(never)]
 fn dequeue(parts: &Parts, batch: &mut Batch) {
     while let Some(subscriber) = parts.ring.pop() {
-        let (_, more) = parts
-            .subscribers
-            .dequeue(&parts.slots, subscriber, HELD, &mut batch.taken);
+        let (_, more) =
+            parts
+                .subscribers
+                .dequeue(&parts.slots, subscriber, HELD, |_| false, &mut batch.taken);
         if more {
             parts.ring.push(subscriber);
         }

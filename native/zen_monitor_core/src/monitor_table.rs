@@ -34,7 +34,7 @@ use crate::targets::{Cursor, Expired, Full, Instruction, Key, Targets};
 /// table.expand(10);
 ///
 /// let mut taken = Vec::new();
-/// assert_eq!(table.next_turns(10, &mut taken), 1);
+/// assert_eq!(table.next_turns(10, |_| false, &mut taken), 1);
 /// let (_, reason) = table.describe(&taken)[0];
 /// assert_eq!(reason, Some("killed"));
 /// assert!(table.begin_send(&taken[0]));
@@ -333,13 +333,22 @@ impl<R: Clone, X> MonitorTable<R, X> {
     }
 
     /// Takes up to `limit` monitors in turn. Adds those that are to be delivered to `taken`, and
-    /// returns how many there were, removed ones included: fewer than `limit` when the ring is empty.
-    pub fn next_turns(&self, limit: usize, taken: &mut Vec<Taken>) -> usize {
+    /// returns how many there were, removed ones included: fewer than `limit` when the ring is empty, or
+    /// when the last of them is of a subscriber of which `is_last` holds.
+    pub fn next_turns(
+        &self,
+        limit: usize,
+        is_last: impl Fn(u64) -> bool + Copy,
+        taken: &mut Vec<Taken>,
+    ) -> usize {
         let mut turns = 0;
         while turns < limit {
-            match self.next(limit - turns, taken) {
+            match self.next(limit - turns, is_last, taken) {
                 0 => break,
                 more => turns += more,
+            }
+            if taken.last().is_some_and(|taken| is_last(taken.pid)) {
+                break;
             }
         }
         turns
@@ -347,15 +356,15 @@ impl<R: Clone, X> MonitorTable<R, X> {
 
     /// The next monitor in turn; while nobody else waits for a turn, up to `limit`.
     #[inline]
-    fn next(&self, limit: usize, taken: &mut Vec<Taken>) -> usize {
+    fn next(&self, limit: usize, is_last: impl Fn(u64) -> bool, taken: &mut Vec<Taken>) -> usize {
         let Some(subscriber) = self.dispatch.ring.pop() else {
             return 0;
         };
         let alone = self.dispatch.ring.is_empty();
         let limit = if alone { limit.min(HELD) } else { 1 };
-        let (turns, more) = self
-            .subscribers
-            .dequeue(&self.slots, subscriber, limit, taken);
+        let (turns, more) =
+            self.subscribers
+                .dequeue(&self.slots, subscriber, limit, is_last, taken);
         if more {
             self.dispatch.ring.push(subscriber);
         }
@@ -792,7 +801,7 @@ mod tests {
 
     fn deliver(table: &Table, model: &mut Model) -> bool {
         let mut taken = Vec::new();
-        let turns = table.next_turns(3, &mut taken);
+        let turns = table.next_turns(3, |_| false, &mut taken);
         let described = table.describe(&taken);
         for (taken, (key, reason)) in taken.iter().zip(described) {
             assert!(table.begin_send(taken));
@@ -996,7 +1005,7 @@ mod tests {
     /// All turns, and how many each call took.
     fn take_turns(table: &Table) -> (Vec<Taken>, Vec<usize>) {
         let mut taken = Vec::new();
-        let calls = std::iter::repeat_with(|| table.next(3, &mut taken));
+        let calls = std::iter::repeat_with(|| table.next(3, |_| false, &mut taken));
         let calls = calls.take_while(|turns| *turns > 0).collect();
         (taken, calls)
     }
@@ -1019,6 +1028,22 @@ mod tests {
         }
         table.expand(100);
         table
+    }
+
+    #[test]
+    fn one_that_is_to_be_the_last_of_a_call_ends_it_and_changes_no_order() {
+        let is_last = |pid| pid == 16;
+        let table = four_due_and_one();
+        for expected in [vec![0], vec![4, 1], vec![2], vec![3]] {
+            let mut taken = Vec::new();
+            assert_eq!(table.next_turns(3, is_last, &mut taken), expected.len());
+            let numbers = taken.iter().map(|taken| taken.reference[0]);
+            assert!(numbers.eq(expected));
+        }
+
+        // Where nobody is, all are taken together.
+        let (table, mut taken) = (four_due_and_one(), Vec::new());
+        assert_eq!(table.next_turns(5, |pid| pid == 48, &mut taken), 5);
     }
 
     #[test]
@@ -1275,7 +1300,7 @@ mod tests {
     /// Takes some turns and delivers. Returns how many turns, and how many were delivered.
     fn deliver_some(table: &Table) -> (usize, u64) {
         let mut taken = Vec::new();
-        let turns = table.next_turns(10, &mut taken);
+        let turns = table.next_turns(10, |_| false, &mut taken);
         taken.retain(|taken| table.begin_send(taken));
         for delivered in &taken {
             table.end_send(delivered);

@@ -199,7 +199,7 @@ impl Run {
     fn deliver_batch(&self) -> bool {
         let table = &self.table;
         let (mut taken, mut delivered) = (Vec::new(), Vec::new());
-        let turns = table.next_turns(16, &mut taken);
+        let turns = table.next_turns(16, |_| false, &mut taken);
         for (taken, (key, reason)) in taken.iter().zip(table.describe(&taken)) {
             if table.begin_send(taken) {
                 switch();

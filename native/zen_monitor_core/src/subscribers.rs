@@ -197,7 +197,8 @@ impl Subscribers {
         }
     }
 
-    /// Takes up to `limit` monitors from the queue of a subscriber that was taken from the ring.
+    /// Takes up to `limit` monitors from the queue of a subscriber that was taken from the ring, but one if
+    /// `is_last` holds of it.
     /// Returns how many, and whether to put the subscriber back. Those that had been removed, and
     /// all if the subscriber has departed, are not added to `taken`.
     #[inline]
@@ -206,6 +207,7 @@ impl Subscribers {
         slots: &Arena<Slot>,
         subscriber_id: u32,
         limit: usize,
+        is_last: impl Fn(u64) -> bool,
         taken: &mut Vec<Taken>,
     ) -> (usize, bool) {
         let shard = &mut *self.lock(subscriber_id);
@@ -216,6 +218,7 @@ impl Subscribers {
             ..
         } = shard;
         let subscriber = &mut subscribers[local];
+        let limit = if is_last(subscriber.pid) { 1 } else { limit };
         let mut turns = 0;
         while turns < limit && subscriber.first != NIL {
             let id = subscriber.first;

@@ -29,7 +29,7 @@ const COPIED: usize = 8;
 /// How long one call may deliver.
 const DELIVERY: Duration = Duration::from_micros(200);
 
-// A batch without a heavy reason need not be counted.
+// A batch without a heavy reason or tag need not be counted.
 const _: () = assert!(BATCH * HEAVY <= BATCH_BYTES);
 
 /// Makes the caller `ZenMonitor.Local.Dispatcher`, which delivers.
@@ -126,13 +126,12 @@ impl<'a, 'b> Delivery<'a, 'b> {
         let mut taken = Vec::with_capacity(limit);
         let mut full = Vec::new();
         while turns < limit && bytes < BATCH_BYTES && full.is_empty() {
-            let together = if Reason::is_any_heavy() {
-                1
-            } else {
-                limit - turns
+            let together = match Reason::heavy() {
+                0 => limit - turns,
+                _ => 1,
             };
             taken.clear();
-            match table.next_turns(together, &mut taken) {
+            match table.next_turns(together, Kind::is_heavy, &mut taken) {
                 0 => break,
                 more => turns += more,
             }

@@ -102,7 +102,7 @@ impl World {
         let mut taken = Vec::new();
         loop {
             taken.clear();
-            let turns = self.table.next_turns(DELIVERED, &mut taken);
+            let turns = self.table.next_turns(DELIVERED, |_| false, &mut taken);
             if turns == 0 {
                 return delivered;
             }
