@@ -24,7 +24,7 @@ defmodule ZenMonitor.Proxy do
 
   use ZenMonitor.Server
 
-  alias ZenMonitor.{Config, Malformed, Native, Telemetry}
+  alias ZenMonitor.{Malformed, Native, Telemetry, Truncator}
   alias ZenMonitor.Proxy.Batcher
 
   # In ms. Instructions leave garbage behind, and each `:DOWN` of a mass exit is a message.
@@ -268,7 +268,6 @@ defmodule ZenMonitor.Proxy do
   end
 
   defp certify(destination, reason) do
-    {depth, size} = Config.truncation()
-    Native.proxy_certify(destination, reason, depth, size)
+    Native.proxy_certify(destination, Truncator.truncate(reason))
   end
 end

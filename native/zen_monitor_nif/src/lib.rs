@@ -15,6 +15,7 @@ mod options;
 mod origin;
 mod proxy;
 mod reason;
+mod shape;
 mod sizes;
 mod state;
 mod survey;

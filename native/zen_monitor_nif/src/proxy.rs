@@ -14,7 +14,6 @@ use crate::etf::{Batch, reference};
 use crate::library::check_place;
 use crate::reason::Reason;
 use crate::state::current;
-use crate::truncation::{limits, truncate};
 use crate::{atoms, direct, word};
 use parking_lot::Mutex;
 use rustler::{
@@ -475,21 +474,17 @@ fn proxy_monitored<'a>(env: Env<'a>, placed: Term<'a>) -> NifResult<Atom> {
     Ok(atoms::ok())
 }
 
-direct::nif!("proxy_certify", 4, proxy_certify);
+direct::nif!("proxy_certify", 2, proxy_certify);
 
-/// Puts a certificate into the outbox of every subscriber of a destination that is down. The limits are
-/// those of a truncation.
-fn proxy_certify<'a>(
-    env: Env<'a>,
-    [destination, reason, depth, max_binary_size]: [Term<'a>; 4],
-) -> NifResult<Term<'a>> {
+/// Puts a certificate into the outbox of every subscriber of a destination that is down. The reason is
+/// truncated already.
+fn proxy_certify<'a>(env: Env<'a>, [destination, reason]: [Term<'a>; 2]) -> NifResult<Term<'a>> {
     let state = current()?;
-    let reason = truncate(env, reason, limits(depth, max_binary_size)?);
     let certified = state.proxy.certify(env, destination, reason, || true);
     Ok(certified.to_term(env))
 }
 
-/// The same for a reason that passes untouched, of any size.
+/// The same for a reason of any size, which was not truncated.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn proxy_certify_bulky(env: Env, destination: Term, reason: Term) -> NifResult<Atom> {
     let state = current()?;
