@@ -139,7 +139,7 @@ defmodule ZenMonitor.LibraryTest do
 
   defp other_tarball do
     file = Path.join(System.tmp_dir!(), "zen_monitor_other_#{System.pid()}.tar.gz")
-    :ok = :erl_tar.create(file, [{'readme', "words"}], [:compressed])
+    :ok = :erl_tar.create(file, [{~c"readme", "words"}], [:compressed])
     bytes = File.read!(file)
     File.rm!(file)
     bytes

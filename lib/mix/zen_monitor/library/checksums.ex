@@ -3,6 +3,9 @@ defmodule Mix.ZenMonitor.Library.Checksums do
   # The digests that a project trusts, in a file of the name and the form that those have which
   # rustler_precompiled writes: a map of `"name" => "sha256:…"`.
 
+  # Hidden when the compiler loads this, see `ensure_crypto/0`.
+  @compile {:no_warn_undefined, :crypto}
+
   @file_name "checksum-Elixir.ZenMonitor.Native.exs"
 
   @doc "The SHA-256 as it is written in checksum files and in manifests."
