@@ -155,10 +155,22 @@ defmodule ZenMonitor.NativeTest do
     end
   end
 
+  test "an empty tuple is no pid and no reference, whatever lies beside it on the heap" do
+    peer = start_connected_peer(env: [read_heap: false])
+
+    for {call, node} <- [{&:erlang.apply/3, peer.node}, {&Cluster.call(peer, &1, &2, &3), node()}] do
+      assert call.(PeerScript, :empty_tuples, [node]) == {8, ArgumentError}
+    end
+  end
+
   # All kinds of terms that are boxed, and some that are not.
   defp destinations do
     big = Integer.pow(2, 100)
-    port = hd(Port.list())
+    # Of another node, and of other lives of these two.
+    stranger = for creation <- 1..2, do: forged(creation)
+    distant = <<131, 120, 100, 0, 5, "a@b.c", 7::64, 1::32>>
+    ports = [hd(Port.list()), :erlang.binary_to_term(distant)]
+    references = [make_ref(), :erlang.alias(), foreign_reference(), distant_reference()]
     long = String.duplicate("x", 100)
     maps = [%{}, %{a: 1}, Map.new(1..100, &{&1, &1})]
     tuples = [{}, {1}, {1, 2, 3}, Tuple.duplicate(:x, 5), Tuple.duplicate(:x, 1_000)]
@@ -167,8 +179,6 @@ defmodule ZenMonitor.NativeTest do
       1.5,
       big,
       -big,
-      make_ref(),
-      port,
       "",
       "x",
       long,
@@ -177,7 +187,10 @@ defmodule ZenMonitor.NativeTest do
       &is_atom/1
     ]
 
-    maps ++ tuples ++ others ++ [[], [1], [1 | 2], 1, {"name", node()}, {self(), node()}]
+    foreign = stranger ++ ports ++ references
+
+    maps ++
+      tuples ++ others ++ foreign ++ [[], [1], [1 | 2], 1, {"name", node()}, {self(), node()}]
   end
 
   describe "a reason that takes long to encode" do
@@ -431,6 +444,11 @@ defmodule ZenMonitor.NativeTest do
   # A pid of another node.
   defp forged(creation \\ 1, id \\ 7) do
     :erlang.binary_to_term(<<131, 88, 100, 0, 5, "a@b.c", id::32, 0::32, creation::32>>)
+  end
+
+  # One of another node.
+  defp distant_reference do
+    :erlang.binary_to_term(<<131, 90, 3::16, 119, 5, "a@b.c", 7::32, 1::32, 2::32, 3::32>>)
   end
 
   # The numbers of a reference of this node, but of another one.
