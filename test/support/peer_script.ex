@@ -56,6 +56,15 @@ defmodule ZenMonitor.PeerScript do
   @doc "Kills processes one after the other."
   def kill_in_turn(pids), do: for(pid <- pids, do: kill([pid]))
 
+  @doc "Kills processes that other nodes watch, each when the exit of the one before has been certified."
+  def kill_certified(pids) do
+    for pid <- pids do
+      left = subscriptions() - 1
+      kill([pid])
+      ZenMonitor.Cluster.wait_until(fn -> subscriptions() <= left end)
+    end
+  end
+
   @doc "Sends each of the messages to each of the processes."
   def send_all(processes, messages) do
     for process <- processes, message <- messages, do: send(process, message)
@@ -185,30 +194,6 @@ defmodule ZenMonitor.PeerScript do
       for {:DOWN, _, :process, pid, {:zen_monitor, reason}} <- received(watcher),
           do: {pid, reason}
     )
-  end
-
-  @doc """
-  What the NIFs take empty tuples for, whose only word, a header, is 0, when other words that are 0 follow, and
-  when what follows looks like a reference: how many of eight certificates are malformed, and what a monitor
-  under such a reference raises.
-  """
-  def empty_tuples(node) do
-    eight = :erlang.binary_to_term(<<131, 104, 8>> <> String.duplicate(<<104, 0>>, 8))
-    certificates = for place <- 0..7, do: {elem(eight, place), :gone}
-    {:ok, [], malformed} = ZenMonitor.Native.connector_certify(node, certificates)
-
-    # Of a list, there are two words. The lower half of the first is one that references are known by.
-    marker = <<98, 0xFFFFFFF::32>>
-    pair = :erlang.binary_to_term(<<131, 104, 2, 104, 0, 108, 1::32>> <> marker <> <<97, 7>>)
-
-    error =
-      try do
-        ZenMonitor.Native.monitor(self(), node, :name, elem(pair, 0))
-      rescue
-        error -> error.__struct__
-      end
-
-    {length(malformed), error}
   end
 
   @doc "How many subscriptions of other nodes stand on this node."
