@@ -7,6 +7,8 @@ defmodule ZenMonitor.TruncatorTest do
 
   alias ZenMonitor.{Config, Native}
 
+  require Config
+
   doctest ZenMonitor.Truncator
 
   defmodule Guarded do
@@ -479,13 +481,13 @@ defmodule ZenMonitor.TruncatorTest do
       end
     end
 
-    test "that changes replaces an atom, which no process is searched for" do
-      for limit <- [5, 6, 1_024, 7] do
-        Config.put(:max_binary_size, limit)
-        assert Config.truncation() == {3, limit}
-        noted = for {Config.Truncation, noted} <- :persistent_term.get(), do: noted
-        assert [noted] = noted
-        assert is_atom(noted)
+    test "that changes replaces no term that processes could refer to" do
+      for {depth, size} <- [{3, 5}, {0, 0xFFFF_FFFF}, {100, 3}, {3, 1_024}] do
+        Config.put(:truncation_depth, depth)
+        Config.put(:max_binary_size, size)
+        assert [noted] = for({Config.Truncation, noted} <- :persistent_term.get(), do: noted)
+        assert {Config.truncation_depth(noted), Config.max_binary_size(noted)} == {depth, size}
+        assert is_integer(noted) and :erts_debug.flat_size(noted) == 0
       end
     end
   end

@@ -5,9 +5,13 @@ defmodule ZenMonitor.Config do
   # takes effect by the next sweep. The limits of truncation are not: to read them there takes longer than to
   # truncate most reasons.
 
+  import Bitwise
+
   @app :zen_monitor
   # An atom, which is found several times as fast as any other key.
   @truncation ZenMonitor.Config.Truncation
+  # Nothing that lies deeper is kept, whatever the setting.
+  @deepest 100
 
   # The longest time that a process can wait, and no amount comes near it. The NIFs decode such a
   # number on every platform.
@@ -41,7 +45,6 @@ defmodule ZenMonitor.Config do
        ":leading_edge, :periodic, or a keyword list of these for #{inspect(@stages)}"},
     pacing: {false, "#{@positive}, or false"}
   }
-  @default_truncation {elem(@options.truncation_depth, 0), elem(@options.max_binary_size, 0)}
 
   @type key ::
           :gen_module
@@ -93,35 +96,31 @@ defmodule ZenMonitor.Config do
     end
   end
 
-  @doc "The depth and the size of the longest binary, as they were when they were last noted."
-  @spec truncation() :: {depth :: non_neg_integer, max_binary_size :: pos_integer}
+  @doc "The limits of truncation, as they were when they were last noted: see the two guards for each."
+  @spec truncation() :: pos_integer
   def truncation do
     case :persistent_term.get(@truncation, nil) do
-      :default -> @default_truncation
       nil -> note_truncation()
-      name -> :persistent_term.get(name)
+      limits -> limits
     end
   end
+
+  @doc "The depth of noted limits."
+  defguard truncation_depth(limits) when band(limits, 0x7F)
+
+  @doc "The bytes of the longest binary that passes, of noted limits."
+  defguard max_binary_size(limits) when bsr(limits, 7)
 
   @doc """
   Notes the limits of truncation, in case that they were changed without `put/2`. The default takes the place
   of one that cannot work.
   """
-  @spec note_truncation() :: {depth :: non_neg_integer, max_binary_size :: pos_integer}
+  @spec note_truncation() :: pos_integer
   def note_truncation do
-    limits = {valid(:truncation_depth), valid(:max_binary_size)}
-    :persistent_term.put(@truncation, name(limits))
+    # One small integer: what replaces any larger term has the VM search all processes for it.
+    limits = valid(:max_binary_size) <<< 7 ||| min(valid(:truncation_depth), @deepest)
+    :persistent_term.put(@truncation, limits)
     limits
-  end
-
-  # What replaces an atom costs nothing. What replaces anything else, a small integer too, has the VM search all
-  # processes for it, half a microsecond for each. So limits have names, and stay for good by their name.
-  defp name(@default_truncation), do: :default
-
-  defp name({depth, size} = limits) do
-    name = :"#{@truncation} #{depth} #{size}"
-    :persistent_term.put(name, limits)
-    name
   end
 
   defp valid(key) do

@@ -35,6 +35,8 @@ defmodule ZenMonitor.Truncator do
   # Below these limits no term takes long, and plain Elixir is faster than to call the NIF. The rules are the
   # same in both; a test compares them.
 
+  import ZenMonitor.Config, only: [max_binary_size: 1, truncation_depth: 1]
+
   alias ZenMonitor.{Config, Native}
 
   # Of a term so deep, at most 4⁴ = 256 parts are kept, and 1 MB of binaries.
@@ -60,8 +62,8 @@ defmodule ZenMonitor.Truncator do
   def truncate(map) when is_large(map), do: :truncated
 
   def truncate(term) do
-    {depth, size} = Config.truncation()
-    truncate(term, depth, size)
+    limits = Config.truncation()
+    truncate(term, truncation_depth(limits), max_binary_size(limits))
   end
 
   @doc """
@@ -80,8 +82,7 @@ defmodule ZenMonitor.Truncator do
   end
 
   def truncate(term, depth) when is_integer(depth) and depth >= 0 do
-    {_depth, size} = Config.truncation()
-    truncate(term, depth, size)
+    truncate(term, depth, max_binary_size(Config.truncation()))
   end
 
   def truncate(_term, depth) do

@@ -56,6 +56,15 @@ defmodule ZenMonitor.PeerScript do
   @doc "Kills processes one after the other."
   def kill_in_turn(pids), do: for(pid <- pids, do: kill([pid]))
 
+  @doc "Kills processes that other nodes watch, each when the exit of the one before has been certified."
+  def kill_certified(pids) do
+    for pid <- pids do
+      left = subscriptions() - 1
+      kill([pid])
+      ZenMonitor.Cluster.wait_until(fn -> subscriptions() <= left end)
+    end
+  end
+
   @doc "Sends each of the messages to each of the processes."
   def send_all(processes, messages) do
     for process <- processes, message <- messages, do: send(process, message)
