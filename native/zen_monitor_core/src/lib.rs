@@ -27,3 +27,4 @@ pub mod subscription_table;
 mod sync;
 pub mod targets;
 pub mod truncation;
+pub mod wire;
