@@ -397,17 +397,15 @@ defmodule ZenMonitor.ProxyTest do
   # What the Proxy does for a connector that it has not seen.
   defp attach(instructions) do
     native = Native.proxy_attach()
-    process_native(native, instructions)
+    process_native(native, instructions, [])
     native
   end
 
-  defp process_native(_native, []), do: :ok
+  defp process_native(_native, [], []), do: :ok
 
-  defp process_native(native, instructions) do
-    {rest, made, [], []} = Native.proxy_process(native, node(), instructions)
-    ref = make_ref()
-    Native.proxy_monitored(for {target, _destination} <- made, do: {target, ref})
-    process_native(native, rest)
+  defp process_native(native, instructions, monitors) do
+    {rest, destinations, [], []} = Native.proxy_process(native, node(), instructions, monitors)
+    process_native(native, rest, for(_ <- destinations, do: make_ref()))
   end
 
   defp cast_from(peer, connector, instructions) do

@@ -24,7 +24,7 @@ defmodule ZenMonitor.Proxy do
 
   use ZenMonitor.Server
 
-  alias ZenMonitor.{Config, Malformed, Native, Telemetry}
+  alias ZenMonitor.{Config, Malformed, Native, Telemetry, Wire}
   alias ZenMonitor.Proxy.Batcher
 
   # In ms. Instructions leave garbage behind, and each `:DOWN` of a mass exit is a message.
@@ -33,10 +33,10 @@ defmodule ZenMonitor.Proxy do
   defmodule Connector do
     @moduledoc false
     # `native` is its record in the subscription table, `batcher` is nil while there is no supervisor
-    # to start one.
+    # to start one, and `version` that of the compact wire that it speaks.
 
     @enforce_keys [:native, :batcher]
-    defstruct [:native, :batcher]
+    defstruct [:native, :batcher, version: 0]
   end
 
   @doc """
@@ -92,9 +92,11 @@ defmodule ZenMonitor.Proxy do
 
   @impl true
   def handle_call(:ping, {pid, _tag} = from, connectors) when is_pid(pid) do
+    pong = Wire.pong(from)
+
     if node(pid) == node(),
-      do: GenServer.reply(from, :pong),
-      else: spawn(fn -> GenServer.reply(from, :pong) end)
+      do: GenServer.reply(from, pong),
+      else: spawn(fn -> GenServer.reply(from, pong) end)
 
     {:noreply, connectors}
   end
@@ -114,13 +116,11 @@ defmodule ZenMonitor.Proxy do
 
   @impl true
   def handle_cast({:process, pid, instructions}, connectors) when is_pid(pid) do
-    connectors = attach(pid, connectors)
+    {:noreply, process(pid, 0, [instructions], connectors)}
+  end
 
-    with %{^pid => connector} <- connectors do
-      process(connector.native, instructions, node(pid))
-    end
-
-    {:noreply, connectors}
+  def handle_cast({:process, 1, pid, parts}, connectors) when is_pid(pid) do
+    {:noreply, process(pid, 1, parts, connectors)}
   end
 
   def handle_cast({:subscribe, pid, destinations}, connectors) when is_pid(pid) do
@@ -225,23 +225,53 @@ defmodule ZenMonitor.Proxy do
 
   ## Instructions
 
-  defp process(native, instructions, origin) do
-    {rest, made, released, malformed} = Native.proxy_process(native, node(), instructions)
-    Malformed.ignore(malformed, __MODULE__, origin)
-    Telemetry.malformed(origin, malformed)
-    demonitor(released)
+  # It gets its certificates in the version in which it has spoken last.
+  defp process(pid, version, parts, connectors) do
+    case attach(pid, connectors) do
+      %{^pid => %{native: native, version: ^version}} = connectors ->
+        process_parts(native, parts, node(pid))
+        connectors
 
-    if made != [] do
-      Native.proxy_monitored(
-        for {target, destination} <- made, do: {target, monitor(destination)}
-      )
+      %{^pid => %{native: native} = connector} = connectors ->
+        Native.proxy_speak(native, version)
+        process_parts(native, parts, node(pid))
+        %{connectors | pid => %{connector | version: version}}
+
+      connectors ->
+        connectors
     end
-
-    unless rest == [], do: process(native, rest, origin)
   end
 
+  defp process_parts(native, [part | rest], origin) do
+    process_part(native, part, [], origin)
+    process_parts(native, rest, origin)
+  end
+
+  defp process_parts(_native, [], _origin), do: :ok
+  defp process_parts(_native, malformed, origin), do: ignore([malformed], origin)
+
+  # `monitors` are those that the slice before has called for.
+  defp process_part(_native, [], [], _origin), do: :ok
+
+  defp process_part(native, part, monitors, origin) do
+    {rest, destinations, released, malformed} =
+      Native.proxy_process(native, node(), part, monitors)
+
+    ignore(malformed, origin)
+    demonitor(released)
+    process_part(native, rest, monitor_all(destinations), origin)
+  end
+
+  defp ignore(malformed, origin) do
+    Malformed.ignore(malformed, __MODULE__, origin)
+    Telemetry.malformed(origin, malformed)
+  end
+
+  defp monitor_all([]), do: []
+  defp monitor_all([destination | rest]), do: [monitor(destination) | monitor_all(rest)]
+
   # The `:DOWN` of a name tells neither how it was asked for nor what the node was called then.
-  defp monitor(pid) when is_pid(pid), do: Process.monitor(pid)
+  defp monitor(pid) when is_pid(pid), do: :erlang.monitor(:process, pid)
   defp monitor({name, _node} = destination), do: monitor_name(name, destination)
   defp monitor(name), do: monitor_name(name, name)
 

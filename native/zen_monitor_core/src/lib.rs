@@ -13,6 +13,7 @@ pub mod levels;
 pub mod list;
 pub mod monitor_table;
 pub mod nodes;
+pub mod numbers;
 pub mod options;
 pub mod outbox;
 pub mod references;

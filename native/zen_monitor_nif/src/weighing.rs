@@ -95,7 +95,7 @@ impl<'a> Scale<'a> {
 }
 
 /// The elements of a tuple, which may be millions.
-fn elements(tuple: Term<'_>) -> Option<impl ExactSizeIterator<Item = Term<'_>>> {
+pub fn elements(tuple: Term<'_>) -> Option<impl ExactSizeIterator<Item = Term<'_>>> {
     let env = tuple.get_env();
     let mut arity = 0;
     let mut elements = MaybeUninit::uninit();
