@@ -97,6 +97,7 @@ defmodule ZenMonitor.MixProject do
         "guides/differences.md",
         "guides/operations.md",
         "guides/architecture.md",
+        "guides/protocol.md",
         "docs/reliability.md",
         "SECURITY.md",
         "CHANGELOG.md",

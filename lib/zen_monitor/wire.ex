@@ -38,20 +38,24 @@ defmodule ZenMonitor.Wire do
   """
   @spec ping({module, node}, timeout) :: {:ok, version} | :error
   def ping({_name, node} = proxy, timeout) do
-    # To a module of one's own, a ping is the call that it always was. And this node might have got another
-    # name by the time that it hears what it has told itself.
-    if usable?(offered()) and node != node(),
+    # This node might have got another name by the time that it hears what it has told itself.
+    if offered() > 0 and generic?() and node != node(),
       do: negotiate(proxy, timeout),
       else: check(ZenMonitor.gen_module().call(proxy, :ping, timeout))
   catch
     _, _ -> :error
   end
 
-  @doc "The version to speak in now, to a node that was found to read this one."
+  @doc "The version to speak in now, to a process that reads this one."
   @spec current(version) :: version
-  def current(version), do: if(usable?(version), do: version, else: 0)
+  def current(version), do: if(Config.get(:wire) == :compact, do: version, else: 0)
 
-  defp usable?(version), do: version > 0 and ZenMonitor.gen_module() == GenServer
+  @doc "The version of the next cast to a Proxy that reads this one."
+  @spec to_proxy(version) :: version
+  def to_proxy(version), do: if(generic?(), do: current(version), else: 0)
+
+  # A module of one's own is shown what it always was.
+  defp generic?, do: ZenMonitor.gen_module() == GenServer
 
   defp negotiate(proxy, timeout) do
     monitor = Process.monitor(proxy)

@@ -414,7 +414,7 @@ defmodule ZenMonitor.Local.Connector do
   defp next_message(allowance, %{key: key, version: version}) do
     size = Pace.message_size(allowance)
 
-    case Wire.current(version) do
+    case Wire.to_proxy(version) do
       0 ->
         {instructions, emptied?} = take(key, node_name(key), size)
         {{:process, self(), instructions}, length(instructions), emptied?}

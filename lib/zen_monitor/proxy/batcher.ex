@@ -31,7 +31,7 @@ defmodule ZenMonitor.Proxy.Batcher do
   # The Proxy starts it, and starts it again when it dies.
   use ZenMonitor.Server, restart: :temporary, shutdown: :brutal_kill
 
-  alias ZenMonitor.{Config, Native, Pace, Proxy, Telemetry}
+  alias ZenMonitor.{Config, Native, Pace, Proxy, Telemetry, Wire}
 
   require Logger
 
@@ -190,7 +190,7 @@ defmodule ZenMonitor.Proxy.Batcher do
 
   # The message, and how many certificates are in it.
   defp next_message(%{unsent: nil, native: native}, size) do
-    version = Native.proxy_version(native)
+    version = native |> Native.proxy_version() |> Wire.current()
 
     case take(native, version, size) do
       :closed -> :closed

@@ -443,6 +443,7 @@ fn proxy_process<'a>(
     let mut made = Vec::new();
     let mut released = Vec::new();
     let mut refused = Vec::new();
+    let mut nobody: Option<Reason> = None;
     let mut asked = connector.asked.lock();
     if asked.len() != monitors.len() {
         return Err(Error::BadArg);
@@ -469,8 +470,8 @@ fn proxy_process<'a>(
                 refused.push(Certificate::Encoded(Reason::from_term(certificate)));
             }
             Instruction::RefuseFormer(pid, creation) => {
-                let reason = Reason::from_etf(NOPROC);
-                refused.push(Certificate::Former(pid, creation, reason));
+                let reason = nobody.get_or_insert_with(|| Reason::from_etf(NOPROC));
+                refused.push(Certificate::Former(pid, creation, reason.clone()));
             }
             Instruction::Nothing => {}
         }
