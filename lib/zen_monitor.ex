@@ -51,7 +51,8 @@ defmodule ZenMonitor do
   process end with it.
 
   Raises `ArgumentError` if `destination` is none of `t:destination/0`, and `SystemLimitError` if
-  processes of this node have 2²⁷ - 1 monitors of it already.
+  processes of this node have 2²⁷ - 1 monitors of it already, or 2³⁰ monitors altogether. The
+  [architecture guide](guides/architecture.md#limits) has all limits.
   """
   @spec monitor(destination) :: reference
   defdelegate monitor(destination), to: Local

@@ -230,11 +230,11 @@ defmodule ZenMonitor.NativeTest do
     native = Native.proxy_attach()
     bulky = :binary.copy("x", 100_000)
     Native.proxy_enqueue(native, :erlang.term_to_binary({:name, bulky}))
-    assert {0, false} = Native.dispatcher_deliver(node(), 10)
+    assert {0, false} = Native.dispatcher_deliver(node(), 10, :all)
     ref = watch(target)
     :sys.suspend(Dispatcher)
     send(Connector.get(target), {:dead, node(target), [{target, bulky}]})
-    wait_until(fn -> Native.dispatcher_deliver(node(), 10) == :bulky end)
+    wait_until(fn -> Native.dispatcher_deliver(node(), 10, :all) == :bulky end)
     :sys.resume(Dispatcher)
     assert reason(ref) == bulky
   end
@@ -401,8 +401,8 @@ defmodule ZenMonitor.NativeTest do
   defp valid(:connector_take, 3), do: [:other@node, :other@node, 10]
   defp valid(:connector_certify, 2), do: [:other@node, [{:name, :reason}]]
   defp valid(:connector_certify_bulky, 2), do: [:other@node, [{:name, :reason}]]
-  defp valid(:dispatcher_deliver, 2), do: [node(), 10]
-  defp valid(:dispatcher_deliver_bulky, 2), do: [node(), 10]
+  defp valid(:dispatcher_deliver, 3), do: [node(), 10, {100_000, 100}]
+  defp valid(:dispatcher_deliver_bulky, 3), do: [node(), 10, :all]
   defp valid(:set_compatibility, 4), do: [:other@node, :unavailable, 0, 0]
   defp valid(:connector_take_parts, 3), do: [:other@node, :other@node, 10]
 

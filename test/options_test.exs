@@ -42,7 +42,7 @@ defmodule ZenMonitor.OptionsTest do
       :sys.suspend(Dispatcher)
       on(peer, :kill, [pids])
       wait_until(fn -> Local.batch_length() == 64 end)
-      assert {sent, true} = Native.dispatcher_deliver(node(), 64)
+      assert {sent, true} = Native.dispatcher_deliver(node(), 64, :all)
       assert sent in 1..16
       :sys.resume(Dispatcher)
     end

@@ -43,8 +43,8 @@ defmodule ZenMonitor.Native do
 
   # dispatcher.rs
   def dispatcher_answer, do: stub()
-  def dispatcher_deliver(_name, _limit), do: stub()
-  def dispatcher_deliver_bulky(_name, _limit), do: stub()
+  def dispatcher_deliver(_name, _limit, _share), do: stub()
+  def dispatcher_deliver_bulky(_name, _limit, _share), do: stub()
   def dispatcher_rest, do: stub()
 
   # heap.rs

@@ -2,6 +2,7 @@
 
 rustler::atoms! {
     alias,
+    all,
     bulk,
     bulky,
     closed,
@@ -19,6 +20,7 @@ rustler::atoms! {
     shutdown,
     start,
     subscribe,
+    system_limit,
     truncated,
     unavailable,
     unsubscribe,

@@ -11,7 +11,7 @@ use crate::timeslice::Timeslice;
 use crate::weighing::{elements, is_light};
 use rustler::{Atom, Binary, Encoder, Env, Error, NifResult, Term};
 use std::time::Instant;
-use zen_monitor_core::targets::Instruction;
+use zen_monitor_core::monitors::targets::Instruction;
 use zen_monitor_core::wire::{Decoder, Kind, Run};
 
 /// As `connector_take` answers, but in parts, and with how many instructions these hold.

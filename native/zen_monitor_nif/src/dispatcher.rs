@@ -1,11 +1,11 @@
 //! The delivery of `:DOWN` messages.
 //!
-//! Each is claimed, sent and released within one call, so whatever kills the Dispatcher neither
-//! loses nor doubles one.
+//! Each is claimed, sent and freed within one call, so whatever kills the Dispatcher neither
+//! loses nor doubles one. What a call fails to send goes back to the queues (`delivery.rs`).
 
 use crate::etf::Batch;
 use crate::heap::{self, Headers, Object};
-use crate::local::{Local, Node};
+use crate::local::{Local, Node, Remote};
 use crate::message::send;
 use crate::options::{Gathered, Kind, pid_of};
 use crate::origin::Sample;
@@ -15,10 +15,12 @@ use crate::target::{add_object, name_of, object};
 use crate::timeslice::Timeslice;
 use crate::{atoms, word};
 use rustler::{Encoder, Env, Error, NifResult, Term};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
-use zen_monitor_core::subscribers::Taken;
-use zen_monitor_core::targets::Key;
+use zen_monitor_core::monitors::delivery::Delivery;
+use zen_monitor_core::monitors::share::Share;
+use zen_monitor_core::monitors::subscribers::Taken;
+use zen_monitor_core::monitors::targets::Key;
 
 /// `:DOWN`s that are built together.
 const BATCH: usize = 64;
@@ -38,16 +40,22 @@ fn dispatcher_answer(env: Env) -> NifResult<bool> {
     Ok(current()?.local.ring.answer(env))
 }
 
-/// Sends up to `limit` `:DOWN`s, and fewer when they take long. `name` is this node's name.
-/// Answers how many were sent, and whether to call again with what is left of the limit, even if
+/// Sends up to `limit` `:DOWN`s, and fewer when they take long. `name` is this node's name. `share`
+/// bounds what any one subscriber is given but in bulk: `{each, burst}` for as many at once, and one every so many
+/// nanoseconds, or `:all`. Answers how many were sent, and whether to call again with what is left of the limit, even if
 /// that is 0: then a bulk message is not sent yet. `:bulky` when [`dispatcher_deliver_bulky`] must
 /// do it, because a reason waits that takes long to build.
 #[rustler::nif]
-fn dispatcher_deliver<'a>(env: Env<'a>, name: Term<'a>, limit: usize) -> NifResult<Term<'a>> {
+fn dispatcher_deliver<'a>(
+    env: Env<'a>,
+    name: Term<'a>,
+    limit: usize,
+    share: Term<'a>,
+) -> NifResult<Term<'a>> {
     if Reason::is_any_bulky() {
         return Ok(atoms::bulky().to_term(env));
     }
-    Ok(deliver(env, name, limit)?.encode(env))
+    Ok(deliver(env, name, limit, share)?.encode(env))
 }
 
 /// The same on a dirty scheduler, where sending costs more and nobody waits.
@@ -56,29 +64,37 @@ fn dispatcher_deliver_bulky<'a>(
     env: Env<'a>,
     name: Term<'a>,
     limit: usize,
+    share: Term<'a>,
 ) -> NifResult<(usize, bool)> {
-    deliver(env, name, limit)
+    deliver(env, name, limit, share)
 }
 
-fn deliver<'a>(env: Env<'a>, name: Term<'a>, limit: usize) -> NifResult<(usize, bool)> {
+fn deliver<'a>(
+    env: Env<'a>,
+    name: Term<'a>,
+    limit: usize,
+    share: Term<'a>,
+) -> NifResult<(usize, bool)> {
     let state = current()?;
+    let share = read_share(share)?;
     let _timeslice = Timeslice::begin(env);
     let began = Instant::now();
-    let mut delivery = Delivery::new(env, &state.local, name);
-    while delivery.sent < limit && began.elapsed() < DELIVERY {
-        if !delivery.run(BATCH.min(limit - delivery.sent))? {
-            break;
-        }
+    let mut run = Run::new(env, &state.local, name);
+    let mut done = false;
+    while !done && began.elapsed() < DELIVERY {
+        // Who still has something due then has had its share.
+        let any = run.turns(BATCH.min(limit - run.sent), share)?;
+        done = !any || run.sent == limit;
     }
     let local = &state.local;
-    let done = delivery.sent == limit || local.table.is_idle();
+    let done = done || local.table.is_idle();
     while done && began.elapsed() < DELIVERY {
         match local.options.take_gathered() {
-            Some(gathered) => delivery.send_bulk(gathered)?,
+            Some(gathered) => run.send_bulk(gathered)?,
             None => break,
         }
     }
-    Ok((delivery.sent, !done || !local.options.is_delivered()))
+    Ok((run.sent, !done || !local.options.is_delivered()))
 }
 
 /// Puts the Dispatcher to rest; `false` when a subscriber has a queue or a bulk message is due.
@@ -91,11 +107,22 @@ fn dispatcher_rest() -> NifResult<bool> {
         .rest(|| local.table.is_idle() && local.options.is_delivered()))
 }
 
+/// The present share of each subscriber. Dispatchers come and go, so its time is that of the library.
+fn read_share(share: Term) -> NifResult<Share> {
+    static BEGINNING: OnceLock<Instant> = OnceLock::new();
+    if atoms::all() == share {
+        return Ok(Share::all());
+    }
+    let (each, burst) = share.decode()?;
+    let now = BEGINNING.get_or_init(Instant::now).elapsed();
+    Ok(Share::new(now, Duration::from_nanos(each), burst))
+}
+
 /// A monitor that is due, and what its `:DOWN` says.
 pub type Due = (Taken, Key, Option<Reason>);
 
 /// One run of the Dispatcher.
-struct Delivery<'a, 'b> {
+struct Run<'a, 'b> {
     env: Env<'a>,
     local: &'b Local,
     name: Term<'a>,
@@ -105,9 +132,9 @@ struct Delivery<'a, 'b> {
     sent: usize,
 }
 
-impl<'a, 'b> Delivery<'a, 'b> {
+impl<'a, 'b> Run<'a, 'b> {
     fn new(env: Env<'a>, local: &'b Local, name: Term<'a>) -> Self {
-        Delivery {
+        Run {
             env,
             local,
             name,
@@ -119,11 +146,13 @@ impl<'a, 'b> Delivery<'a, 'b> {
 
     /// Takes up to `limit` monitors in turn and sends their `:DOWN`s, but gathers those that go out
     /// in bulk. `false` when none was due.
-    fn run(&mut self, limit: usize) -> NifResult<bool> {
+    fn turns(&mut self, limit: usize, share: Share) -> NifResult<bool> {
         let table = &self.local.table;
         let (mut turns, mut bytes) = (0, 0);
+        let mut delivery = Delivery::new(table, limit);
         let mut due: Vec<Due> = Vec::with_capacity(limit);
-        let mut taken = Vec::with_capacity(limit);
+        // Where they are in the delivery, which has those that are gathered as well.
+        let mut numbers = Vec::with_capacity(limit);
         let mut full = Vec::new();
         while turns < limit && bytes < BATCH_BYTES && full.is_empty() {
             let together = if Reason::is_any_heavy() {
@@ -131,16 +160,23 @@ impl<'a, 'b> Delivery<'a, 'b> {
             } else {
                 limit - turns
             };
-            taken.clear();
-            match table.next_turns(together, &mut taken) {
+            let first = delivery.len();
+            // A bulk message is one, however much is in it.
+            let share = |pid| match Kind::of(pid) {
+                Kind::Bulk => Share::all(),
+                _ => share,
+            };
+            match delivery.take_turns(together, share) {
                 0 => break,
                 more => turns += more,
             }
-            for (taken, (key, reason)) in taken.iter().zip(table.describe(&taken)) {
+            for (number, (key, reason)) in (first..).zip(delivery.describe(first)) {
+                let taken = *delivery.taken(number);
                 let kind = Kind::of(taken.pid);
                 if kind == Kind::Bulk {
                     self.sent += 1;
-                    full.extend(self.local.options.gather(*taken, key, reason));
+                    full.extend(self.local.options.gather(taken, key, reason));
+                    delivery.pass_on(number);
                     continue;
                 }
                 // One that neighbours share is built once, and copied for each.
@@ -148,12 +184,13 @@ impl<'a, 'b> Delivery<'a, 'b> {
                 let size = reason.as_ref().map_or(0, |reason| reason.as_etf().len());
                 bytes += size / if again { COPIED } else { 1 };
                 bytes += self.local.options.weight(kind, taken.reference);
-                due.push((*taken, key, reason));
+                due.push((taken, key, reason));
+                numbers.push(number);
             }
         }
-        let delivered = self.send_each(&due)?;
-        self.sent += delivered;
-        table.count_run(turns as u64, delivered as u64);
+        self.send_each(&mut delivery, &numbers, &due)?;
+        self.sent += delivery.sent();
+        drop(delivery);
         for gathered in full {
             self.send_bulk(gathered)?;
         }
@@ -161,29 +198,36 @@ impl<'a, 'b> Delivery<'a, 'b> {
     }
 
     /// Sends those that are claimed, one right after the other, so that their receiver finds many at
-    /// a time; they are freed together afterwards. Returns how many.
-    fn send_each(&mut self, due: &[Due]) -> NifResult<usize> {
-        let mut claimed = Claimed::new(self.local, due.len());
+    /// a time; they are freed together afterwards.
+    fn send_each(
+        &mut self,
+        delivery: &mut Delivery<Reason, Remote>,
+        numbers: &[usize],
+        due: &[Due],
+    ) -> NifResult<()> {
+        let due_by_number = numbers.iter().zip(due);
         if let Some(loose) = self.loose(due) {
-            for ((taken, _, _), (object, cause)) in due.iter().zip(&loose.parts) {
-                if claimed.begin(taken) {
+            for ((&number, (taken, _, _)), (object, cause)) in due_by_number.zip(&loose.parts) {
+                if delivery.begin(number) {
                     self.send_loose(loose.headers, taken, *object, *cause);
-                    claimed.end();
+                    delivery.end(number);
                 }
             }
         } else {
-            for ((taken, _, _), (reference, object, cause)) in due.iter().zip(self.build(due)?) {
+            for ((&number, (taken, _, _)), (reference, object, cause)) in
+                due_by_number.zip(self.build(due)?)
+            {
                 let kind = Kind::of(taken.pid);
                 let tag = self.local.options.tag(self.env, kind, taken.reference);
                 let down = (tag, reference, atoms::process(), object, cause).encode(self.env);
-                if claimed.begin(taken) {
+                if delivery.begin(number) {
                     self.send(taken.pid, down);
-                    claimed.end();
+                    delivery.end(number);
                     self.local.options.forget(kind, taken.reference);
                 }
             }
         }
-        Ok(claimed.taken.len())
+        Ok(())
     }
 
     /// What the messages are made of, if none has options and nothing has to be decoded for them.
@@ -226,25 +270,23 @@ impl<'a, 'b> Delivery<'a, 'b> {
     /// Sends what was gathered for one subscriber, unless nothing of it is left. All is claimed
     /// before and released after: a demonitor in between waits, for as long as it takes to copy.
     fn send_bulk(&mut self, gathered: Gathered) -> NifResult<()> {
-        let entries: Vec<Term> = self
-            .build(&gathered.entries)?
-            .into_iter()
-            .map(|entry| entry.encode(self.env))
-            .collect();
-        let mut claimed = Claimed::new(self.local, entries.len());
-        let mut left = Vec::new();
-        for ((taken, _, _), entry) in gathered.entries.iter().zip(entries) {
-            if claimed.begin(taken) {
+        let table = &self.local.table;
+        let mut delivery = Delivery::new(table, gathered.entries.len());
+        for (taken, _, _) in &gathered.entries {
+            delivery.take(*taken);
+        }
+        let entries = self.build(&gathered.entries)?;
+        let mut left = Vec::with_capacity(entries.len());
+        for (number, entry) in entries.into_iter().enumerate() {
+            if delivery.begin(number) {
                 left.push(entry);
             }
         }
-        if let Some(first) = claimed.taken.first() {
+        if !left.is_empty() {
             let message = (atoms::down(), atoms::bulk(), left).encode(self.env);
-            self.send(first.pid, message);
+            self.send(delivery.taken(0).pid, message);
+            delivery.end_all();
         }
-        claimed.end();
-        let delivered = claimed.taken.len() as u64;
-        self.local.table.count_run(0, delivered);
         Ok(())
     }
 
@@ -305,51 +347,6 @@ impl<'a, 'b> Delivery<'a, 'b> {
         let term = (atoms::zen_monitor(), term).encode(self.env);
         self.cause = Some((reason.clone(), term));
         term
-    }
-}
-
-/// Monitors that were claimed, to be sent. However that ends, with a panic too, nobody waits for it any
-/// longer, and they are freed.
-struct Claimed<'b> {
-    local: &'b Local,
-    taken: Vec<Taken>,
-    /// How many of them are sent.
-    sent: usize,
-}
-
-impl<'b> Claimed<'b> {
-    fn new(local: &'b Local, capacity: usize) -> Self {
-        Claimed {
-            local,
-            taken: Vec::with_capacity(capacity),
-            sent: 0,
-        }
-    }
-
-    /// Claims a monitor, unless somebody else has consumed it. It has to be sent at once.
-    #[inline]
-    fn begin(&mut self, taken: &Taken) -> bool {
-        let claimed = self.local.table.begin_send(taken);
-        if claimed {
-            self.taken.push(*taken);
-        }
-        claimed
-    }
-
-    /// Notes that all that were claimed are sent.
-    #[inline]
-    fn end(&mut self) {
-        for taken in &self.taken[self.sent..] {
-            self.local.table.end_send(taken);
-        }
-        self.sent = self.taken.len();
-    }
-}
-
-impl Drop for Claimed<'_> {
-    fn drop(&mut self) {
-        self.end();
-        self.local.table.release(&self.taken);
     }
 }
 

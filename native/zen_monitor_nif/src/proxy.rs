@@ -23,8 +23,9 @@ use rustler::{
     Atom, Binary, Encoder, Env, Error, LocalPid, NifResult, Resource, ResourceArc, Term, schedule,
 };
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use zen_monitor_core::outbox::{Outbox, Pushed};
-use zen_monitor_core::subscription_table::{
+use zen_monitor_core::structures::limits::Full;
+use zen_monitor_core::subscriptions::outbox::{Outbox, Pushed};
+use zen_monitor_core::subscriptions::table::{
     ConnectorId, Destination, MonitorRef, SubscriptionTable,
 };
 use zen_monitor_core::wire::{Decoder, Kind, Numbers, RUN};
@@ -443,6 +444,7 @@ fn proxy_process<'a>(
     let mut made = Vec::new();
     let mut released = Vec::new();
     let mut refused = Vec::new();
+    let mut unwatched = Vec::new();
     let mut nobody: Option<Reason> = None;
     let mut asked = connector.asked.lock();
     if asked.len() != monitors.len() {
@@ -455,12 +457,18 @@ fn proxy_process<'a>(
     for instruction in &slice {
         match *instruction {
             Instruction::Subscribe(destination) => {
-                made.extend(table.subscribe(connector.id, destination));
+                match table.subscribe(connector.id, destination) {
+                    Ok(target) => made.extend(target),
+                    Err(Full) => unwatched.push((destination, None)),
+                }
             }
             Instruction::SubscribeNumbered(destination, number) => {
                 let (former, next) = table.subscribe_numbered(connector.id, destination, number);
                 released.extend(former);
-                made.extend(next);
+                match next {
+                    Ok(target) => made.extend(target),
+                    Err(Full) => unwatched.push((destination, Some(number))),
+                }
             }
             Instruction::Unsubscribe(destination) => {
                 released.extend(table.unsubscribe(connector.id, destination));
@@ -491,8 +499,12 @@ fn proxy_process<'a>(
         // It notes when it could retire.
         connector.batcher.ring(env);
     }
-    count(&state.proxy.enqueued, refused.len());
-    for certificate in refused {
+    count(&state.proxy.enqueued, refused.len() + unwatched.len());
+    let unwatched = unwatched.into_iter().map(|(destination, number)| {
+        let reason = Reason::from_term(atoms::system_limit().to_term(env));
+        Certificate::new(destination, number, reason)
+    });
+    for certificate in refused.into_iter().chain(unwatched) {
         connector.force(env, certificate);
     }
     let to_term = |destination| destination_to_term(env, destination);

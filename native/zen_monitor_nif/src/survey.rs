@@ -9,7 +9,7 @@ use rustler::{Encoder, Env, Error, LocalPid, NifResult, Term};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::{Duration, Instant};
-use zen_monitor_core::subscribers::Holding;
+use zen_monitor_core::monitors::subscribers::Holding;
 
 /// How long one call looks at subscribers, at some nanoseconds each.
 const LOOKING: Duration = Duration::from_millis(20);

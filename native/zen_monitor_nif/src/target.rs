@@ -9,7 +9,7 @@ use crate::local::{Node, Remote};
 use crate::origin::Sample;
 use crate::{atoms, word};
 use rustler::{Encoder, Env, LocalPid, Term};
-use zen_monitor_core::targets::{Key, NAMED};
+use zen_monitor_core::monitors::targets::{Key, NAMED};
 
 /// The last word of a pid of this node, and the least of those that are no creation.
 pub const LOCAL: u32 = u32::MAX - 1;

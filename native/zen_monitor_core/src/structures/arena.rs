@@ -3,6 +3,7 @@
 //! Invariants: chunks are only ever added, so a reference into one stays valid, and the ids of a
 //! chunk are given out only after the chunk is in place.
 
+use crate::structures::limits::Full;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -19,40 +20,49 @@ type Branch<T> = Box<[OnceLock<Chunk<T>>; BRANCH as usize]>;
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU32, Ordering};
-/// use zen_monitor_core::arena::{Arena, CHUNK};
+/// use zen_monitor_core::structures::arena::{Arena, CHUNK};
 ///
 /// let arena: Arena<AtomicU32> = Arena::default();
-/// let first = arena.grow();
+/// let first = arena.grow().unwrap();
 /// arena.get(first + CHUNK - 1).store(7, Ordering::Relaxed);
 /// assert_eq!(arena.get(first + CHUNK - 1).load(Ordering::Relaxed), 7);
 /// ```
 pub struct Arena<T> {
     roots: Box<[OnceLock<Branch<T>>; ROOTS as usize]>,
     chunks: AtomicU32,
+    /// How many chunks there may be.
+    most: u32,
 }
 
 impl<T> Default for Arena<T> {
     fn default() -> Self {
+        Arena::with_most(ROOTS * BRANCH)
+    }
+}
+
+impl<T> Arena<T> {
+    /// One that grows to `most` chunks and no further.
+    pub(crate) fn with_most(most: u32) -> Self {
         Arena {
             roots: boxed(OnceLock::new),
             chunks: AtomicU32::new(0),
+            most: most.min(ROOTS * BRANCH),
         }
     }
 }
 
 impl<T: Default> Arena<T> {
-    /// Adds a chunk and returns the id of its first place.
-    ///
-    /// # Panics
-    ///
-    /// When all 2^30 places are in use; nothing has changed then.
-    pub fn grow(&self) -> u32 {
+    /// Adds a chunk and returns the id of its first place. [`Full`] when there are as many as there may be.
+    pub fn grow(&self) -> Result<u32, Full> {
+        let one_more = |chunks| (chunks < self.most).then_some(chunks + 1);
         // Relaxed: the number only has to be unique; the chunk is published by its OnceLock.
-        let chunk = self.chunks.fetch_add(1, Ordering::Relaxed);
-        assert!(chunk < ROOTS * BRANCH, "the monitor table is full");
+        let chunk = self
+            .chunks
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
+            .map_err(|_| Full)?;
         let branch = self.roots[(chunk / BRANCH) as usize].get_or_init(|| boxed(OnceLock::new));
         branch[(chunk % BRANCH) as usize].get_or_init(|| boxed(T::default));
-        chunk * CHUNK
+        Ok(chunk * CHUNK)
     }
 }
 
@@ -73,5 +83,22 @@ fn boxed<T, const N: usize>(place: impl Fn() -> T) -> Box<[T; N]> {
     match places.try_into() {
         Ok(array) => array,
         Err(_) => unreachable!("as many were collected"),
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_one_refuses_for_ever_and_keeps_what_it_has() {
+        let arena: Arena<AtomicU32> = Arena::with_most(2);
+        assert_eq!(arena.grow(), Ok(0));
+        assert_eq!(arena.grow(), Ok(CHUNK));
+        arena.get(0).store(7, Ordering::Relaxed);
+        for _ in 0..3 {
+            assert_eq!(arena.grow(), Err(Full));
+        }
+        assert_eq!(arena.get(0).load(Ordering::Relaxed), 7);
     }
 }

@@ -18,7 +18,7 @@ const SMALLEST: usize = 64;
 /// A set of `u32` slab ids, found by the hash of the keys they stand for.
 ///
 /// ```
-/// use zen_monitor_core::index::Index;
+/// use zen_monitor_core::structures::index::Index;
 ///
 /// let keys = ["a", "b"];
 /// let hash = |id: u32| keys[id as usize].as_bytes()[0] as u64;

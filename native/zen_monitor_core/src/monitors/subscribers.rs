@@ -10,16 +10,18 @@
 //!   a slot's claim frees it, unless the slot is queued (then whoever takes it from the queue
 //!   does) or in transit (then whoever carries it does).
 
-use crate::arena::Arena;
-use crate::claim::Ticket;
-use crate::hash::hash;
-use crate::held::{HELD, Held};
-use crate::index::Index;
-use crate::list::{self, NIL};
-use crate::references::References;
-use crate::slab::Slab;
-use crate::slot::{Depot, FreeSlots, Place, Reference, Slot};
-use crate::sync::{Mutex, shards};
+use crate::monitors::claim::Ticket;
+use crate::monitors::references::References;
+use crate::monitors::share::Share;
+use crate::monitors::slot::{Depot, FreeSlots, Place, Reference, Slot};
+use crate::structures::arena::Arena;
+use crate::structures::hash::hash;
+use crate::structures::held::{HELD, Held};
+use crate::structures::index::Index;
+use crate::structures::limits::{self, Full};
+use crate::structures::list::{self, NIL};
+use crate::structures::slab::Slab;
+use crate::structures::sync::{Mutex, shards};
 
 const SHARDS: usize = shards(256);
 
@@ -29,7 +31,6 @@ pub struct Subscribers {
     depot: Depot,
 }
 
-#[derive(Default)]
 struct Shard {
     index: Index,
     subscribers: Slab<Subscriber>,
@@ -49,6 +50,8 @@ struct Subscriber {
     last: u32,
     monitors: u32,
     queued: u32,
+    /// What [`Share`] keeps of it.
+    ahead: u64,
     in_ring: bool,
     departed: bool,
     sweeping: bool,
@@ -93,22 +96,39 @@ pub struct Counts {
 
 impl Default for Subscribers {
     fn default() -> Self {
-        Subscribers {
-            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            depot: Depot::default(),
-        }
+        Subscribers::with_most(limits::of_each(SHARDS))
     }
 }
 
 impl Subscribers {
+    /// With at most so many in each shard.
+    pub(crate) fn with_most(most: u32) -> Self {
+        Subscribers {
+            shards: (0..SHARDS)
+                .map(|_| Mutex::new(Shard::with_most(most)))
+                .collect(),
+            depot: Depot::default(),
+        }
+    }
+
     /// Allocates a monitor of `pid`, not armed yet. Also tells whether `pid` was unknown until now, so that its
-    /// death must be watched from now on.
+    /// death must be watched from now on. Refuses when there are 2^30 slots, or 2^24 - 1 subscribers in
+    /// its shard; nothing has changed then.
     #[inline]
-    pub fn place(&self, slots: &Arena<Slot>, pid: u64, reference: Reference) -> (u32, bool) {
+    pub fn place(
+        &self,
+        slots: &Arena<Slot>,
+        pid: u64,
+        reference: Reference,
+    ) -> Result<(u32, bool), Full> {
         let (number, hash) = locate(pid);
         let shard = &mut *self.shards[number].lock();
-        let slot = shard.slots.take(slots, &self.depot);
-        let (local, newcomer) = match shard.find(hash, pid) {
+        let found = shard.find(hash, pid);
+        if found.is_none() && shard.subscribers.is_full() {
+            return Err(Full);
+        }
+        let slot = shard.slots.take(slots, &self.depot)?;
+        let (local, newcomer) = match found {
             Some(local) => (local, false),
             None => (shard.add(hash, pid), true),
         };
@@ -121,7 +141,38 @@ impl Subscribers {
         subscriber.monitors += 1;
         shard.placed += 1;
         shard.standing += 1;
-        (slot, newcomer)
+        Ok((slot, newcomer))
+    }
+
+    /// Takes back a monitor that was placed and never armed, as if it had never been. What stays is its
+    /// subscriber, which may be new.
+    pub fn displace(&self, slots: &Arena<Slot>, id: u32) {
+        let shard = &mut *self.lock(slots.get(id).subscriber());
+        shard.placed -= 1;
+        shard.retire(slots, &self.depot, id, true);
+    }
+
+    /// Returns monitors that were taken from the queue of their subscriber and not delivered to it.
+    /// `enter` is told of each subscriber that must now be put into the ring.
+    pub fn give_back<'t>(
+        &self,
+        slots: &Arena<Slot>,
+        undelivered: impl Iterator<Item = &'t Taken>,
+        mut enter: impl FnMut(u32),
+    ) {
+        for taken in undelivered {
+            let slot = slots.get(taken.slot);
+            let shard = &mut *self.shards[locate(taken.pid).0].lock();
+            // Slots of this shard are freed under its lock only, so the ticket tells whether this one was.
+            if slot.claim.ticket() != taken.ticket {
+                continue;
+            }
+            let subscriber_id = slot.subscriber();
+            // What a departed one had is freed by its sweep.
+            if !shard.subscribers[local(subscriber_id)].departed {
+                shard.queue(slots, taken.slot, &mut enter);
+            }
+        }
     }
 
     /// The id of a subscriber that has not departed.
@@ -174,39 +225,27 @@ impl Subscribers {
         let mut held = Held::new(&self.shards);
         for &id in ids {
             let slot = slots.get(id);
-            let subscriber_id = slot.subscriber();
-            let shard = held.lock(number(subscriber_id));
+            let shard = held.lock(number(slot.subscriber()));
             if slot.place() == Place::Orphan {
                 shard.slots.give(slots, &self.depot, id);
-                continue;
-            }
-            let subscriber = &mut shard.subscribers[local(subscriber_id)];
-            slot.set_place(Place::Queued);
-            slot.target_links.set_next(NIL);
-            if subscriber.last == NIL {
-                subscriber.first = id;
             } else {
-                slots.get(subscriber.last).target_links.set_next(id);
-            }
-            subscriber.last = id;
-            subscriber.queued += 1;
-            if !subscriber.in_ring {
-                subscriber.in_ring = true;
-                enter(subscriber_id);
+                shard.queue(slots, id, &mut enter);
             }
         }
     }
 
-    /// Takes up to `limit` monitors from the queue of a subscriber that was taken from the ring.
+    /// Takes up to `limit` monitors, and no more than its share, from the queue of a subscriber that was
+    /// taken from the ring.
     /// Returns how many, and whether to put the subscriber back. Those that had been removed, and
-    /// all if the subscriber has departed, are not added to `taken`.
+    /// all if the subscriber has departed, are not shown to `add`.
     #[inline]
     pub fn dequeue(
         &self,
         slots: &Arena<Slot>,
         subscriber_id: u32,
         limit: usize,
-        taken: &mut Vec<Taken>,
+        share: impl Fn(u64) -> Share,
+        mut add: impl FnMut(Taken),
     ) -> (usize, bool) {
         let shard = &mut *self.lock(subscriber_id);
         let local = local(subscriber_id);
@@ -216,19 +255,26 @@ impl Subscribers {
             ..
         } = shard;
         let subscriber = &mut subscribers[local];
-        let mut turns = 0;
+        let share = share(subscriber.pid);
+        let room = share.room(subscriber.ahead);
+        let (mut turns, mut given) = (0, 0);
         while turns < limit && subscriber.first != NIL {
             let id = subscriber.first;
             let slot = slots.get(id);
+            let is_due = slot.is_owned() && !subscriber.departed;
+            if is_due && given == room {
+                break;
+            }
             subscriber.first = slot.target_links.next();
             turns += 1;
             slot.set_place(Place::Taken);
             if !slot.is_owned() {
                 free.give(slots, &self.depot, id);
-            } else if !subscriber.departed {
-                // Even if a removal has just won: then `begin_send` fails and the remover frees it.
+            } else if is_due {
+                given += 1;
+                // Even if a removal has just won: then the claim fails and the remover frees it.
                 // That of a departed subscriber is freed by the sweep.
-                taken.push(Taken {
+                add(Taken {
                     slot: id,
                     ticket: slot.claim.ticket(),
                     pid: subscriber.pid,
@@ -238,6 +284,7 @@ impl Subscribers {
             }
         }
         subscriber.queued -= turns as u32;
+        subscriber.ahead = share.give(subscriber.ahead, given);
         let more = subscriber.first != NIL;
         if !more {
             subscriber.last = NIL;
@@ -380,7 +427,7 @@ impl Subscribers {
     }
 
     #[inline]
-    fn lock(&self, subscriber_id: u32) -> crate::sync::MutexGuard<'_, Shard> {
+    fn lock(&self, subscriber_id: u32) -> crate::structures::sync::MutexGuard<'_, Shard> {
         self.shards[number(subscriber_id)].lock()
     }
 }
@@ -396,27 +443,64 @@ impl Subscriber {
 }
 
 impl Shard {
+    fn with_most(most: u32) -> Self {
+        Shard {
+            index: Index::default(),
+            subscribers: Slab::with_most(most),
+            references: References::default(),
+            slots: FreeSlots::default(),
+            placed: 0,
+            removed: 0,
+            standing: 0,
+        }
+    }
+
     #[inline]
     fn find(&self, hash: u64, pid: u64) -> Option<u32> {
         self.index.find(hash, |id| self.subscribers[id].pid == pid)
     }
 
     fn add(&mut self, hash: u64, pid: u64) -> u32 {
-        let local = self.subscribers.insert(Subscriber {
+        let subscriber = Subscriber {
             pid,
             head: NIL,
             first: NIL,
             last: NIL,
             monitors: 0,
             queued: 0,
+            ahead: 0,
             in_ring: false,
             departed: false,
             sweeping: false,
-        });
+        };
+        let local = self
+            .subscribers
+            .insert(subscriber)
+            .expect("the caller has looked");
         let subscribers = &self.subscribers;
         self.index
             .insert(hash, local, |id| hash_of(subscribers[id].pid));
         local
+    }
+
+    /// Puts a monitor at the end of its subscriber's queue.
+    #[inline]
+    fn queue(&mut self, slots: &Arena<Slot>, id: u32, enter: &mut impl FnMut(u32)) {
+        let slot = slots.get(id);
+        let subscriber = &mut self.subscribers[local(slot.subscriber())];
+        slot.set_place(Place::Queued);
+        slot.target_links.set_next(NIL);
+        if subscriber.last == NIL {
+            subscriber.first = id;
+        } else {
+            slots.get(subscriber.last).target_links.set_next(id);
+        }
+        subscriber.last = id;
+        subscriber.queued += 1;
+        if !subscriber.in_ring {
+            subscriber.in_ring = true;
+            enter(slot.subscriber());
+        }
     }
 
     #[inline]

@@ -1,11 +1,11 @@
 //! What the few monitors carry that were placed with options, by reference.
 
-use crate::hash::shard;
-use crate::index::Index;
-use crate::references::hash_of;
-use crate::slab::Slab;
-use crate::slot::Reference;
-use crate::sync::{Mutex, shards};
+use crate::monitors::references::hash_of;
+use crate::monitors::slot::Reference;
+use crate::structures::hash::shard;
+use crate::structures::index::Index;
+use crate::structures::slab::Slab;
+use crate::structures::sync::{Mutex, shards};
 use std::sync::Arc;
 
 const SHARDS: usize = shards(64);
@@ -13,7 +13,7 @@ const SHARDS: usize = shards(64);
 /// A map from references to `O` whose every call is short, however much it holds.
 ///
 /// ```
-/// use zen_monitor_core::options::Options;
+/// use zen_monitor_core::monitors::options::Options;
 ///
 /// let options = Options::default();
 /// options.insert([1, 2, 3], "tag");
@@ -50,7 +50,9 @@ impl<O> Options<O> {
         let hash = hash_of(reference);
         let options = Arc::new(options);
         let Shard { index, entries } = &mut *self.shards[shard(hash, SHARDS)].lock();
-        let id = entries.insert((reference, Some(options)));
+        let id = entries
+            .insert((reference, Some(options)))
+            .expect("far fewer than 2^32 monitors can be placed");
         index.insert(hash, id, |id| hash_of(entries[id].0));
     }
 

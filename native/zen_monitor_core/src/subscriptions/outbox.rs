@@ -11,13 +11,13 @@
 //! - Only the last to reclaim takes. A call of its predecessor that is still under way gets nothing,
 //!   or what it took would be forgotten with what its successor sends.
 
-use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, SegQueue};
+use crate::structures::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, SegQueue};
 use std::collections::VecDeque;
 
 /// A queue with many writers, and one reader at a time that may die. Readers have numbers.
 ///
 /// ```
-/// use zen_monitor_core::outbox::Outbox;
+/// use zen_monitor_core::subscriptions::outbox::Outbox;
 ///
 /// let outbox = Outbox::default();
 /// outbox.push(|| "certificate");

@@ -1,6 +1,6 @@
 //! The bell that wakes the owner of a queue once per quiet spell.
 
-use crate::sync::{AtomicBool, Ordering};
+use crate::structures::sync::{AtomicBool, Ordering};
 
 /// Tells producers whether the one consumer of a queue must be woken.
 ///
@@ -8,7 +8,7 @@ use crate::sync::{AtomicBool, Ordering};
 /// it. The consumer keeps to it by testing the queue again after [`Bell::rest`].
 ///
 /// ```
-/// use zen_monitor_core::bell::Bell;
+/// use zen_monitor_core::structures::bell::Bell;
 ///
 /// let bell = Bell::default();
 /// assert!(bell.ring(), "the first producer wakes the consumer");

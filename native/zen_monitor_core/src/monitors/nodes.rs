@@ -2,10 +2,10 @@
 //!
 //! Nodes are added and never removed: a name that was an atom once stays one, too.
 
-use crate::hash::hash;
-use crate::id_queue::IdQueue;
-use crate::levels::Levels;
-use crate::sync::{AtomicU32, Mutex, Ordering};
+use crate::structures::hash::hash;
+use crate::structures::id_queue::IdQueue;
+use crate::structures::levels::Levels;
+use crate::structures::sync::{AtomicU32, Mutex, Ordering};
 use std::sync::OnceLock;
 use std::sync::atomic;
 

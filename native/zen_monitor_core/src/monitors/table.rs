@@ -8,40 +8,44 @@
 //! before cannot claim it. It is unlinked by the one that wins its claim, from its target first and
 //! from its subscriber then, which frees its slot.
 
-use crate::arena::Arena;
-use crate::claim::Removal;
-use crate::dispatch::{Dispatch, DispatchCounts, Due};
-use crate::held::HELD;
-use crate::nodes::{Node, Nodes};
-use crate::slot::{Reference, Slot};
-use crate::subscribers::{Counts, Holding, Subscribers, Taken};
-use crate::sync::{Backoff, SegQueue};
-use crate::targets::{Cursor, Expired, Full, Instruction, Key, Targets};
+use crate::monitors::claim::Removal;
+use crate::monitors::dispatch::{Dispatch, DispatchCounts, Due};
+use crate::monitors::nodes::{Node, Nodes};
+use crate::monitors::share::Share;
+use crate::monitors::slot::{Reference, Slot};
+use crate::monitors::subscribers::{Counts, Holding, Subscribers, Taken};
+use crate::monitors::targets::{Cursor, Expired, Instruction, Key, Targets};
+use crate::structures::arena::Arena;
+use crate::structures::held::HELD;
+use crate::structures::limits::Full;
+use crate::structures::list::NIL;
+use crate::structures::sync::{Backoff, SegQueue};
 
 /// All monitors of one Erlang node. `R` is an exit reason, `X` what the host keeps per node.
 ///
 /// ```
-/// use zen_monitor_core::monitor_table::MonitorTable;
+/// use zen_monitor_core::monitors::delivery::Delivery;
+/// use zen_monitor_core::monitors::share::Share;
+/// use zen_monitor_core::monitors::table::MonitorTable;
 ///
 /// let table: MonitorTable<&str, ()> = MonitorTable::default();
 /// let (pid, reference, target) = (0x73, [1, 2, 3], [40, 0, 1]);
 ///
 /// let node = table.nodes.find_or_add(7, || ());
-/// assert!(table.monitor(node, pid, reference, target).outbox);
+/// assert!(table.monitor(node, pid, reference, target).unwrap().outbox);
 /// // The subscription goes out, and its certificate comes in.
 /// assert_eq!(table.take(node, 10, 10).0.len(), 1);
 /// table.certify(node, target, None, "killed");
 /// table.expand(10);
 ///
-/// let mut taken = Vec::new();
-/// assert_eq!(table.next_turns(10, &mut taken), 1);
-/// let (_, reason) = table.describe(&taken)[0];
+/// let mut delivery = Delivery::new(&table, 10);
+/// assert_eq!(delivery.take_turns(10, |_| Share::all()), 1);
+/// let (_, reason) = delivery.describe(0)[0];
 /// assert_eq!(reason, Some("killed"));
-/// assert!(table.begin_send(&taken[0]));
+/// assert!(delivery.begin(0));
 /// // The host sends the message here.
-/// table.end_send(&taken[0]);
+/// delivery.end(0);
 /// assert!(!table.demonitor(pid, reference, |_| ()));
-/// table.release(&taken);
 /// ```
 pub struct MonitorTable<R, X> {
     slots: Arena<Slot>,
@@ -60,8 +64,24 @@ pub struct Placed {
     pub newcomer: bool,
     /// The node's outbox was given a target: its owner must be woken.
     pub outbox: bool,
-    /// The target has as many monitors as it may, and this is not one of them.
-    pub refused: bool,
+}
+
+/// A monitor that is not armed yet. If it never is, because its target has no room for it or in a panic,
+/// it is as if it had never been placed.
+struct Unarmed<'t, R: Clone, X> {
+    table: &'t MonitorTable<R, X>,
+    slot: u32,
+}
+
+impl<R: Clone, X> Drop for Unarmed<'_, R, X> {
+    fn drop(&mut self) {
+        // One that has a target may be in its list. Nobody else can have claimed one that has none.
+        if self.table.slots.get(self.slot).target() == NIL {
+            self.table
+                .subscribers
+                .displace(&self.table.slots, self.slot);
+        }
+    }
 }
 
 /// How much each table and queue of a [`MonitorTable`] holds.
@@ -101,9 +121,22 @@ where
     }
 }
 
+#[cfg(all(test, not(loom)))]
 impl<R: Clone, X> MonitorTable<R, X> {
-    /// Places a monitor of the process `pid`, under a reference that was never used before. One that is refused
-    /// leaves nothing but a subscriber that may be new.
+    /// With at most so many chunks of slots, subscribers in a shard, and targets in a shard.
+    pub(crate) fn with_most(chunks: u32, subscribers: u32, targets: u32) -> Self {
+        MonitorTable {
+            slots: Arena::with_most(chunks),
+            subscribers: Subscribers::with_most(subscribers),
+            targets: Targets::with_most(targets),
+            ..MonitorTable::default()
+        }
+    }
+}
+
+impl<R: Clone, X> MonitorTable<R, X> {
+    /// Places a monitor of the process `pid`, under a reference that was never used before. [`Full`] when
+    /// one of the tables has no room for it; nothing is left of it then.
     #[inline]
     pub fn monitor(
         &self,
@@ -111,24 +144,25 @@ impl<R: Clone, X> MonitorTable<R, X> {
         pid: u64,
         reference: Reference,
         target: [u32; 3],
-    ) -> Placed {
-        let (slot, newcomer) = self.subscribers.place(&self.slots, pid, reference);
+    ) -> Result<Placed, Full> {
+        let (slot, newcomer) = self.subscribers.place(&self.slots, pid, reference)?;
+        let unarmed = Unarmed { table: self, slot };
         let key = Key {
             node: node.id(),
             id: target,
         };
-        let queue = self.targets.join(&self.slots, key, || node.session(), slot);
-        match queue {
-            Ok(Some(target)) => node.outbox.push(target),
-            Ok(None) => {}
-            // It was never armed, so nobody else can have claimed it.
-            Err(Full) => self.subscribers.retire(&self.slots, slot, true, true),
+        let queue = self
+            .targets
+            .join(&self.slots, key, || node.session(), slot)?;
+        // Once armed, the slot may have passed to another monitor by now.
+        std::mem::forget(unarmed);
+        if let Some(target) = queue {
+            node.outbox.push(target);
         }
-        Placed {
+        Ok(Placed {
             newcomer,
-            outbox: matches!(queue, Ok(Some(_))),
-            refused: queue.is_err(),
-        }
+            outbox: queue.is_some(),
+        })
     }
 
     /// Removes a monitor of the process `pid`, which calls this itself. `false` when it has no
@@ -140,19 +174,21 @@ impl<R: Clone, X> MonitorTable<R, X> {
             return false;
         };
         let claim = &self.slots.get(id).claim;
-        match claim.remove(ticket) {
-            Removal::Won => {
-                self.remove(id, true, wake);
-                true
-            }
-            Removal::Sending => {
-                let backoff = Backoff::new();
-                while claim.is_sending(ticket) {
-                    backoff.snooze();
+        let backoff = Backoff::new();
+        loop {
+            match claim.remove(ticket) {
+                Removal::Won => {
+                    self.remove(id, true, wake);
+                    return true;
                 }
-                false
+                // A delivery that fails gives the monitor up, so it is tried again afterwards.
+                Removal::Sending => {
+                    while claim.is_sending(ticket) {
+                        backoff.snooze();
+                    }
+                }
+                Removal::Lost => return false,
             }
-            Removal::Lost => false,
         }
     }
 
@@ -354,14 +390,27 @@ impl<R: Clone, X> MonitorTable<R, X> {
         self.dispatch.backlog.is_empty()
     }
 
-    /// Takes up to `limit` monitors in turn. Adds those that are to be delivered to `taken`, and
-    /// returns how many there were, removed ones included: fewer than `limit` when the ring is empty.
-    pub fn next_turns(&self, limit: usize, taken: &mut Vec<Taken>) -> usize {
-        let mut turns = 0;
+    /// Takes up to `limit` monitors in turn. `taken` is given those that are to be delivered. Returns how
+    /// many there were, removed ones included: fewer than `limit` when the ring is empty, or all who stand in
+    /// it have had their share.
+    pub(crate) fn next_turns(
+        &self,
+        limit: usize,
+        share: impl Fn(u64) -> Share,
+        mut taken: impl FnMut(Taken),
+    ) -> usize {
+        let (mut turns, mut passed) = (0, 0);
         while turns < limit {
-            match self.next(limit - turns, taken) {
-                0 => break,
-                more => turns += more,
+            match self.next(limit - turns, &share, &mut taken) {
+                None => break,
+                // Who has had its share goes on standing in the ring. Once nobody else does, it is over. At
+                // most a budget's worth of shares is spent, so that is soon.
+                Some(0) if passed > self.dispatch.ring.len() => break,
+                Some(0) => passed += 1,
+                Some(more) => {
+                    turns += more;
+                    passed = 0;
+                }
             }
         }
         turns
@@ -369,56 +418,74 @@ impl<R: Clone, X> MonitorTable<R, X> {
 
     /// The next monitor in turn; while nobody else waits for a turn, up to `limit`.
     #[inline]
-    fn next(&self, limit: usize, taken: &mut Vec<Taken>) -> usize {
-        let Some(subscriber) = self.dispatch.ring.pop() else {
-            return 0;
-        };
+    fn next(
+        &self,
+        limit: usize,
+        share: impl Fn(u64) -> Share,
+        taken: impl FnMut(Taken),
+    ) -> Option<usize> {
+        let subscriber = self.dispatch.ring.pop()?;
         let alone = self.dispatch.ring.is_empty();
         let limit = if alone { limit.min(HELD) } else { 1 };
         let (turns, more) = self
             .subscribers
-            .dequeue(&self.slots, subscriber, limit, taken);
+            .dequeue(&self.slots, subscriber, limit, share, taken);
         if more {
             self.dispatch.ring.push(subscriber);
         }
-        turns
+        Some(turns)
     }
 
     /// What the `:DOWN`s of taken monitors say; meaningless for one on which the claim fails
     /// afterwards.
     #[inline]
-    pub fn describe(&self, taken: &[Taken]) -> Vec<(Key, Option<R>)> {
-        self.targets
-            .describe(taken.iter().map(|taken| taken.target))
+    pub(crate) fn describe<'a>(
+        &self,
+        taken: impl Iterator<Item = &'a Taken>,
+    ) -> Vec<(Key, Option<R>)> {
+        self.targets.describe(taken.map(|taken| taken.target))
     }
 
     /// Claims a taken monitor. After `true` the caller sends, calls [`MonitorTable::end_send`] at
     /// once, and [`MonitorTable::release`] soon; after `false` the monitor is gone and nothing is to
     /// be done.
     #[inline]
-    pub fn begin_send(&self, taken: &Taken) -> bool {
+    pub(crate) fn begin_send(&self, taken: &Taken) -> bool {
         self.slots.get(taken.slot).claim.begin_send(taken.ticket)
     }
 
     /// Notes that the `:DOWN` of a claimed monitor is sent: a demonitor need not wait for it any
     /// more.
     #[inline]
-    pub fn end_send(&self, taken: &Taken) {
+    pub(crate) fn end_send(&self, taken: &Taken) {
         self.slots.get(taken.slot).claim.end_send(taken.ticket);
     }
 
-    /// Frees monitors that were delivered.
+    /// Gives a claim up whose `:DOWN` was not sent.
+    pub(crate) fn retract(&self, taken: &Taken) {
+        self.slots.get(taken.slot).claim.retract(taken.ticket);
+    }
+
+    /// Returns unclaimed monitors to their queues, unless they were removed.
+    pub(crate) fn give_back<'a>(&self, undelivered: impl Iterator<Item = &'a Taken>) {
+        self.subscribers
+            .give_back(&self.slots, undelivered, |subscriber| {
+                self.dispatch.ring.push(subscriber);
+            });
+    }
+
+    /// Frees the slots of monitors that were delivered.
     #[inline]
-    pub fn release(&self, delivered: &[Taken]) {
-        for delivered in delivered.chunks(HELD) {
-            let ids = || delivered.iter().map(|taken| taken.slot);
+    pub(crate) fn release(&self, delivered: &[u32]) {
+        for ids in delivered.chunks(HELD) {
+            let ids = || ids.iter().copied();
             self.targets.leave_delivered(&self.slots, ids());
             self.subscribers.retire_delivered(&self.slots, ids());
         }
     }
 
     /// Notes what a run of turns has done, for the counters.
-    pub fn count_run(&self, processed: u64, delivered: u64) {
+    pub(crate) fn count_run(&self, processed: u64, delivered: u64) {
         self.dispatch.add_run(processed, delivered);
     }
 
@@ -637,7 +704,8 @@ impl<R: Clone, X> MonitorTable<R, X> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::targets::{MOST_MONITORS, NAMED};
+    use crate::monitors::delivery::Delivery;
+    use crate::monitors::targets::{MOST_MONITORS, NAMED};
     use proptest::prelude::*;
     use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -689,9 +757,12 @@ mod tests {
         let table = Table::default();
         let node = table.nodes.find_or_add(7, || ());
         for number in 0..3 {
-            table.monitor(node, 100 + u64::from(number), reference(number), [1, 0, 0]);
+            let pid = 100 + u64::from(number);
+            table
+                .monitor(node, pid, reference(number), [1, 0, 0])
+                .unwrap();
         }
-        table.monitor(node, 100, reference(3), [2, 0, 0]);
+        table.monitor(node, 100, reference(3), [2, 0, 0]).unwrap();
         assert_eq!(table.take(node, 1, 1).0.len(), 1);
 
         assert_eq!(table.watchers(node, [1, 0, 0]), (3, vec![100, 101, 102]));
@@ -707,43 +778,123 @@ mod tests {
         assert_eq!((all, seen), (false, 2));
     }
 
+    /// All that can be seen of a table.
+    fn seen(table: &Table) -> impl PartialEq + std::fmt::Debug {
+        (table.sizes(), table.counts(), table.instructed())
+    }
+
     #[test]
-    fn a_monitor_that_is_refused_leaves_the_tables_as_they_were() {
+    fn a_target_with_as_many_monitors_as_it_may_have_refuses_more() {
         let table = Table::default();
         let node = table.nodes.find_or_add(7, || ());
+        let monitor = |pid, number, id| table.monitor(node, pid, reference(number), [id, 0, 0]);
         for number in 0..MOST_MONITORS {
-            assert!(
-                !table
-                    .monitor(node, 100, reference(number), [1, 0, 0])
-                    .refused
-            );
+            monitor(100, number, 1).unwrap();
         }
-        let before = (table.counts().standing, table.watchers(node, [1, 0, 0]).0);
-        let refused = table.monitor(node, 200, reference(MOST_MONITORS), [1, 0, 0]);
-        assert!(refused.refused && refused.newcomer && !refused.outbox);
-        assert_eq!(
-            (table.counts().standing, table.watchers(node, [1, 0, 0]).0),
-            before
-        );
-        assert!(!table.demonitor(200, reference(MOST_MONITORS), |_| ()));
+        monitor(200, MOST_MONITORS, 2).unwrap();
+        let before = seen(&table);
+        assert_eq!(monitor(200, MOST_MONITORS + 1, 1), Err(Full));
+        assert_eq!(seen(&table), before);
+        assert!(!table.demonitor(200, reference(MOST_MONITORS + 1), |_| ()));
 
         // Its subscriber is as any other, and goes without a trace.
-        assert!(
-            !table
-                .monitor(node, 200, reference(MOST_MONITORS + 1), [2, 0, 0])
-                .refused
-        );
         table.depart(200);
         while !table.sweep_departed(64, |_| (), |_, _| ()) {}
-        assert_eq!(table.counts().standing, before.0);
+        assert_eq!(table.counts().standing, u64::from(MOST_MONITORS));
         // And there is room for another one when one has gone.
         assert!(table.demonitor(100, reference(0), |_| ()));
-        assert!(
-            !table
-                .monitor(node, 300, reference(MOST_MONITORS + 2), [1, 0, 0])
-                .refused
-        );
+        monitor(300, MOST_MONITORS + 2, 1).unwrap();
         assert_eq!(table.watchers(node, [1, 0, 0]).0, MOST_MONITORS);
+    }
+
+    #[test]
+    fn a_table_without_a_free_slot_refuses_more_monitors() {
+        let table = Table::with_most(1, 9, 9_999);
+        let node = table.nodes.find_or_add(7, || ());
+        for number in 0..crate::structures::arena::CHUNK {
+            table
+                .monitor(node, 100, reference(number), [number, 0, 0])
+                .unwrap();
+        }
+        let before = seen(&table);
+        // Neither does a new subscriber get into the tables.
+        for pid in [100, 200] {
+            let refused = table.monitor(node, pid, reference(999), [999, 0, 0]);
+            assert_eq!(refused, Err(Full));
+            assert_eq!(seen(&table), before);
+        }
+        assert!(table.demonitor(100, reference(3), |_| ()));
+        let placed = table.monitor(node, 100, reference(999), [999, 0, 0]);
+        assert!(placed.unwrap().outbox);
+    }
+
+    #[test]
+    fn a_shard_with_as_many_subscribers_as_it_may_have_refuses_more() {
+        let table = Table::with_most(9, 2, 9);
+        let node = table.nodes.find_or_add(7, || ());
+        // All of them are in one shard.
+        let pids = [16, 16 + 16 * 256, 16 + 2 * 16 * 256];
+        for (number, pid) in pids[..2].iter().enumerate() {
+            table
+                .monitor(node, *pid, reference(number as u32), [1, 0, 0])
+                .unwrap();
+        }
+        let before = seen(&table);
+        assert_eq!(
+            table.monitor(node, pids[2], reference(2), [1, 0, 0]),
+            Err(Full)
+        );
+        assert_eq!(seen(&table), before);
+        // Those that are there go on.
+        table
+            .monitor(node, pids[0], reference(3), [1, 0, 0])
+            .unwrap();
+        table.depart(pids[1]);
+        while !table.sweep_departed(64, |_| (), |_, _| ()) {}
+        let placed = table.monitor(node, pids[2], reference(2), [1, 0, 0]);
+        assert!(placed.unwrap().newcomer);
+    }
+
+    #[test]
+    fn a_shard_with_as_many_targets_as_it_may_have_refuses_more() {
+        let table = Table::with_most(9, 9, 3);
+        let node = table.nodes.find_or_add(7, || ());
+        // Neighbours are in one shard.
+        for id in 0..3 {
+            table.monitor(node, 16, reference(id), [id, 0, 0]).unwrap();
+        }
+        let before = seen(&table);
+        assert_eq!(table.monitor(node, 16, reference(3), [3, 0, 0]), Err(Full));
+        assert_eq!(seen(&table), before);
+        table.monitor(node, 16, reference(4), [2, 0, 0]).unwrap();
+        assert!(table.demonitor(16, reference(0), |_| ()));
+        assert_eq!(table.take(node, 10, 10).0.len(), 2);
+        table.monitor(node, 16, reference(5), [3, 0, 0]).unwrap();
+    }
+
+    #[test]
+    fn a_monitor_that_is_never_armed_was_never_placed() {
+        let table = Table::default();
+        let node = table.nodes.find_or_add(7, || ());
+        table.monitor(node, 16, reference(1), [1, 0, 0]).unwrap();
+        let before = seen(&table);
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let (slot, _) = table
+                .subscribers
+                .place(&table.slots, 16, reference(2))
+                .unwrap();
+            let _unarmed = Unarmed {
+                table: &table,
+                slot,
+            };
+            panic!("before it has a target");
+        }));
+        assert!(panicked.is_err());
+        assert_eq!(seen(&table), before);
+        assert!(!table.demonitor(16, reference(2), |_| ()));
+        table.depart(16);
+        while !table.sweep_departed(64, |_| (), |_, _| ()) {}
+        assert_eq!(table.counts().standing, 0);
     }
 
     #[derive(Clone, Debug)]
@@ -814,12 +965,12 @@ mod tests {
     }
 
     fn deliver(table: &Table, model: &mut Model) -> bool {
-        let mut taken = Vec::new();
-        let turns = table.next_turns(3, &mut taken);
-        let described = table.describe(&taken);
-        for (taken, (key, reason)) in taken.iter().zip(described) {
-            assert!(table.begin_send(taken));
-            table.end_send(taken);
+        let mut delivery = Delivery::new(table, 3);
+        let turns = delivery.take_turns(3, |_| Share::all());
+        for (number, (key, reason)) in delivery.describe(0).into_iter().enumerate() {
+            assert!(delivery.begin(number));
+            delivery.end(number);
+            let taken = delivery.taken(number);
             let (pid, (_, id), expected) = model
                 .due
                 .remove(&taken.reference[0])
@@ -827,11 +978,10 @@ mod tests {
             assert_eq!((taken.pid, key.id, reason), (pid, id, expected));
         }
         // By then it is over for whoever else has a claim.
-        for taken in &taken {
+        for number in 0..delivery.len() {
+            let taken = delivery.taken(number);
             assert!(!table.demonitor(taken.pid, taken.reference, |_| ()));
         }
-        table.release(&taken);
-        table.count_run(turns as u64, taken.len() as u64);
         turns > 0
     }
 
@@ -841,7 +991,9 @@ mod tests {
                 model.references += 1;
                 let number = model.references;
                 on_node(table, node, |node| {
-                    table.monitor(node, pid, reference(number), [id, 0, 0])
+                    table
+                        .monitor(node, pid, reference(number), [id, 0, 0])
+                        .unwrap()
                 });
                 model.live.insert(number, (pid, (node, [id, 0, 0])));
             }
@@ -969,7 +1121,9 @@ mod tests {
 
     fn place(table: &Table, pid: u64, number: u32, id: u32) {
         on_node(table, 0, |node| {
-            table.monitor(node, pid, reference(number), [id, 0, 0])
+            table
+                .monitor(node, pid, reference(number), [id, 0, 0])
+                .unwrap()
         });
     }
 
@@ -977,7 +1131,7 @@ mod tests {
 
     fn place_on_name(table: &Table, number: u32) {
         on_node(table, 0, |node| {
-            table.monitor(node, 100, reference(number), NAME);
+            table.monitor(node, 100, reference(number), NAME).unwrap();
         });
     }
 
@@ -1065,7 +1219,9 @@ mod tests {
         (100..)
             .find(|&number| {
                 on_node(table, 1, |node| {
-                    table.monitor(node, 48, reference(number), [number, 0, 0])
+                    table
+                        .monitor(node, 48, reference(number), [number, 0, 0])
+                        .unwrap()
                 });
                 let held = table.subscribers.held(&table.slots, 48, usize::MAX).1;
                 held.last().unwrap().1 == former
@@ -1096,7 +1252,10 @@ mod tests {
     #[test]
     fn a_monitor_that_is_being_placed_is_not_shown() {
         let table = Table::default();
-        table.subscribers.place(&table.slots, 16, reference(0));
+        table
+            .subscribers
+            .place(&table.slots, 16, reference(0))
+            .unwrap();
         let (holding, held) = table.held(16);
         assert_eq!((holding.monitors, held), (1, vec![]));
     }
@@ -1104,8 +1263,8 @@ mod tests {
     /// All turns, and how many each call took.
     fn take_turns(table: &Table) -> (Vec<Taken>, Vec<usize>) {
         let mut taken = Vec::new();
-        let calls = std::iter::repeat_with(|| table.next(3, &mut taken));
-        let calls = calls.take_while(|turns| *turns > 0).collect();
+        let calls = std::iter::from_fn(|| table.next(3, |_| Share::all(), |one| taken.push(one)));
+        let calls = calls.collect();
         (taken, calls)
     }
 
@@ -1303,6 +1462,55 @@ mod tests {
     }
 
     #[test]
+    fn no_subscriber_gets_more_than_its_share_at_a_time() {
+        let ms = std::time::Duration::from_millis;
+        let share = |now| Share::new(ms(now), ms(1), 100);
+        let table = Table::default();
+        // One has a thousand monitors that are due, and a hundred have one.
+        for number in 0..1_000 {
+            place(&table, 16, number, number);
+        }
+        for number in 1..101 {
+            place(&table, 16 + 16 * u64::from(number), 1_000 + number, number);
+        }
+        subscribe_all(&table);
+        on_node(&table, 0, |node| table.expire(node));
+        while !table.expand(100) {}
+
+        // A removed one takes no part of a share.
+        for number in 0..50 {
+            assert!(table.demonitor(16, reference(number), |_| ()));
+        }
+        let deliver = |now| {
+            let mut delivery = Delivery::new(&table, 2_000);
+            delivery.take_turns(2_000, |_| share(now));
+            let mut sent = HashMap::new();
+            for number in 0..delivery.len() {
+                assert!(delivery.begin(number));
+                delivery.end(number);
+                *sent.entry(delivery.taken(number).pid).or_insert(0) += 1;
+            }
+            (sent.remove(&16).unwrap_or(0), sent.len())
+        };
+        assert_eq!(deliver(0), (100, 100));
+        assert_eq!(deliver(0), (0, 0));
+        assert!(!table.is_idle());
+        assert_eq!(deliver(20), (20, 0));
+        assert_eq!(deliver(1_000), (100, 0));
+        let mut rest = 0;
+        while !table.is_idle() {
+            let mut delivery = Delivery::new(&table, 64);
+            delivery.take_turns(64, |_| Share::all());
+            for number in 0..delivery.len() {
+                assert!(delivery.begin(number));
+                delivery.end(number);
+                rest += 1;
+            }
+        }
+        assert_eq!(rest, 950 - 220);
+    }
+
+    #[test]
     fn a_dead_node_costs_nothing_up_front() {
         let table = Table::default();
         for number in 0..10_000 {
@@ -1362,7 +1570,7 @@ mod tests {
             }
             subscribe_all(&table);
         }
-        assert!(table.slots.grow() <= 5_120 + 2 * crate::arena::CHUNK);
+        assert!(table.slots.grow().unwrap() <= 5_120 + 2 * crate::structures::arena::CHUNK);
     }
 
     #[test]
@@ -1377,20 +1585,19 @@ mod tests {
             subscribe_all(&table);
         }
         // Each shard of the subscribers may keep two magazines of its own.
-        assert!(table.slots.grow() <= 2_000 + 256 * 2 * crate::slot::MAGAZINE);
+        assert!(table.slots.grow().unwrap() <= 2_000 + 256 * 2 * crate::monitors::slot::MAGAZINE);
     }
 
     /// Takes some turns and delivers. Returns how many turns, and how many were delivered.
     fn deliver_some(table: &Table) -> (usize, u64) {
-        let mut taken = Vec::new();
-        let turns = table.next_turns(10, &mut taken);
-        taken.retain(|taken| table.begin_send(taken));
-        for delivered in &taken {
-            table.end_send(delivered);
+        let mut delivery = Delivery::new(table, 10);
+        let turns = delivery.take_turns(10, |_| Share::all());
+        for number in 0..delivery.len() {
+            if delivery.begin(number) {
+                delivery.end(number);
+            }
         }
-        table.release(&taken);
-        table.count_run(turns as u64, taken.len() as u64);
-        (turns, taken.len() as u64)
+        (turns, delivery.sent() as u64)
     }
 
     /// Owners place, demonitor and die while one thread delivers and another fells the targets.
@@ -1413,7 +1620,9 @@ mod tests {
                         for round in 0..ROUNDS {
                             let reference = [round, owner as u32, 0];
                             on_node(table, 0, |node| {
-                                table.monitor(node, pid, reference, [round % 50, 0, 0])
+                                table
+                                    .monitor(node, pid, reference, [round % 50, 0, 0])
+                                    .unwrap();
                             });
                             if round % 2 == 0 && table.demonitor(pid, reference, |_| ()) {
                                 removed.fetch_add(1, Ordering::Relaxed);

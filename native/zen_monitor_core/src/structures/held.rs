@@ -1,6 +1,6 @@
 //! One lock at a time over a row of shards.
 
-use crate::sync::{Mutex, MutexGuard};
+use crate::structures::sync::{Mutex, MutexGuard};
 
 /// How many entries are handled while one lock is held.
 pub const HELD: usize = 64;

@@ -1,6 +1,6 @@
 //! One number and its key, read without a lock.
 
-use crate::sync::{AtomicU32, AtomicUsize, Ordering, fence};
+use crate::structures::sync::{AtomicU32, AtomicUsize, Ordering, fence};
 
 /// A value that is looked up by the one key it has, which changes with it. At first there is neither.
 ///
@@ -8,7 +8,7 @@ use crate::sync::{AtomicU32, AtomicUsize, Ordering, fence};
 /// twice while it is read, and be what it was before.
 ///
 /// ```
-/// use zen_monitor_core::seqlock::Seqlock;
+/// use zen_monitor_core::structures::seqlock::Seqlock;
 ///
 /// let creation = Seqlock::default();
 /// assert_eq!(creation.get(0), None);

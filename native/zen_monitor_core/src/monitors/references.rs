@@ -6,10 +6,10 @@
 //! - No index becomes so large that it takes long to make a larger one. So an index that is [`FEW`] is
 //!   divided, once and for all, and every change moves a little of it.
 
-use crate::arena::Arena;
-use crate::hash::{hash, shard};
-use crate::index::{Draining, Index};
-use crate::slot::{Reference, Slot};
+use crate::monitors::slot::{Reference, Slot};
+use crate::structures::arena::Arena;
+use crate::structures::hash::{hash, shard};
+use crate::structures::index::{Draining, Index};
 
 /// How many ids one index holds before it is divided.
 const FEW: usize = if cfg!(shuttle) {
@@ -150,7 +150,7 @@ pub fn hash_of(reference: Reference) -> u64 {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::arena::CHUNK;
+    use crate::structures::arena::CHUNK;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
     use std::collections::btree_map::Entry;
@@ -165,7 +165,7 @@ mod tests {
         fn behaves_as_a_map(ops in prop::collection::vec((0..3u8, 0..500u32), 0..2_000)) {
             let slots: Arena<Slot> = Arena::default();
             let mut free: Vec<u32> = (0..2).flat_map(|_| {
-                let first = slots.grow();
+                let first = slots.grow().unwrap();
                 first..first + CHUNK
             }).collect();
             let (mut references, mut model) = (References::default(), BTreeMap::new());
@@ -206,7 +206,7 @@ mod tests {
         let mut divided = 0;
         for number in 0..40 * CHUNK {
             if number % CHUNK == 0 {
-                slots.grow();
+                slots.grow().unwrap();
             }
             slots.get(number).occupy(reference(number), 0);
             let before = left(&references);

@@ -1,6 +1,8 @@
 //! A slab that grows by small chunks: ids stay valid, nothing is ever copied to grow, and freed
 //! places are taken again before new memory is.
 
+use crate::structures::limits::Full;
+
 const CHUNK: usize = 64;
 /// The free ids grow by chunks as well: a vector of a million would be copied to hold one more.
 const FREE_CHUNK: usize = 256;
@@ -8,46 +10,64 @@ const FREE_CHUNK: usize = 256;
 /// Values addressed by a stable `u32` id.
 ///
 /// ```
-/// use zen_monitor_core::slab::Slab;
+/// use zen_monitor_core::structures::slab::Slab;
 ///
 /// let mut slab = Slab::default();
-/// let id = slab.insert("value");
+/// let id = slab.insert("value").unwrap();
 /// assert_eq!(slab[id], "value");
 /// slab.remove(id);
-/// assert_eq!(slab.insert("other"), id);
+/// assert_eq!(slab.insert("other"), Ok(id));
 /// ```
 pub struct Slab<T> {
     chunks: Vec<Vec<T>>,
     free: Vec<Vec<u32>>,
+    /// How many values it may hold.
+    most: u32,
 }
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Slab {
-            chunks: Vec::new(),
-            free: Vec::new(),
-        }
+        Slab::with_most(u32::MAX)
     }
 }
 
 impl<T> Slab<T> {
-    /// Stores `value` and returns its id.
+    /// One that holds `most` values and no more; its ids are below that.
+    pub fn with_most(most: u32) -> Self {
+        Slab {
+            chunks: Vec::new(),
+            free: Vec::new(),
+            most,
+        }
+    }
+
+    /// Stores `value` and returns its id. [`Full`] when there are as many as there may be.
     #[inline]
-    pub fn insert(&mut self, value: T) -> u32 {
+    pub fn insert(&mut self, value: T) -> Result<u32, Full> {
         if let Some(chunk) = self.free.last_mut() {
             let id = chunk.pop().expect("a chunk of free ids is never empty");
             if chunk.is_empty() {
                 self.free.pop();
             }
             self[id] = value;
-            return id;
+            return Ok(id);
+        }
+        let id = self.places();
+        if id == self.most {
+            return Err(Full);
         }
         if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
             self.chunks.push(Vec::with_capacity(CHUNK));
         }
         let chunk = self.chunks.len() - 1;
         self.chunks[chunk].push(value);
-        (chunk * CHUNK + self.chunks[chunk].len() - 1) as u32
+        Ok(id)
+    }
+
+    /// Whether the next value would be refused.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.free.is_empty() && self.places() == self.most
     }
 
     /// How many values it holds.
@@ -107,6 +127,19 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::HashMap;
 
+    #[test]
+    fn a_full_one_refuses_until_something_is_removed() {
+        let mut slab = Slab::with_most(65);
+        let ids: Vec<u32> = (0..65).map(|value| slab.insert(value).unwrap()).collect();
+        assert!(slab.is_full());
+        assert_eq!(slab.insert(65), Err(Full));
+        slab.remove(ids[7]);
+        assert!(!slab.is_full());
+        assert_eq!(slab.insert(65), Ok(ids[7]));
+        assert_eq!(slab.insert(66), Err(Full));
+        assert_eq!((slab.count(), slab[ids[64]], slab[ids[7]]), (65, 64, 65));
+    }
+
     proptest! {
         #[test]
         fn behaves_as_a_map(ops in prop::collection::vec((any::<bool>(), any::<u16>()), 0..1_000)) {
@@ -114,7 +147,7 @@ mod tests {
             let mut model: HashMap<u32, u16> = HashMap::new();
             for (insert, value) in ops {
                 if insert {
-                    let id = slab.insert(value);
+                    let id = slab.insert(value).unwrap();
                     prop_assert!(model.insert(id, value).is_none(), "a taken place was given out");
                 } else if let Some(&id) = model.keys().nth(usize::from(value) % model.len().max(1)) {
                     prop_assert_eq!(slab[id], model.remove(&id).unwrap());

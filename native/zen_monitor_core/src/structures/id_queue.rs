@@ -13,7 +13,7 @@
 //!   others did, or not at all.
 //! - A block is let go of when all of it was taken, so it is full, and nobody fills it any more.
 
-use crate::sync::{ArcSwap, AtomicU32, Mutex, OnceLock, Ordering};
+use crate::structures::sync::{ArcSwap, AtomicU32, Mutex, OnceLock, Ordering};
 use std::sync::Arc;
 
 /// Places in a block, of which a model needs but a few.
@@ -24,7 +24,7 @@ const EMPTY: u32 = u32::MAX;
 /// A queue of ids with many producers; consumers take turns.
 ///
 /// ```
-/// use zen_monitor_core::id_queue::IdQueue;
+/// use zen_monitor_core::structures::id_queue::IdQueue;
 ///
 /// let queue = IdQueue::default();
 /// queue.push(7);
@@ -265,7 +265,7 @@ mod tests {
 #[cfg(all(test, loom))]
 mod models {
     use super::*;
-    use crate::bell::Bell;
+    use crate::structures::bell::Bell;
 
     /// Producers meet at the ends of blocks, and a consumer is under way.
     #[test]

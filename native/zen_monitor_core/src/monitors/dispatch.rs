@@ -5,7 +5,7 @@
 //! subscribers, and a subscriber with a queue stands in the *ring*. Each turn of the ring takes
 //! one monitor of one subscriber: the queue of one does not delay the other's first.
 
-use crate::sync::SegQueue;
+use crate::structures::sync::SegQueue;
 use crossbeam_utils::CachePadded;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 

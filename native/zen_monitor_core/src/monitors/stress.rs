@@ -4,8 +4,10 @@
 //! Threads of the operating system do it many times; under shuttle few do little, but are switched at
 //! every lock, queue and claim, in as many ways as there is time for.
 
-use crate::monitor_table::MonitorTable;
-use crate::targets::Cursor;
+use crate::monitors::delivery::Delivery;
+use crate::monitors::share::Share;
+use crate::monitors::table::MonitorTable;
+use crate::monitors::targets::Cursor;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::SeqCst};
 
 #[cfg(shuttle)]
@@ -26,6 +28,9 @@ struct Plan {
     targets: u64,
     /// Monitors that an owner has at once, at most.
     standing: u64,
+    /// How many chunks of slots there may be, and how many subscribers and targets in a shard: so few
+    /// that some monitors are refused.
+    most: (u32, u32, u32),
 }
 
 /// A monitor's fate, in bits.
@@ -33,6 +38,8 @@ const SENT: u8 = 1;
 const REMOVED: u8 = 2;
 /// Its owner died: it may have been sent, or swept.
 const BEREFT: u8 = 4;
+/// There was no room for it.
+const REFUSED: u8 = 8;
 
 /// xorshift64: as good as it takes, and the same everywhere.
 struct Random(u64);
@@ -67,7 +74,8 @@ struct Run {
 
 impl Run {
     fn new(plan: Plan, seed: u64) -> Self {
-        let table = Table::default();
+        let (chunks, subscribers, targets) = plan.most;
+        let table = Table::with_most(chunks, subscribers, targets);
         for name in 0..plan.nodes {
             table.nodes.find_or_add(name, || ());
         }
@@ -100,8 +108,12 @@ impl Run {
             let reference = [number, owner as u32, 0];
             let node = self.table.nodes.get(random.below(self.plan.nodes) as u32);
             let target = [random.below(self.plan.targets) as u32, 0, 0];
-            self.table.monitor(node, pid, reference, target);
-            standing.push(reference);
+            if self.table.monitor(node, pid, reference, target).is_ok() {
+                standing.push(reference);
+            } else {
+                self.fate(reference).store(REFUSED, SeqCst);
+                assert!(!self.table.demonitor(pid, reference, |_| ()));
+            }
             if number == 0 || random.below(100) == 0 {
                 most = random.amount(self.plan.standing);
             }
@@ -186,35 +198,40 @@ impl Run {
     }
 
     fn deliver(&self) {
+        let mut random = self.random(300);
         while !self.done.load(SeqCst) {
-            self.deliver_batch();
+            // Now and then one fails half-way, with a monitor claimed or before.
+            self.deliver_batch(&mut || random.below(40) == 0);
             self.breathe();
         }
     }
 
-    /// As the Dispatcher does: first a batch is taken, then each of it is claimed and sent. `false`
-    /// when there was none.
-    fn deliver_batch(&self) -> bool {
-        let table = &self.table;
-        let (mut taken, mut delivered) = (Vec::new(), Vec::new());
-        let turns = table.next_turns(16, &mut taken);
-        for (taken, (key, reason)) in taken.iter().zip(table.describe(&taken)) {
-            if table.begin_send(taken) {
+    /// As the Dispatcher does: first a batch is taken, then each of it is claimed and sent, unless
+    /// that `fails`. `false` when there was none.
+    fn deliver_batch(&self, fails: &mut impl FnMut() -> bool) -> bool {
+        let mut delivery = Delivery::new(&self.table, 16);
+        let turns = delivery.take_turns(16, |_| Share::all());
+        for (number, (key, reason)) in delivery.describe(0).into_iter().enumerate() {
+            if fails() {
+                break;
+            }
+            if delivery.begin(number) {
                 switch();
+                if fails() {
+                    break;
+                }
                 assert!(reason.is_none_or(|reason| reason == key.id[0]));
-                let former = self.fate(taken.reference).fetch_or(SENT, SeqCst);
+                let reference = delivery.taken(number).reference;
+                let former = self.fate(reference).fetch_or(SENT, SeqCst);
                 assert_eq!(
                     former & (SENT | REMOVED),
                     0,
                     "sent twice, or removed before"
                 );
-                table.end_send(taken);
-                delivered.push(*taken);
+                delivery.end(number);
             }
         }
         switch();
-        table.release(&delivered);
-        table.count_run(turns as u64, delivered.len() as u64);
         turns > 0
     }
 
@@ -227,7 +244,8 @@ impl Run {
     }
 
     /// All owners are dead, so all must drain away.
-    fn check(&self) {
+    /// Returns how many monitors were refused.
+    fn check(&self) -> usize {
         for _ in 0..3 {
             for node in self.table.nodes.iter() {
                 self.table.take(node, usize::MAX, usize::MAX);
@@ -236,7 +254,7 @@ impl Run {
             }
             while !self.table.expand(10_000) {}
             while !self.table.sweep_departed(10_000, |_| (), |_, _| ()) {}
-            while self.deliver_batch() {}
+            while self.deliver_batch(&mut || false) {}
         }
         for node in self.table.nodes.iter() {
             self.table.take(node, usize::MAX, usize::MAX);
@@ -246,7 +264,9 @@ impl Run {
         assert_eq!(self.table.counts().standing, 0);
         assert_eq!(self.table.dispatch_counts().waiting, 0);
         let fates = self.fates.iter().flatten();
-        assert!(fates.map(|fate| fate.load(SeqCst)).all(|fate| fate != 0));
+        let fates: Vec<u8> = fates.map(|fate| fate.load(SeqCst)).collect();
+        assert!(fates.iter().all(|fate| *fate != 0));
+        fates.iter().filter(|fate| **fate == REFUSED).count()
     }
 }
 
@@ -256,7 +276,7 @@ fn switch() {
     thread::yield_now();
 }
 
-fn run(plan: Plan, seed: u64) {
+fn run(plan: Plan, seed: u64) -> usize {
     let run = Run::new(plan, seed);
     thread::scope(|scope| {
         let run = &run;
@@ -271,7 +291,7 @@ fn run(plan: Plan, seed: u64) {
         }
         scope.spawn(|| run.deliver());
     });
-    run.check();
+    run.check()
 }
 
 /// `ZEN_MONITOR_STRESS` is the number of runs, each with the seed of its number.
@@ -284,12 +304,12 @@ fn stress() {
         nodes: 2,
         targets: 40,
         standing: 1_000,
+        most: (8, 3, 38),
     };
     let runs =
         std::env::var("ZEN_MONITOR_STRESS").map_or(2, |runs| runs.parse().expect("a number"));
-    for seed in 1..=runs {
-        run(plan, seed);
-    }
+    let refused: usize = (1..=runs).map(|seed| run(plan, seed)).sum();
+    assert!(refused > 0);
 }
 
 /// Shuttle prints the schedule of a failure, which `shuttle::replay` repeats.
@@ -302,7 +322,11 @@ fn models() {
         nodes: 1,
         targets: 2,
         standing: 8,
+        most: (1, 2, 1),
     };
     let seeds = AtomicU64::new(0);
-    shuttle::check_random(move || run(plan, seeds.fetch_add(1, SeqCst)), 2_000);
+    let run = move || {
+        run(plan, seeds.fetch_add(1, SeqCst));
+    };
+    shuttle::check_random(run, 2_000);
 }

@@ -4,10 +4,11 @@
 //! the subscriber's list and, from the moment it leaves its target's list, its place in the
 //! subscriber's queue. While it is listed under its target, the target's lock guards those links.
 
-use crate::arena::{Arena, CHUNK};
-use crate::claim::Claim;
-use crate::list::{Links, NIL};
-use crate::sync::SegQueue;
+use crate::monitors::claim::Claim;
+use crate::structures::arena::{Arena, CHUNK};
+use crate::structures::limits::Full;
+use crate::structures::list::{Links, NIL};
+use crate::structures::sync::SegQueue;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The three words that tell one reference of this node from all others.
@@ -144,16 +145,16 @@ impl Default for FreeSlots {
 }
 
 impl FreeSlots {
-    /// Takes a free slot.
+    /// Takes a free slot. [`Full`] when there is none and no more can be made.
     #[inline]
-    pub fn take(&mut self, slots: &Arena<Slot>, depot: &Depot) -> u32 {
+    pub fn take(&mut self, slots: &Arena<Slot>, depot: &Depot) -> Result<u32, Full> {
         if self.count == 0 {
-            self.reload(slots, depot);
+            self.reload(slots, depot)?;
         }
         let id = self.head;
         self.head = slots.get(id).subscriber_links.prev();
         self.count -= 1;
-        id
+        Ok(id)
     }
 
     /// Frees a slot that is unlinked everywhere.
@@ -173,19 +174,26 @@ impl FreeSlots {
         self.count += 1;
     }
 
-    fn reload(&mut self, slots: &Arena<Slot>, depot: &Depot) {
+    fn reload(&mut self, slots: &Arena<Slot>, depot: &Depot) -> Result<(), Full> {
         self.head = match std::mem::replace(&mut self.spare, NIL) {
-            NIL => depot.0.pop().unwrap_or_else(|| {
-                let first = slots.grow();
-                for id in first..first + MAGAZINE - 1 {
-                    slots.get(id).subscriber_links.set_prev(id + 1);
-                }
-                first
-            }),
+            NIL => match depot.0.pop() {
+                Some(magazine) => magazine,
+                None => make(slots)?,
+            },
             spare => spare,
         };
         self.count = MAGAZINE;
+        Ok(())
     }
+}
+
+/// A magazine of new slots.
+fn make(slots: &Arena<Slot>) -> Result<u32, Full> {
+    let first = slots.grow()?;
+    for id in first..first + MAGAZINE - 1 {
+        slots.get(id).subscriber_links.set_prev(id + 1);
+    }
+    Ok(first)
 }
 
 // A magazine that is made is a whole chunk.

@@ -14,7 +14,7 @@ const LEVELS: usize = 28;
 ///
 /// ```
 /// use std::sync::OnceLock;
-/// use zen_monitor_core::levels::Levels;
+/// use zen_monitor_core::structures::levels::Levels;
 ///
 /// let row: Levels<OnceLock<&str>> = Levels::default();
 /// assert!(row.nth(100).is_none());

@@ -19,11 +19,12 @@
 //! No call takes longer than the number of connectors, or the budget it is given. A subscription is
 //! found by walking its target's rows, of which there is one per connected node.
 
-use crate::hash;
-use crate::index::Index;
-use crate::numbers::Numbers;
-use crate::slab::Slab;
-use crate::sync::SegQueue;
+use crate::structures::hash;
+use crate::structures::index::Index;
+use crate::structures::limits::Full;
+use crate::structures::numbers::Numbers;
+use crate::structures::slab::Slab;
+use crate::structures::sync::SegQueue;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -65,14 +66,14 @@ pub struct ConnectorId {
 /// reason that is kept with a destination whose subscribers could not all be told.
 ///
 /// ```
-/// use zen_monitor_core::subscription_table::{Destination, SubscriptionTable};
+/// use zen_monitor_core::subscriptions::table::{Destination, SubscriptionTable};
 ///
 /// let mut table = SubscriptionTable::default();
 /// let connector = table.attach(|_id| "outbox");
 /// let pid = Destination { word: 0x123, node: 0 };
 ///
 /// // The first subscriber of a destination makes its owner place the one monitor.
-/// let target = table.subscribe(connector, pid).unwrap();
+/// let target = table.subscribe(connector, pid).unwrap().unwrap();
 /// assert_eq!(table.begin_monitor(target), Some(pid));
 /// assert!(table.set_monitor(target, [1, 2, 3]));
 ///
@@ -253,18 +254,28 @@ impl<O, R> SubscriptionTable<O, R> {
     }
 
     /// Subscribes an attached connector to a destination, which is nothing new when it is
-    /// subscribed already. Returns the target when it has just been made and needs a monitor.
+    /// subscribed already. Returns the target when it has just been made and needs a monitor. [`Full`]
+    /// when there are 2^32 - 1 rows or targets; nothing has changed then.
     #[inline]
-    pub fn subscribe(&mut self, id: ConnectorId, destination: Destination) -> Option<u32> {
-        self.attached(id)?;
+    pub fn subscribe(
+        &mut self,
+        id: ConnectorId,
+        destination: Destination,
+    ) -> Result<Option<u32>, Full> {
         // Who has yet to be told is subscribed still.
-        if self.untold_row(id, destination).is_some() {
-            return None;
+        if self.attached(id).is_none() || self.untold_row(id, destination).is_some() {
+            return Ok(None);
         }
-        let (target, made) = match self.find(destination) {
-            Some(target) if self.row(target, id.slot).is_some() => return None,
+        let found = self.find(destination);
+        if found.is_some_and(|target| self.row(target, id.slot).is_some()) {
+            return Ok(None);
+        }
+        if self.rows.is_full() {
+            return Err(Full);
+        }
+        let (target, made) = match found {
             Some(target) => (target, false),
-            None => (self.insert_target(destination), true),
+            None => (self.insert_target(destination)?, true),
         };
         let first_of_target = self.targets[target].rows;
         let row = self.rows.insert(Row {
@@ -278,14 +289,14 @@ impl<O, R> SubscriptionTable<O, R> {
                 prev: NIL,
                 next: NIL,
             },
-        });
+        })?;
         if first_of_target != NIL {
             self.rows[first_of_target].of_target.prev = row;
         }
         self.targets[target].rows = row;
         self.list(row, false);
         self.len += 1;
-        made.then_some(target)
+        Ok(made.then_some(target))
     }
 
     /// Ends the subscription of a connector to a destination, if there is one, and begins another with a
@@ -296,7 +307,7 @@ impl<O, R> SubscriptionTable<O, R> {
         id: ConnectorId,
         destination: Destination,
         number: u32,
-    ) -> (Option<MonitorRef>, Option<u32>) {
+    ) -> (Option<MonitorRef>, Result<Option<u32>, Full>) {
         let released = self.unsubscribe(id, destination);
         let made = self.subscribe(id, destination);
         if let Some(target) = self.find(destination)
@@ -554,17 +565,17 @@ impl<O, R> SubscriptionTable<O, R> {
     }
 
     #[inline]
-    fn insert_target(&mut self, destination: Destination) -> u32 {
+    fn insert_target(&mut self, destination: Destination) -> Result<u32, Full> {
         let id = self.targets.insert(Target {
             destination,
             monitor: Monitor::Unasked,
             rows: NIL,
-        });
+        })?;
         let targets = &self.targets;
         let rehash = |id| targets[id].destination.hash();
         let hash = destination.hash();
         self.shards[hash::shard(hash, SHARDS)].insert(hash, id, rehash);
-        id
+        Ok(id)
     }
 
     /// Removes a target without rows and returns its monitor, unless that is just being placed:
@@ -679,7 +690,7 @@ mod tests {
 
     impl Owner {
         fn subscribe(&mut self, id: ConnectorId, destination: Destination) {
-            let made = self.table.subscribe(id, destination);
+            let made = self.table.subscribe(id, destination).unwrap();
             self.place(made);
         }
 
@@ -688,7 +699,7 @@ mod tests {
             if let Some(monitor) = released {
                 assert_eq!(self.placed.remove(&monitor), Some(pid(7)));
             }
-            self.place(made);
+            self.place(made.unwrap());
         }
 
         /// Whom the exit of that process is told, with the numbers of the subscriptions.
@@ -769,6 +780,31 @@ mod tests {
     }
 
     #[test]
+    fn a_full_table_refuses_and_stays_as_it_is() {
+        let mut table: SubscriptionTable<(), ()> = SubscriptionTable {
+            rows: Slab::with_most(3),
+            targets: Slab::with_most(2),
+            ..SubscriptionTable::default()
+        };
+        let [a, b] = [(), ()].map(|()| table.attach(|_| ()));
+        assert!(table.subscribe(a, pid(1)).unwrap().is_some());
+        assert!(table.subscribe(a, pid(2)).unwrap().is_some());
+        // No target is left for it.
+        assert_eq!(table.subscribe(a, pid(3)), Err(Full));
+        assert_eq!((table.len(), table.targets()), (2, 2));
+        assert_eq!(table.subscribe(b, pid(1)), Ok(None));
+        // And now no row either.
+        assert_eq!(table.subscribe(b, pid(2)), Err(Full));
+        assert_eq!(table.subscribe(b, pid(1)), Ok(None));
+        assert_eq!((table.len(), table.targets()), (3, 2));
+        assert_eq!(table.certify(pid(1), || (), |(), _| true), (2, 0));
+        assert!(table.subscribe(a, pid(3)).unwrap().is_some());
+        assert_eq!(table.certify(pid(2), || (), |(), _| true), (1, 0));
+        assert_eq!(table.certify(pid(3), || (), |(), _| true), (1, 0));
+        assert_eq!((table.len(), table.targets()), (0, 0));
+    }
+
+    #[test]
     fn one_monitor_serves_all_connectors() {
         let mut owner = Owner::default();
         let (a, b) = (owner.table.attach(|_| 1), owner.table.attach(|_| 2));
@@ -798,9 +834,9 @@ mod tests {
     fn a_target_made_twice_within_one_message_is_monitored_once() {
         let mut owner = Owner::default();
         let connector = owner.table.attach(|_| 1);
-        let first = owner.table.subscribe(connector, pid(7));
+        let first = owner.table.subscribe(connector, pid(7)).unwrap();
         assert_eq!(owner.table.unsubscribe(connector, pid(7)), None);
-        let second = owner.table.subscribe(connector, pid(8));
+        let second = owner.table.subscribe(connector, pid(8)).unwrap();
         owner.place(first.into_iter().chain(second));
         assert_eq!(owner.placed.len(), 1);
         assert_eq!(owner.exit(pid(8)), [1]);
@@ -810,7 +846,7 @@ mod tests {
     fn a_monitor_that_comes_too_late_is_released() {
         let mut owner = Owner::default();
         let connector = owner.table.attach(|_| 1);
-        let target = owner.table.subscribe(connector, pid(7)).unwrap();
+        let target = owner.table.subscribe(connector, pid(7)).unwrap().unwrap();
         owner.table.begin_monitor(target);
         assert_eq!(owner.table.unsubscribe(connector, pid(7)), None);
         assert!(owner.table.set_monitor(target, [1, 2, 3]));
@@ -955,7 +991,7 @@ mod tests {
         let reason = Arc::new(());
         let mut table = SubscriptionTable::default();
         let connector = table.attach(|_| ());
-        let target = table.subscribe(connector, pid(7)).unwrap();
+        let target = table.subscribe(connector, pid(7)).unwrap().unwrap();
         table.begin_monitor(target);
         table.set_monitor(target, [1, 2, 3]);
         table.certify(pid(7), || reason.clone(), |(), _| false);
@@ -969,9 +1005,9 @@ mod tests {
         let mut other = SubscriptionTable::<_, ()>::default();
         let stranger = other.attach(|_| ());
         let mut table = SubscriptionTable::<_, ()>::default();
-        assert_eq!(table.subscribe(stranger, pid(7)), None);
+        assert_eq!(table.subscribe(stranger, pid(7)), Ok(None));
         table.attach(|_| ());
-        assert_eq!(table.subscribe(stranger, pid(7)), None);
+        assert_eq!(table.subscribe(stranger, pid(7)), Ok(None));
         assert_eq!(table.unsubscribe(stranger, pid(7)), None);
         assert!(table.detach(stranger).is_none() && table.is_empty());
     }
@@ -1066,7 +1102,7 @@ mod tests {
                             let mut made = Vec::new();
                             for (subscribe, number) in instructions {
                                 if subscribe {
-                                    made.extend(owner.table.subscribe(id, pid(number)));
+                                    made.extend(owner.table.subscribe(id, pid(number)).unwrap());
                                     if !untold.contains_key(&(node, number)) {
                                         model.insert((node, number));
                                     }

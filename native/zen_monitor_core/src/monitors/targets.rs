@@ -12,16 +12,17 @@
 //! - A monitor is *waiting* once its `:DOWN` is due: its target is dead, or its session expired
 //!   and the target was subscribed in it.
 
-use crate::arena::Arena;
-use crate::hash::{hash, shard};
-use crate::held::{HELD, Held};
-use crate::index::Index;
-use crate::list::{self, Links, NIL};
-use crate::numbers::Numbers;
-use crate::sessions::{Session, Sessions};
-use crate::slab::Slab;
-use crate::slot::{Place, Slot};
-use crate::sync::{Mutex, MutexGuard, shards};
+use crate::monitors::sessions::{Session, Sessions};
+use crate::monitors::slot::{Place, Slot};
+use crate::structures::arena::Arena;
+use crate::structures::hash::{hash, shard};
+use crate::structures::held::{HELD, Held};
+use crate::structures::index::Index;
+use crate::structures::limits::{self, Full};
+use crate::structures::list::{self, Links, NIL};
+use crate::structures::numbers::Numbers;
+use crate::structures::slab::Slab;
+use crate::structures::sync::{Mutex, MutexGuard, shards};
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 
@@ -114,10 +115,6 @@ pub(crate) const MOST_MONITORS: u32 = if cfg!(test) {
     u32::MAX / MONITOR
 };
 
-/// A target has as many monitors as it may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Full;
-
 impl Target {
     #[inline]
     fn is(&self, flag: u32) -> bool {
@@ -172,17 +169,26 @@ pub struct Cursor {
 
 impl<R> Default for Targets<R> {
     fn default() -> Self {
+        Targets::with_most(limits::of_each(SHARDS))
+    }
+}
+
+impl<R> Targets<R> {
+    /// With at most so many targets in each shard.
+    pub(crate) fn with_most(most: u32) -> Self {
         Targets {
-            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            shards: (0..SHARDS)
+                .map(|_| Mutex::new(Shard::with_most(most)))
+                .collect(),
         }
     }
 }
 
-impl<R> Default for Shard<R> {
-    fn default() -> Self {
+impl<R> Shard<R> {
+    fn with_most(most: u32) -> Self {
         Shard {
             index: Index::default(),
-            targets: Slab::default(),
+            targets: Slab::with_most(most),
             sessions: Sessions::default(),
             reasons: HashMap::default(),
             numbers: Numbers::default(),
@@ -220,7 +226,8 @@ impl<R: Clone> Targets<R> {
     /// its node's outbox. `session` reads the node's current session; it is called under the lock,
     /// so that a session that has expired before is never joined.
     ///
-    /// Refuses when the target has 2^27 - 1 monitors already; nothing has changed then.
+    /// Refuses when the target has 2^27 - 1 monitors already, or when its shard has 2^22 - 1 targets; the
+    /// monitor has no target then.
     #[inline]
     pub fn join(
         &self,
@@ -237,9 +244,8 @@ impl<R: Clone> Targets<R> {
             .and_then(|local| shard.current(local, &session));
         let (local, fresh) = match found {
             Some(local) => (local, false),
-            None => (shard.add(hash, key, session()), true),
+            None => (shard.add(hash, key, session())?, true),
         };
-        shard.instructed += u64::from(fresh);
         if key.id[2] == NAMED {
             shard.outlive(local);
         }
@@ -247,6 +253,7 @@ impl<R: Clone> Targets<R> {
         if target.monitors() == MOST_MONITORS {
             return Err(Full);
         }
+        shard.instructed += u64::from(fresh);
         target.state += MONITOR;
         slots.get(slot).set_target(global(number, local));
         slots.get(slot).claim.arm();
@@ -548,19 +555,19 @@ impl<R> Shard<R> {
         })
     }
 
-    fn add(&mut self, hash: u64, key: Key, session: u32) -> u32 {
+    fn add(&mut self, hash: u64, key: Key, session: u32) -> Result<u32, Full> {
         let local = self.targets.insert(Target {
             id: key.id,
             head: NIL,
             state: QUEUED | INDEXED,
             session: NIL,
             links: Links::default(),
-        });
+        })?;
         self.enlist(local, key.node, session);
         let (targets, sessions) = (&self.targets, &self.sessions);
         self.index
             .insert(hash, local, |id| hash_of(targets[id].key(sessions)));
-        local
+        Ok(local)
     }
 
     /// The found target if a new monitor may join it; otherwise it leaves the index.

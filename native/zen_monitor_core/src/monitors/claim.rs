@@ -4,7 +4,7 @@
 //! exactly one of them wins. The word holds a phase and a generation; the generation changes when
 //! the slot is freed, so a claim made for a former tenant of the slot always loses.
 
-use crate::sync::{AtomicU32, Ordering};
+use crate::structures::sync::{AtomicU32, Ordering};
 
 const PHASE: u32 = 0b11;
 const FREE: u32 = 0;
@@ -84,6 +84,13 @@ impl Claim {
     pub fn end_send(&self, ticket: Ticket) {
         // Release: who finds the monitor consumed finds its message sent.
         self.0.store(ticket.0 | REMOVED, Ordering::Release);
+    }
+
+    /// Gives the claim up: the `:DOWN` was not sent. The caller has won [`Claim::begin_send`].
+    #[inline]
+    pub fn retract(&self, ticket: Ticket) {
+        // Release: as in `arm`, for who wins it next.
+        self.0.store(ticket.0 | ARMED, Ordering::Release);
     }
 
     /// Whether the `:DOWN` of this tenancy is being sent.
@@ -237,6 +244,36 @@ mod models {
                     assert_eq!(claim.remove(next), Removal::Won);
                 }
             }
+        });
+    }
+
+    /// A removal that meets a delivery which gives up wins, or another delivery sends: one of both.
+    #[test]
+    fn a_claim_that_is_given_up_is_won_by_another() {
+        loom::model(|| {
+            let claim = Arc::new(Claim::default());
+            let ticket = claim.arm();
+            let dispatcher = {
+                let claim = claim.clone();
+                loom::thread::spawn(move || {
+                    if claim.begin_send(ticket) {
+                        claim.retract(ticket);
+                    }
+                    let sends = claim.begin_send(ticket);
+                    if sends {
+                        claim.end_send(ticket);
+                    }
+                    sends
+                })
+            };
+            let won = loop {
+                match claim.remove(ticket) {
+                    Removal::Won => break true,
+                    Removal::Sending => loom::thread::yield_now(),
+                    Removal::Lost => break false,
+                }
+            };
+            assert_ne!(dispatcher.join().unwrap(), won);
         });
     }
 
