@@ -410,7 +410,7 @@ defmodule ZenMonitor.NativeTest do
     do: [:other@node, <<0x12, 0, 1::32, 1, 4, 4>>, {:reason}]
 
   defp valid(:proxy_process, 4), do: [Native.proxy_attach(), node(), part(), []]
-  defp valid(:proxy_certify, 4), do: [self(), :reason, 3, 1_024]
+  defp valid(:proxy_certify, 1), do: [[[self() | :reason], [{:name, node()} | {:why, 1}]]]
   defp valid(:proxy_certify_bulky, 2), do: [self(), :reason]
   defp valid(:proxy_speak, 2), do: [Native.proxy_attach(), 1]
 

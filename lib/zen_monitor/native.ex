@@ -79,7 +79,7 @@ defmodule ZenMonitor.Native do
   def proxy_attach, do: stub()
   def proxy_detach(_connector), do: stub()
   def proxy_process(_connector, _node, _part, _monitors), do: stub()
-  def proxy_certify(_destination, _reason, _depth, _max_binary_size), do: stub()
+  def proxy_certify(_exits), do: stub()
   def proxy_certify_bulky(_destination, _reason), do: stub()
   def proxy_release, do: stub()
   def proxy_answer_departures, do: stub()

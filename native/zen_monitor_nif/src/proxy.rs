@@ -16,13 +16,13 @@ use crate::numbering::Numbering;
 use crate::parts::{COMPARED, Parts};
 use crate::reason::Reason;
 use crate::state::current;
-use crate::truncation::{limits, truncate};
 use crate::{atoms, direct, word};
 use parking_lot::Mutex;
 use rustler::{
     Atom, Binary, Encoder, Env, Error, LocalPid, NifResult, Resource, ResourceArc, Term, schedule,
 };
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 use zen_monitor_core::structures::limits::Full;
 use zen_monitor_core::subscriptions::outbox::{Outbox, Pushed};
 use zen_monitor_core::subscriptions::table::{
@@ -34,6 +34,8 @@ use zen_monitor_core::wire::{Decoder, Kind, Numbers, RUN};
 const SLICE: usize = 64;
 /// Rows of departed connectors removed by one call.
 const ROWS: usize = 256;
+/// How long one call may encode reasons.
+const CERTIFYING: Duration = Duration::from_micros(300);
 /// Certificates handled by one call.
 const CERTIFICATES: usize = 1_000;
 /// Bytes of reasons built by one call on a normal scheduler, and so the size of a bulky one.
@@ -120,13 +122,10 @@ impl Certificate {
 }
 
 impl Connector {
-    /// Whether the certificate need not be told of in another way.
+    /// Whether the certificate need not be told of in another way. The Batcher must be woken.
     #[inline]
-    fn push(&self, env: Env, certificate: impl FnOnce() -> Certificate) -> bool {
+    fn push(&self, certificate: impl FnOnce() -> Certificate) -> bool {
         let pushed = self.outbox.push(certificate);
-        if pushed != Pushed::Closed {
-            self.batcher.ring(env);
-        }
         let refused = pushed == Pushed::Refused;
         if refused {
             // Relaxed: nothing else is read by it.
@@ -210,35 +209,49 @@ impl Proxy {
         }
     }
 
-    /// `is_due` is asked when the table is locked.
+    /// Certifies destinations for their reasons, until that was told to many. Returns how many of them are
+    /// done. `is_due` is asked when the table is locked.
     fn certify(
         &self,
         env: Env,
-        destination: Term,
-        reason: Term,
+        exits: &[(Destination, Reason)],
         is_due: impl FnOnce() -> bool,
-    ) -> Atom {
-        // Nothing else has subscribers: this is no `:DOWN` of a monitor placed for them.
-        let Some(Subject::Known(destination)) = Subject::of(destination) else {
-            return atoms::ok();
-        };
-        let reason = self.share(reason);
+    ) -> usize {
+        let (mut enqueued, mut shed, mut done) = (0, 0, 0);
+        let mut told: Vec<ResourceArc<Connector>> = Vec::new();
         let mut table = self.table.lock();
         if !is_due() {
-            return atoms::ok();
+            return exits.len();
         }
-        let (enqueued, shed) = table.certify(
-            destination,
-            || self.keep(&reason),
-            |connector, number| {
-                let certificate = || Certificate::new(destination, number, reason.clone());
-                connector.push(env, certificate)
-            },
-        );
+        for (destination, reason) in exits {
+            if enqueued + shed > CERTIFICATES {
+                break;
+            }
+            let counted = table.certify(
+                *destination,
+                || self.keep(reason),
+                |connector, number| {
+                    // Those of a mass exit are mostly for one.
+                    if !told
+                        .last()
+                        .is_some_and(|last| std::ptr::eq(&**last, &**connector))
+                    {
+                        told.push(connector.clone());
+                    }
+                    connector.push(|| Certificate::new(*destination, number, reason.clone()))
+                },
+            );
+            enqueued += counted.0;
+            shed += counted.1;
+            done += 1;
+        }
         drop(table);
+        for connector in told {
+            connector.batcher.ring(env);
+        }
         count(&self.enqueued, enqueued);
-        consume(env, reason.as_etf().len() / 64 + enqueued + shed);
-        atoms::ok()
+        consume(env, enqueued + shed);
+        done
     }
 }
 
@@ -605,29 +618,60 @@ fn read_runs<'a>(
     }
 }
 
-direct::nif!("proxy_certify", 4, proxy_certify);
+direct::nif!("proxy_certify", 1, proxy_certify);
 
-/// Puts a certificate into the outbox of every subscriber of a destination that is down. The limits are
-/// those of a truncation.
-fn proxy_certify<'a>(
-    env: Env<'a>,
-    [destination, reason, depth, max_binary_size]: [Term<'a>; 4],
-) -> NifResult<Term<'a>> {
+/// Puts a certificate into the outbox of every subscriber of destinations that are down: a list of
+/// `[destination | reason]`, each reason truncated. Returns the rest of the list: that for which there was no
+/// time.
+fn proxy_certify<'a>(env: Env<'a>, [exits]: [Term<'a>; 1]) -> NifResult<Term<'a>> {
     let state = current()?;
-    let reason = truncate(env, reason, limits(depth, max_binary_size)?);
-    let certified = state.proxy.certify(env, destination, reason, || true);
-    Ok(certified.to_term(env))
+    let began = Instant::now();
+    let mut read: Vec<(Destination, Reason)> = Vec::with_capacity(SLICE);
+    let mut rests = Vec::with_capacity(SLICE);
+    let mut last: Option<(u64, Reason)> = None;
+    let mut rest = exits;
+    let mut bytes = 0;
+    while read.len() < SLICE && (bytes < REASONS || began.elapsed() < CERTIFYING) {
+        let Ok((exit, tail)) = rest.list_get_cell() else {
+            break;
+        };
+        let (destination, reason) = exit.list_get_cell()?;
+        // Nothing else has subscribers: this is no `:DOWN` of a monitor placed for them.
+        if let Some(Subject::Known(destination)) = Subject::of(destination) {
+            let known = match &last {
+                // The very same term, or the same atom.
+                Some((word, known)) if *word == word::from_term(reason) => known.clone(),
+                _ => {
+                    let known = state.proxy.share(reason);
+                    bytes += known.as_etf().len();
+                    last = Some((word::from_term(reason), known.clone()));
+                    known
+                }
+            };
+            rests.push(rest);
+            read.push((destination, known));
+        }
+        rest = tail;
+    }
+    let done = state.proxy.certify(env, &read, || true);
+    consume(env, bytes / 64);
+    Ok(rests.get(done).copied().unwrap_or(rest))
 }
 
-/// The same for a reason that passes untouched, of any size.
+/// Puts a certificate into the outbox of every subscriber of a destination that is down. The reason passes
+/// untouched, and may be of any size.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn proxy_certify_bulky(env: Env, destination: Term, reason: Term) -> NifResult<Atom> {
     let state = current()?;
     let proxy = &state.proxy;
+    let Some(Subject::Known(destination)) = Subject::of(destination) else {
+        return Ok(atoms::ok());
+    };
     // A new Proxy is the owner before it locks the table to replace it. Its subscriptions are no
     // business of a former one's call: a name may have another process by now.
     let is_due = || proxy.releases.owner(env) == Some(env.pid());
-    Ok(proxy.certify(env, destination, reason, is_due))
+    proxy.certify(env, &[(destination, proxy.share(reason))], is_due);
+    Ok(atoms::ok())
 }
 
 /// Removes targets that nobody watches any more. Returns their monitors, and whether to go on.
