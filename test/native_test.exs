@@ -144,14 +144,22 @@ defmodule ZenMonitor.NativeTest do
 
     for {call, node} <- [{&:erlang.apply/3, peer.node}, {&Cluster.call(peer, &1, &2, &3), node()}] do
       certificates = for destination <- destinations, do: {destination, :gone}
-      {:ok, [], malformed} = call.(Native, :connector_certify, [node, certificates])
-      assert malformed == certificates
+      certify = &call.(Native, :connector_certify, [node, &1])
+      assert malformed(certify, certificates) == certificates
 
       for destination <- destinations do
         assert_raise ArgumentError, fn ->
           call.(Native, :monitor, [call.(Kernel, :self, []), node, destination, make_ref()])
         end
       end
+    end
+  end
+
+  # A call ends when its time is up, too, and leaves the rest to the next one.
+  defp malformed(certify, certificates) do
+    case certify.(certificates) do
+      {:ok, [], malformed} -> malformed
+      {:ok, rest, malformed} -> malformed ++ malformed(certify, rest)
     end
   end
 
@@ -188,22 +196,7 @@ defmodule ZenMonitor.NativeTest do
     end
 
     test "is left to a dirty scheduler, whatever it is made of", %{peer: peer, target: target} do
-      long = Enum.to_list(1..100_000)
-      big = Integer.pow(2, 100_000)
-      deep = Enum.reduce(1..2_000, :end, &{&1, &2})
-
-      for heavy <- [
-            long,
-            List.to_tuple(long),
-            Map.new(long, &{&1, &1}),
-            :binary.copy("x", 100_000),
-            big,
-            deep,
-            [{:error, %{state: long}} | :improper],
-            fn -> long end,
-            <<1::3>>,
-            {:shutdown, long}
-          ] do
+      for heavy <- heavy() do
         certificates = [{target, heavy}, {target, :other}]
         assert Native.connector_certify(peer.node, certificates) == {:bulky, certificates, []}
       end
@@ -211,9 +204,37 @@ defmodule ZenMonitor.NativeTest do
       assert standing() == 1
     end
 
+    test "is found in the same way by the interface of the VM" do
+      peer = start_connected_peer(env: [read_heap: false])
+      refute Cluster.call(peer, Native, :reads_heap, [])
+
+      for {reasons, tag} <- [{heavy(), :bulky}, {light(), :ok}], reason <- reasons do
+        certificates = [{{:nobody, node()}, reason}]
+        arguments = [node(), certificates]
+        assert {^tag, rest, []} = Cluster.call(peer, Native, :connector_certify, arguments)
+        assert rest == if(tag == :ok, do: [], else: certificates)
+      end
+    end
+
+    test "is not made up of many that take a while: few of them are taken at once", context do
+      for part <- [1, 1.5, self(), make_ref(), :atom, {}, [], "b", %{}] do
+        # All are light, if only just.
+        weight = if is_integer(part) or is_float(part) or part in [{}, "b", %{}], do: 1, else: 4
+        reasons = for i <- 1..100, do: [i | List.duplicate(part, div(950, weight))]
+        certificates = for reason <- reasons, do: {{:nobody, context.peer.node}, reason}
+        assert {:ok, rest, []} = Native.connector_certify(context.peer.node, certificates)
+        # Between two looks at the clock there are more.
+        assert (100 - length(rest)) in 1..9
+      end
+    end
+
     test "and only that", %{peer: peer, target: target, ref: ref} do
-      trace = for line <- 1..12, do: {ZenMonitor, :function, 3, [file: 'lib/a.ex', line: line]}
-      reason = {{:badmatch, %{a: 1.5, b: ["b", {}, self(), make_ref()]}}, trace}
+      for light <- light() do
+        certificates = [{{:nobody, peer.node}, light}]
+        assert Native.connector_certify(peer.node, certificates) == {:ok, [], []}
+      end
+
+      reason = hd(light())
       certificates = [{{:nobody, peer.node}, {:shutdown, :x}}, {target, reason}, {target, reason}]
       assert Native.connector_certify(peer.node, certificates) == {:ok, [], []}
       assert reason(ref) == reason
@@ -224,6 +245,45 @@ defmodule ZenMonitor.NativeTest do
       send(Connector.get_for_node(peer.node), {:dead, peer.node, [{target, reason}]})
       assert reason(ref) == reason
     end
+  end
+
+  defp heavy do
+    long = Enum.to_list(1..100_000)
+    map = Map.new(long, &{&1, &1})
+    # None is longer in the external format, whose bytes are four for each of these.
+    atom = String.to_atom(String.duplicate("𝔸", 255))
+
+    [
+      long,
+      List.to_tuple(long),
+      map,
+      %{map => :key},
+      :binary.copy("x", 100_000),
+      Integer.pow(2, 100_000),
+      Enum.reduce(1..2_000, :end, &{&1, &2}),
+      Enum.reduce(1..2_000, :end, fn _, nested -> [nested] end),
+      [{:error, %{state: long}} | :improper],
+      [:improper | List.to_tuple(long)],
+      List.duplicate(atom, 300),
+      fn -> long end,
+      <<1::3>>,
+      {:shutdown, long}
+    ]
+  end
+
+  defp light do
+    trace = for line <- 1..12, do: {ZenMonitor, :function, 3, [file: ~c"lib/a.ex", line: line]}
+
+    [
+      {{:badmatch, %{a: 1.5, b: ["b", {}, self(), make_ref()]}}, trace},
+      Enum.to_list(1..900),
+      List.to_tuple(Enum.to_list(1..900)),
+      Map.new(1..400, &{&1, &1}),
+      Enum.reduce(1..50, :end, &{&1, &2}),
+      :binary.copy("x", 50_000),
+      [1 <<< 59, 1 <<< 62, -(1 <<< 62) | 1.5],
+      {:shutdown, :x}
+    ]
   end
 
   test "what waits to be told to another node slows no delivery", %{target: target} do

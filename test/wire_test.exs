@@ -298,6 +298,7 @@ defmodule ZenMonitor.WireTest do
         {c, {}},
         {c, :nonsense},
         {:nonsense, {:good}},
+        {c, :erlang.make_tuple(257, :good)},
         [:nonsense],
         :nonsense,
         {c <> <<0x12>>, {:good}},
@@ -306,7 +307,7 @@ defmodule ZenMonitor.WireTest do
 
       message = {:dead, 1, peer.node, parts}
       {counted, _} = ignored(fn -> send(connector, message) && :sys.get_state(connector) end)
-      assert counted == 10
+      assert counted == 11
       for ref <- [ref | refs], do: assert(reason(ref) == :good)
     end
 

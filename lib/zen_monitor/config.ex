@@ -42,6 +42,7 @@ defmodule ZenMonitor.Config do
        ":leading_edge, :periodic, or a keyword list of these for #{inspect(@stages)}"},
     pacing: {false, "#{@positive}, or false"}
   }
+  @default_truncation {elem(@options.truncation_depth, 0), elem(@options.max_binary_size, 0)}
 
   @type key ::
           :gen_module
@@ -96,16 +97,39 @@ defmodule ZenMonitor.Config do
 
   @doc "The depth and the size of the longest binary, as they were when they were last noted."
   @spec truncation() :: {depth :: non_neg_integer, max_binary_size :: pos_integer}
-  def truncation, do: :persistent_term.get(@truncation, nil) || note_truncation()
+  def truncation do
+    case :persistent_term.get(@truncation, nil) do
+      :default -> @default_truncation
+      nil -> note_truncation()
+      name -> :persistent_term.get(name)
+    end
+  end
 
-  @doc "Notes the limits of truncation, in case that they were changed without `put/2`."
+  @doc """
+  Notes the limits of truncation, in case that they were changed without `put/2`. The default takes the place
+  of one that cannot work.
+  """
   @spec note_truncation() :: {depth :: non_neg_integer, max_binary_size :: pos_integer}
   def note_truncation do
-    # To put what is there already costs nothing. What differs has all processes look for the former.
-    # What the NIFs surely can decode, whatever was put there. Their own bounds lie far below.
-    limits = {min(get(:truncation_depth), @max), min(get(:max_binary_size), @max)}
-    :persistent_term.put(@truncation, limits)
+    limits = {valid(:truncation_depth), valid(:max_binary_size)}
+    :persistent_term.put(@truncation, name(limits))
     limits
+  end
+
+  # What replaces an atom costs nothing. What replaces anything else, a small integer too, has the VM search all
+  # processes for it, half a microsecond for each. So limits have names, and stay for good by their name.
+  defp name(@default_truncation), do: :default
+
+  defp name({depth, size} = limits) do
+    name = :"#{@truncation} #{depth} #{size}"
+    :persistent_term.put(name, limits)
+    name
+  end
+
+  defp valid(key) do
+    value = get(key)
+    {default, _} = Map.fetch!(@options, key)
+    if valid?(key, value), do: value, else: default
   end
 
   @spec put(key, term) :: :ok

@@ -37,6 +37,8 @@ defmodule ZenMonitor.Local.Connector do
           :miss | :compatible | :unavailable | :incompatible | {:expired, attempt :: pos_integer}
 
   @ping_timeout 5_000
+  # The most that come with one binary of certificates.
+  @reasons 256
   @base_penalty 1_000
   @maximum_penalty 60_000
 
@@ -499,7 +501,7 @@ defmodule ZenMonitor.Local.Connector do
 
   # Returns how many certificates there were.
   defp certify_parts(key, [{runs, reasons} | parts], certified)
-       when is_binary(runs) and is_tuple(reasons) do
+       when is_binary(runs) and is_tuple(reasons) and tuple_size(reasons) <= @reasons do
     certify_parts(key, parts, certified + certify_runs(key, runs, reasons))
   end
 

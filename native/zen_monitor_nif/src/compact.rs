@@ -1,14 +1,15 @@
 //! The compact wire as Connectors speak it: what they send, and the certificates that come in.
 
 use crate::atoms;
-use crate::connector::{CERTIFYING, TAKEN, take};
+use crate::connector::{CERTIFYING, LOOK, PARTS, TAKEN, take};
 use crate::local::SLICE;
-use crate::parts::{Parts, REASONS};
+use crate::parts::Parts;
 use crate::reason::Reason;
 use crate::state::current;
 use crate::target::{LOCAL, immediate};
 use crate::timeslice::Timeslice;
-use crate::weighing::{elements, is_light};
+use crate::weighing::weigh;
+use rustler::types::tuple::get_tuple;
 use rustler::{Atom, Binary, Encoder, Env, Error, NifResult, Term};
 use std::time::Instant;
 use zen_monitor_core::monitors::targets::Instruction;
@@ -76,8 +77,8 @@ fn connector_certify_bulky_runs<'a>(
 
 type Certified<'a> = (Atom, Term<'a>, usize, Vec<Term<'a>>);
 
-/// Certifies until a slice is done, time is up, or a reason takes long to encode where `bulky` says that none
-/// may, or the other way round.
+/// Certifies until a slice is done, time is up, many parts are encoded, or a reason takes long to encode where
+/// `bulky` says that none may, or the other way round. Whoever calls it sees to it that there are few reasons.
 fn certify<'a>(
     env: Env<'a>,
     node: Term<'a>,
@@ -90,10 +91,7 @@ fn certify<'a>(
     let node = local.node(node)?;
     let _timeslice = Timeslice::begin(env);
     let began = Instant::now();
-    let reasons: Vec<Term> = elements(reasons)
-        .ok_or(Error::BadArg)?
-        .take(REASONS)
-        .collect();
+    let reasons = get_tuple(reasons)?;
     let mut encoded: Vec<Option<Reason>> = vec![None; reasons.len()];
     let mut malformed = Vec::new();
     let mut certified = 0;
@@ -104,18 +102,23 @@ fn certify<'a>(
         let from = runs.len() - bytes.len();
         Ok::<_, Error>(runs.make_subbinary(from, length)?.to_term(env))
     };
-    let mut turn = 0;
+    let (mut turn, mut weighed) = (0, 0);
     while !rest.is_empty() && certified + malformed.len() < SLICE {
         turn += 1;
-        if !bulky && turn % 16 == 0 && began.elapsed() > CERTIFYING {
+        let is_late = || turn % LOOK == 0 && began.elapsed() > CERTIFYING;
+        if !bulky && (weighed >= PARTS || is_late()) {
             break;
         }
         let run = decoder.next();
         let reason = run.as_ref().and_then(|run| place_of(run, reasons.len()));
         if let (Some(run), Some(place)) = (run, reason) {
-            if encoded[place].is_none() && is_light(reasons[place]) == bulky {
-                next = if bulky { atoms::ok() } else { atoms::bulky() };
-                break;
+            if encoded[place].is_none() {
+                let weight = weigh(reasons[place]);
+                if weight.is_none() != bulky {
+                    next = if bulky { atoms::ok() } else { atoms::bulky() };
+                    break;
+                }
+                weighed += weight.unwrap_or(0);
             }
             let reason = encoded[place].get_or_insert_with(|| Reason::due(reasons[place]));
             for &[id, serial] in run.pids() {

@@ -6,7 +6,7 @@ use crate::reason::Reason;
 use crate::state::current;
 use crate::target::{add_object, certified_id};
 use crate::timeslice::Timeslice;
-use crate::weighing::is_light;
+use crate::weighing::{LIGHT, weigh};
 use crate::{atoms, word};
 use rustler::{Atom, Encoder, Env, Error, LocalPid, NifResult, Term};
 use std::sync::atomic::Ordering;
@@ -15,6 +15,11 @@ use zen_monitor_core::monitors::targets::{Cursor, Instruction};
 
 /// How long one call may certify.
 pub const CERTIFYING: Duration = Duration::from_micros(300);
+/// How many certificates there are between two looks at the clock.
+pub const LOOK: usize = 16;
+/// How many parts of reasons one call may encode, which takes about as long: the reasons between two looks at
+/// the clock may have twice as many.
+pub const PARTS: usize = 8 * LIGHT;
 /// How long one call may take instructions, which it makes terms of afterwards.
 const TAKING: Duration = Duration::from_micros(300);
 /// Targets that are taken from an outbox together.
@@ -193,8 +198,9 @@ fn connector_certify_bulky<'a>(
     Ok((atoms::ok(), rest, malformed))
 }
 
-/// Certifies until a slice is done, time is up, or a reason takes long to encode where `bulky` says that none
-/// may, or the other way round. The node where it comes from may truncate nothing. Returns the rest, and whether it begins with a bulky reason.
+/// Certifies until a slice is done, time is up, many parts are encoded, or a reason takes long to encode where
+/// `bulky` says that none may, or the other way round. The node where it comes from may truncate nothing.
+/// Returns the rest, and whether it begins with a bulky reason.
 fn certify<'a>(
     env: Env<'a>,
     node: Term<'a>,
@@ -210,8 +216,10 @@ fn certify<'a>(
     let mut last: Option<(Term, Reason)> = None;
     let mut rest = certificates;
     let mut stopped = false;
-    for certified in 0..SLICE {
-        if !bulky && certified % 16 == 15 && began.elapsed() > CERTIFYING {
+    let mut parts = 0;
+    for certified in 1..=SLICE {
+        let is_late = || certified % LOOK == 0 && began.elapsed() > CERTIFYING;
+        if !bulky && (parts >= PARTS || is_late()) {
             break;
         }
         let Ok((certificate, tail)) = rest.list_get_cell() else {
@@ -227,11 +235,13 @@ fn certify<'a>(
             let reason = match &last {
                 // What equals one that is light is light, and what differs from it is soon seen to.
                 Some((term, known)) if *term == reason => known.clone(),
-                _ if is_light(reason) == bulky => {
-                    stopped = !bulky;
-                    break;
-                }
                 _ => {
+                    let weight = weigh(reason);
+                    if weight.is_none() != bulky {
+                        stopped = !bulky;
+                        break;
+                    }
+                    parts += weight.unwrap_or(0);
                     let encoded = Reason::due(reason);
                     last = Some((reason, encoded.clone()));
                     encoded

@@ -31,7 +31,7 @@ const COPIED: usize = 8;
 /// How long one call may deliver.
 const DELIVERY: Duration = Duration::from_micros(200);
 
-// A batch without a heavy reason need not be counted.
+// A batch without a heavy reason or tag need not be counted.
 const _: () = assert!(BATCH * HEAVY <= BATCH_BYTES);
 
 /// Makes the caller `ZenMonitor.Local.Dispatcher`, which delivers.
@@ -155,15 +155,15 @@ impl<'a, 'b> Run<'a, 'b> {
         let mut numbers = Vec::with_capacity(limit);
         let mut full = Vec::new();
         while turns < limit && bytes < BATCH_BYTES && full.is_empty() {
-            let together = if Reason::is_any_heavy() {
-                1
-            } else {
-                limit - turns
+            let together = match Reason::heavy() {
+                0 => limit - turns,
+                _ => 1,
             };
             let first = delivery.len();
             // A bulk message is one, however much is in it.
             let share = |pid| match Kind::of(pid) {
                 Kind::Bulk => Share::all(),
+                Kind::Heavy => share.last(),
                 _ => share,
             };
             match delivery.take_turns(together, share) {

@@ -18,6 +18,7 @@ mod origin;
 mod parts;
 mod proxy;
 mod reason;
+mod shape;
 mod sizes;
 mod state;
 mod survey;

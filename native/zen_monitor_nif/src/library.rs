@@ -9,6 +9,7 @@ use crate::heap;
 use crate::local::{Watch, watched_is_down};
 use crate::numbering;
 use crate::proxy::Connector;
+use crate::shape;
 use rustler::codegen_runtime::{ResourceRegistration, internal_write_symbols, inventory};
 use rustler::sys::{
     ErlNifEntry, ErlNifEnv, ErlNifMonitor, ErlNifPid, ErlNifResourceFlags, ErlNifResourceTypeInit,
@@ -59,6 +60,7 @@ unsafe extern "C" fn load(env: *mut ErlNifEnv, data: *mut *mut c_void, info: Erl
     if is_truthy(unsafe { Term::new(env, info) }) {
         heap::probe(env);
         numbering::probe(env);
+        shape::probe(env);
     }
     // SAFETY: the VM passes a place for one pointer.
     unsafe { *data = mark() };

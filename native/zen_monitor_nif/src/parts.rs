@@ -8,7 +8,7 @@ use rustler::{Encoder as _, Env, NewBinary, Term};
 use zen_monitor_core::wire::{Encoder, Kind, Numbers};
 
 /// The most reasons that come with one binary.
-pub const REASONS: usize = 256;
+const REASONS: usize = 256;
 /// How many of them a certificate's is compared with: those of a mass exit are few, and take turns.
 pub const COMPARED: usize = 8;
 

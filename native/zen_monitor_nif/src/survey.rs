@@ -48,8 +48,8 @@ fn survey_subscribers(env: Env<'_>, limit: usize) -> NifResult<(Vec<(Term<'_>, u
         if holding.monitors > 0 && limit > 0 {
             most.push(Reverse(holding));
         }
-        // One process may be three subscribers.
-        if most.len() > limit.saturating_mul(3) {
+        // One process may be four subscribers.
+        if most.len() > limit.saturating_mul(4) {
             most.pop();
         }
         seen += 1;

@@ -69,7 +69,7 @@ impl<'t, R: Clone, X> Delivery<'t, R, X> {
 
     /// Adds up to `limit` monitors in turn, and for no subscriber more than the `share` of its pid. Returns
     /// how many turns there were, those of removed monitors included: fewer than `limit` when no more
-    /// are due, or no subscriber may be given more.
+    /// are due, no subscriber may be given more, or its share says that this was the last.
     #[inline]
     pub fn take_turns(&mut self, limit: usize, share: impl Fn(u64) -> Share) -> usize {
         let entries = &mut self.entries;

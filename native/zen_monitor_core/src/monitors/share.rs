@@ -31,6 +31,7 @@ pub struct Share {
     /// Nanoseconds for each in a steady flow; 0 for no limit.
     each: u64,
     burst: u32,
+    last: bool,
 }
 
 impl Share {
@@ -40,6 +41,7 @@ impl Share {
             now: now.as_nanos() as u64,
             each: each.as_nanos().max(1) as u64,
             burst,
+            last: false,
         }
     }
 
@@ -49,7 +51,20 @@ impl Share {
             now: 0,
             each: 0,
             burst: u32::MAX,
+            last: false,
         }
+    }
+
+    /// The same for a subscriber whose messages are built one by one, since each may take long: one of them is
+    /// the last that is taken together with others.
+    pub fn last(self) -> Self {
+        Share { last: true, ..self }
+    }
+
+    /// Whether one is the last that is taken together with others.
+    #[inline]
+    pub fn is_last(&self) -> bool {
+        self.last
     }
 
     /// How many a subscriber may be given. `ahead` is 0 at first, and afterwards what

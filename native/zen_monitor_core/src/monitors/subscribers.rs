@@ -257,6 +257,7 @@ impl Subscribers {
         let subscriber = &mut subscribers[local];
         let share = share(subscriber.pid);
         let room = share.room(subscriber.ahead);
+        let limit = if share.is_last() { 1 } else { limit };
         let (mut turns, mut given) = (0, 0);
         while turns < limit && subscriber.first != NIL {
             let id = subscriber.first;

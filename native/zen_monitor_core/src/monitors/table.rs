@@ -391,17 +391,21 @@ impl<R: Clone, X> MonitorTable<R, X> {
     }
 
     /// Takes up to `limit` monitors in turn. `taken` is given those that are to be delivered. Returns how
-    /// many there were, removed ones included: fewer than `limit` when the ring is empty, or all who stand in
-    /// it have had their share.
+    /// many there were, removed ones included: fewer than `limit` when the ring is empty, when all who stand in
+    /// it have had their share, or when a share says that this was the last.
     pub(crate) fn next_turns(
         &self,
         limit: usize,
         share: impl Fn(u64) -> Share,
         mut taken: impl FnMut(Taken),
     ) -> usize {
-        let (mut turns, mut passed) = (0, 0);
-        while turns < limit {
-            match self.next(limit - turns, &share, &mut taken) {
+        let (mut turns, mut passed, mut ended) = (0, 0, false);
+        while turns < limit && !ended {
+            let add = |one: Taken| {
+                ended = share(one.pid).is_last();
+                taken(one);
+            };
+            match self.next(limit - turns, &share, add) {
                 None => break,
                 // Who has had its share goes on standing in the ring. Once nobody else does, it is over. At
                 // most a budget's worth of shares is spent, so that is soon.
@@ -1286,6 +1290,29 @@ mod tests {
         }
         table.expand(100);
         table
+    }
+
+    #[test]
+    fn one_that_is_to_be_the_last_of_a_call_ends_it_and_changes_no_order() {
+        let share = |of| {
+            move |pid| match pid == of {
+                true => Share::all().last(),
+                false => Share::all(),
+            }
+        };
+        let table = four_due_and_one();
+        for expected in [vec![0], vec![4, 1], vec![2], vec![3]] {
+            let mut taken = Vec::new();
+            let turns = table.next_turns(3, share(16), |one| taken.push(one));
+            assert_eq!(turns, expected.len());
+            let numbers = taken.iter().map(|taken| taken.reference[0]);
+            assert!(numbers.eq(expected));
+        }
+
+        // Where nobody is, all are taken together.
+        let (table, mut taken) = (four_due_and_one(), Vec::new());
+        let turns = table.next_turns(5, share(48), |one| taken.push(one));
+        assert_eq!(turns, 5);
     }
 
     #[test]
