@@ -130,6 +130,7 @@ fn emit(parts: &Parts, batch: &mut Batch) {
     for targets in batch.outgoing.chunks(HELD) {
         parts.targets.emit(
             targets,
+            true,
             || SESSION,
             |_, instruction| {
                 black_box(instruction);
@@ -142,7 +143,7 @@ fn emit(parts: &Parts, batch: &mut Batch) {
 #[inline(never)]
 fn certify(parts: &Parts, batch: &mut Batch) {
     for &number in &batch.numbers {
-        let dead = parts.targets.certify(key(number), 1);
+        let dead = parts.targets.certify(key(number), None, 1);
         batch.dead.extend(dead.map(|(target, _)| target));
     }
 }

@@ -9,12 +9,11 @@ use crate::local::{Node, Remote};
 use crate::origin::Sample;
 use crate::{atoms, word};
 use rustler::{Encoder, Env, LocalPid, Term};
-use zen_monitor_core::monitors::targets::Key;
+use zen_monitor_core::monitors::targets::{Key, NAMED};
 
-/// The last word of a name.
-const NAMED: u32 = u32::MAX;
-/// The last word of a pid of this node.
-const LOCAL: u32 = u32::MAX - 1;
+/// The last word of a pid of this node, and the least of those that are no creation.
+pub const LOCAL: u32 = u32::MAX - 1;
+const _: () = assert!(LOCAL < NAMED);
 
 fn words(word: u64, last: u32) -> [u32; 3] {
     [word as u32, (word >> 32) as u32, last]
@@ -105,7 +104,7 @@ pub fn object<'a>(sample: Option<&Sample>, name: Term<'a>, key: Key) -> Option<O
 
 /// The term of a target that is no pid of another node.
 #[inline]
-fn immediate<'a>(name: Term<'a>, key: Key) -> Option<Term<'a>> {
+pub fn immediate<'a>(name: Term<'a>, key: Key) -> Option<Term<'a>> {
     let env = name.get_env();
     let word = word::to_term(env, pair_word(key.id));
     match key.id[2] {

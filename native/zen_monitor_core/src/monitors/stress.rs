@@ -7,7 +7,7 @@
 use crate::monitors::delivery::Delivery;
 use crate::monitors::share::Share;
 use crate::monitors::table::MonitorTable;
-use crate::monitors::targets::{Cursor, Instruction};
+use crate::monitors::targets::Cursor;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::SeqCst};
 
 #[cfg(shuttle)]
@@ -170,15 +170,13 @@ impl Run {
                 }
                 7..=25 => {
                     for instruction in table.take(node, random.amount(9), 9).0 {
-                        let (Instruction::Subscribe(key) | Instruction::Unsubscribe(key)) =
-                            instruction;
-                        assert_eq!(key.node, node.id());
+                        assert_eq!(instruction.key().node, node.id());
                     }
                     table.confirm(node);
                 }
                 _ => {
                     let target = random.below(self.plan.targets) as u32;
-                    table.certify(node, [target, 0, 0], target);
+                    table.certify(node, [target, 0, 0], None, target);
                     if random.below(4) == 0 {
                         table.expand(random.amount(20));
                     }

@@ -35,7 +35,7 @@ use crate::structures::sync::{Backoff, SegQueue};
 /// assert!(table.monitor(node, pid, reference, target).unwrap().outbox);
 /// // The subscription goes out, and its certificate comes in.
 /// assert_eq!(table.take(node, 10, 10).0.len(), 1);
-/// table.certify(node, target, "killed");
+/// table.certify(node, target, None, "killed");
 /// table.expand(10);
 ///
 /// let mut delivery = Delivery::new(&table, 10);
@@ -197,6 +197,26 @@ impl<R: Clone, X> MonitorTable<R, X> {
     /// when the outbox was emptied, or what is first in it is just being pushed. The chunk is all that was taken since
     /// [`MonitorTable::confirm`]; it counts as sent unless [`MonitorTable::withdraw`] follows.
     pub fn take(&self, node: &Node<X>, limit: usize, steps: usize) -> (Vec<Instruction>, bool) {
+        self.take_as(node, limit, steps, false)
+    }
+
+    /// The same for a node that returns the numbers of subscriptions.
+    pub fn take_numbered(
+        &self,
+        node: &Node<X>,
+        limit: usize,
+        steps: usize,
+    ) -> (Vec<Instruction>, bool) {
+        self.take_as(node, limit, steps, true)
+    }
+
+    fn take_as(
+        &self,
+        node: &Node<X>,
+        limit: usize,
+        steps: usize,
+        numbered: bool,
+    ) -> (Vec<Instruction>, bool) {
         let mut taken = node.taken.lock();
         let mut instructions = Vec::new();
         let mut queued = Vec::new();
@@ -210,9 +230,10 @@ impl<R: Clone, X> MonitorTable<R, X> {
             instructions.reserve(queued.len());
             self.targets.emit(
                 &queued,
+                numbered,
                 || node.session(),
                 |target, instruction| {
-                    if let Instruction::Subscribe(_) = instruction {
+                    if !matches!(instruction, Instruction::Unsubscribe(_)) {
                         taken.push(target);
                     }
                     instructions.push(instruction);
@@ -289,13 +310,14 @@ impl<R: Clone, X> MonitorTable<R, X> {
         shed
     }
 
-    /// Makes a target due with the reason of its death certificate.
-    pub fn certify(&self, node: &Node<X>, target: [u32; 3], reason: R) {
+    /// Makes a target due with the reason of its death certificate, and the number of the subscription that
+    /// this answers, if it has one.
+    pub fn certify(&self, node: &Node<X>, target: [u32; 3], subscription: Option<u32>, reason: R) {
         let key = Key {
             node: node.id(),
             id: target,
         };
-        if let Some((target, monitors)) = self.targets.certify(key, reason) {
+        if let Some((target, monitors)) = self.targets.certify(key, subscription, reason) {
             self.dispatch.add_waiting(u64::from(monitors));
             self.dispatch.backlog.push(Due::Target(target));
         }
@@ -687,7 +709,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
 mod tests {
     use super::*;
     use crate::monitors::delivery::Delivery;
-    use crate::monitors::targets::MOST_MONITORS;
+    use crate::monitors::targets::{MOST_MONITORS, NAMED};
     use proptest::prelude::*;
     use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -939,6 +961,7 @@ mod tests {
                         "was not subscribed"
                     );
                 }
+                Instruction::SubscribeName(..) => unreachable!("nothing has a name"),
             }
         }
         assert!(taken.len() <= limit);
@@ -1003,7 +1026,9 @@ mod tests {
             }
             Op::Certify(node, id, reason) => {
                 let target = (node, [id, 0, 0]);
-                on_node(table, node, |node| table.certify(node, target.1, reason));
+                on_node(table, node, |node| {
+                    table.certify(node, target.1, None, reason)
+                });
                 if model.subscribed.remove(&target) {
                     model.fall_due(Some(reason), |found| *found == target);
                 }
@@ -1106,6 +1131,89 @@ mod tests {
         });
     }
 
+    const NAME: [u32; 3] = [1, 0, NAMED];
+
+    fn place_on_name(table: &Table, number: u32) {
+        on_node(table, 0, |node| {
+            table.monitor(node, 100, reference(number), NAME).unwrap();
+        });
+    }
+
+    /// The numbers of the subscriptions that a node is told of, and `None` for an unsubscribe.
+    fn tell(table: &Table) -> Vec<Option<u32>> {
+        let number = |instruction| match instruction {
+            Instruction::SubscribeName(key, number) if key.id == NAME => Some(number),
+            Instruction::Unsubscribe(key) if key.id == NAME => None,
+            other => panic!("told {other:?}"),
+        };
+        let (taken, _) = on_node(table, 0, |node| table.take_numbered(node, 9, 9));
+        taken.into_iter().map(number).collect()
+    }
+
+    /// How many monitors wait after a certificate.
+    fn certify_name(table: &Table, number: Option<u32>) -> u64 {
+        on_node(table, 0, |node| table.certify(node, NAME, number, 1));
+        table.dispatch_counts().waiting
+    }
+
+    #[test]
+    fn a_certificate_of_a_former_subscription_of_a_name_is_ignored() {
+        let table = Table::default();
+        place_on_name(&table, 1);
+        let first = tell(&table)[0];
+        assert!(table.demonitor(100, reference(1), |_| ()));
+        // Its place is free, and the next target takes it.
+        assert_eq!(tell(&table), [None]);
+        place_on_name(&table, 2);
+        let second = tell(&table)[0];
+        assert!(second.is_some() && first != second);
+        assert_eq!(certify_name(&table, first), 0);
+        // One that was withdrawn is answered by nothing, and comes again with another number.
+        while !on_node(&table, 0, |node| table.withdraw(node, 9)) {}
+        assert_eq!(certify_name(&table, second), 0);
+        let third = tell(&table)[0];
+        assert_eq!(certify_name(&table, second), 0);
+        assert_eq!(certify_name(&table, third), 1);
+        // A certificate without a number is of version 2, and answers whatever stands.
+        place_on_name(&table, 3);
+        let fourth = tell(&table)[0];
+        assert_eq!(certify_name(&table, None), 2);
+        assert_eq!(certify_name(&table, fourth), 2);
+    }
+
+    #[test]
+    fn a_name_that_is_wanted_again_before_its_node_heard_is_subscribed_anew() {
+        let table = Table::default();
+        place_on_name(&table, 1);
+        let first = tell(&table)[0];
+        assert!(table.demonitor(100, reference(1), |_| ()));
+        place_on_name(&table, 2);
+        // Of the process that the first was of.
+        assert_eq!(certify_name(&table, first), 0);
+        let second = tell(&table)[0];
+        assert_eq!(certify_name(&table, first), 0);
+        assert_eq!(certify_name(&table, second), 1);
+
+        // A node that returns no numbers is told nothing, and what it has been told before stands.
+        place_on_name(&table, 3);
+        let third = tell(&table)[0];
+        assert!(table.demonitor(100, reference(3), |_| ()));
+        place_on_name(&table, 4);
+        assert_eq!(on_node(&table, 0, |node| table.take(node, 9, 9)).0, []);
+        assert_eq!(certify_name(&table, third), 2);
+    }
+
+    #[test]
+    fn a_name_that_never_was_alone_stays_subscribed() {
+        let table = Table::default();
+        place_on_name(&table, 1);
+        let first = tell(&table)[0];
+        place_on_name(&table, 2);
+        assert!(table.demonitor(100, reference(1), |_| ()));
+        assert_eq!(tell(&table), []);
+        assert_eq!(certify_name(&table, first), 1);
+    }
+
     fn subscribe_all(table: &Table) {
         on_node(table, 0, |node| while !table.take(node, 9, 9).1 {});
     }
@@ -1132,7 +1240,7 @@ mod tests {
         let former = table.subscribers.held(&table.slots, 16, 1).1[0].1;
         subscribe_all(&table);
         // The target goes while its chunk is open, and its place is taken.
-        on_node(&table, 0, |node| table.certify(node, [7, 0, 0], 1));
+        on_node(&table, 0, |node| table.certify(node, [7, 0, 0], None, 1));
         assert!(table.expand(10));
         assert_eq!(deliver_some(&table), (1, 1));
         let heir = heir(&table, former);
@@ -1140,7 +1248,7 @@ mod tests {
 
         assert!(on_node(&table, 0, |node| table.withdraw(node, 9)));
         assert!(on_node(&table, 0, |node| node.is_outbox_empty()));
-        on_node(&table, 1, |node| table.certify(node, [heir, 0, 0], 2));
+        on_node(&table, 1, |node| table.certify(node, [heir, 0, 0], None, 2));
         assert!(table.expand(10));
         assert_eq!(deliver_some(&table), (1, 1));
     }
@@ -1178,7 +1286,7 @@ mod tests {
         place(&table, 32, 4, 4);
         subscribe_all(&table);
         for id in 0..5 {
-            on_node(&table, 0, |node| table.certify(node, [id, 0, 0], 0));
+            on_node(&table, 0, |node| table.certify(node, [id, 0, 0], None, 0));
         }
         table.expand(100);
         table
@@ -1244,7 +1352,7 @@ mod tests {
         assert!(is_unused());
         place(&table, 16, 2, 2);
         subscribe_all(&table);
-        on_node(&table, 0, |node| table.certify(node, [2, 0, 0], 0));
+        on_node(&table, 0, |node| table.certify(node, [2, 0, 0], None, 0));
         assert!(is_unused(), "what is due does not concern the node");
         place(&table, 16, 3, 3);
         subscribe_all(&table);
@@ -1275,7 +1383,7 @@ mod tests {
             place(&table, 16, number, 0);
         }
         subscribe_all(&table);
-        on_node(&table, 0, |node| table.certify(node, [0, 0, 0], 0));
+        on_node(&table, 0, |node| table.certify(node, [0, 0, 0], None, 0));
         while !table.expand(2) {}
         let order: Vec<u32> = turns(&table).into_iter().map(|turn| turn.1).collect();
         assert_eq!(order, [0, 1, 2, 3, 4]);
@@ -1315,7 +1423,7 @@ mod tests {
                 let (taken, emptied) = on_node(&table, 0, |node| table.take(node, limit, 1_000));
                 let number = |instruction: &Instruction| match instruction {
                     Instruction::Subscribe(key) => key.id[0],
-                    Instruction::Unsubscribe(_) => unreachable!("nothing is subscribed"),
+                    _ => unreachable!("nothing is subscribed, and nothing has a name"),
                 };
                 let numbers: Vec<u32> = taken.iter().map(number).collect();
                 let expected = amount.min(limit as u32);
@@ -1555,7 +1663,7 @@ mod tests {
                 while !done.load(Ordering::Acquire) {
                     on_node(&table, 0, |node| {
                         table.take(node, 20, 20);
-                        table.certify(node, [id % 50, 0, 0], 1);
+                        table.certify(node, [id % 50, 0, 0], None, 1);
                         if id % 1_000 == 0 {
                             table.expire(node);
                         }

@@ -20,6 +20,7 @@ use crate::structures::held::{HELD, Held};
 use crate::structures::index::Index;
 use crate::structures::limits::{self, Full};
 use crate::structures::list::{self, Links, NIL};
+use crate::structures::numbers::Numbers;
 use crate::structures::slab::Slab;
 use crate::structures::sync::{Mutex, MutexGuard, shards};
 use hashbrown::HashMap;
@@ -36,13 +37,33 @@ pub struct Key {
     pub id: [u32; 3],
 }
 
+/// The last word of the id of a target that has a name, and so may be another process each time.
+pub const NAMED: u32 = u32::MAX;
+
+/// Marks the number of a subscription that nobody wanted any more for a while: its certificate is not for
+/// those who came since.
+const STALE: u32 = 1 << 31;
+
 /// What a remote node is to be told about a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Instruction {
     /// Send a certificate when this dies.
     Subscribe(Key),
+    /// The same of a name, with the number of the subscription, which ends a former one if there is any.
+    SubscribeName(Key, u32),
     /// Never mind.
     Unsubscribe(Key),
+}
+
+impl Instruction {
+    /// The target.
+    pub fn key(self) -> Key {
+        match self {
+            Instruction::Subscribe(key)
+            | Instruction::SubscribeName(key, _)
+            | Instruction::Unsubscribe(key) => key,
+        }
+    }
 }
 
 /// All targets. `R` is an exit reason.
@@ -56,6 +77,9 @@ struct Shard<R> {
     sessions: Sessions,
     /// The reasons of the dead; a target that is missing here died with its node.
     reasons: HashMap<u32, R, FxBuildHasher>,
+    /// The numbers of the subscriptions of names, and the last that was given out.
+    numbers: Numbers<1>,
+    numbered: u32,
     /// How often monitors that came and went have called for an instruction.
     instructed: u64,
 }
@@ -167,6 +191,8 @@ impl<R> Shard<R> {
             targets: Slab::with_most(most),
             sessions: Sessions::default(),
             reasons: HashMap::default(),
+            numbers: Numbers::default(),
+            numbered: 0,
             instructed: 0,
         }
     }
@@ -220,6 +246,9 @@ impl<R: Clone> Targets<R> {
             Some(local) => (local, false),
             None => (shard.add(hash, key, session())?, true),
         };
+        if key.id[2] == NAMED {
+            shard.outlive(local);
+        }
         let target = &mut shard.targets[local];
         if target.monitors() == MOST_MONITORS {
             return Err(Full);
@@ -252,13 +281,17 @@ impl<R: Clone> Targets<R> {
     }
 
     /// Notes the death of a subscribed target. Returns its id, which is in the backlog now, and
-    /// how many more monitors are waiting. A certificate that answers no subscription is ignored.
-    pub fn certify(&self, key: Key, reason: R) -> Option<(u32, u32)> {
+    /// how many more monitors are waiting. A certificate that answers no subscription is ignored, and so
+    /// is one with the number of a former subscription.
+    pub fn certify(&self, key: Key, subscription: Option<u32>, reason: R) -> Option<(u32, u32)> {
         let hash = hash_of(key);
         let number = shard(hash, SHARDS);
         let shard = &mut *self.shards[number].lock();
         let local = shard.find(hash, key)?;
         if !shard.targets[local].is(SUBSCRIBED) || shard.has_expired(local) {
+            return None;
+        }
+        if subscription.is_some() && shard.numbers.get(local) != subscription {
             return None;
         }
         let monitors = shard.bury(local, Some(reason));
@@ -267,18 +300,20 @@ impl<R: Clone> Targets<R> {
     }
 
     /// Decides what the remote node must be told about targets taken from its outbox, and tells
-    /// `instruct` of each of which it must be told something.
+    /// `instruct` of each of which it must be told something. `numbered` says whether the node returns the
+    /// numbers of subscriptions.
     #[inline]
     pub fn emit(
         &self,
         target_ids: &[u32],
+        numbered: bool,
         session: impl Fn() -> u32,
         mut instruct: impl FnMut(u32, Instruction),
     ) {
         let mut held = Held::new(&self.shards);
         for &target_id in target_ids {
             let shard = held.lock(number(target_id));
-            if let Some(instruction) = shard.emit(local(target_id), &session) {
+            if let Some(instruction) = shard.emit(local(target_id), numbered, &session) {
                 instruct(target_id, instruction);
             }
         }
@@ -557,6 +592,7 @@ impl<R> Shard<R> {
     /// Makes a target dead: out of the index and of its session. Returns how many monitors it has.
     fn bury(&mut self, local: u32, reason: Option<R>) -> u32 {
         let node = self.targets[local].key(&self.sessions).node;
+        self.numbers.remove(local);
         self.unindex(local);
         self.delist(local);
         let target = &mut self.targets[local];
@@ -643,7 +679,12 @@ impl<R> Shard<R> {
     }
 
     #[inline]
-    fn emit(&mut self, local: u32, session: impl Fn() -> u32) -> Option<Instruction> {
+    fn emit(
+        &mut self,
+        local: u32,
+        numbered: bool,
+        session: impl Fn() -> u32,
+    ) -> Option<Instruction> {
         self.unqueue(local)?;
         let target = &self.targets[local];
         let (key, monitors) = (target.key(&self.sessions), target.monitors());
@@ -653,8 +694,9 @@ impl<R> Shard<R> {
                 let target = &mut self.targets[local];
                 target.state |= SUBSCRIBED;
                 self.sessions[target.session].monitors += monitors;
-                Some(Instruction::Subscribe(key))
+                Some(self.subscribe(local, key, numbered))
             }
+            (true, true) if key.id[2] == NAMED => self.renew(local, key, numbered),
             (true, true) => None,
             (false, subscribed) => {
                 let expired = self.has_expired(local);
@@ -662,6 +704,45 @@ impl<R> Shard<R> {
                 self.reap(local);
                 (subscribed && !expired).then_some(Instruction::Unsubscribe(key))
             }
+        }
+    }
+
+    #[inline]
+    fn subscribe(&mut self, local: u32, key: Key, numbered: bool) -> Instruction {
+        if key.id[2] != NAMED {
+            return Instruction::Subscribe(key);
+        }
+        if !numbered {
+            self.numbers.remove(local);
+            return Instruction::Subscribe(key);
+        }
+        // One that comes round again is two billion subscriptions old.
+        self.numbered = (self.numbered + 1) % STALE;
+        self.numbers.set(local, Some(self.numbered));
+        Instruction::SubscribeName(key, self.numbered)
+    }
+
+    /// What is told of a name that is subscribed to, and was not wanted for a while.
+    fn renew(&mut self, local: u32, key: Key, numbered: bool) -> Option<Instruction> {
+        let stale = self
+            .numbers
+            .get(local)
+            .filter(|number| number & STALE != 0)?;
+        if numbered && !self.has_expired(local) {
+            return Some(self.subscribe(local, key, numbered));
+        }
+        self.numbers.set(local, Some(stale & !STALE));
+        None
+    }
+
+    /// Notes that a name is wanted again, if nobody wanted it any more and its node has yet to be told so. Its
+    /// process may be another one by now.
+    fn outlive(&mut self, local: u32) {
+        let target = &self.targets[local];
+        if target.monitors() == 0
+            && let Some(number) = self.numbers.get(local)
+        {
+            self.numbers.set(local, Some(number | STALE));
         }
     }
 
