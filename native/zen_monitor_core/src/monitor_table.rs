@@ -1,8 +1,8 @@
 //! The monitor table: every monitor that this node's processes have placed.
 //!
 //! It puts together [`Subscribers`], [`Targets`], [`Nodes`] and [`Dispatch`], none of which knows
-//! another. No two of their locks are ever held at once, but that of a node's chunk (`Node::taken`)
-//! while its instructions are taken or withdrawn.
+//! another. No two of their locks are ever held at once, but that of a node's chunk (`Node::desk`)
+//! while its instructions are taken, withdrawn or made anew.
 //!
 //! A monitor is linked to its subscriber first and to its target then, which arms it: who finds it
 //! before cannot claim it. It is unlinked by the one that wins its claim, from its target first and
@@ -161,7 +161,8 @@ impl<R: Clone, X> MonitorTable<R, X> {
     /// when the outbox was emptied, or what is first in it is just being pushed. The chunk is all that was taken since
     /// [`MonitorTable::confirm`]; it counts as sent unless [`MonitorTable::withdraw`] follows.
     pub fn take(&self, node: &Node<X>, limit: usize, steps: usize) -> (Vec<Instruction>, bool) {
-        let mut taken = node.taken.lock();
+        let mut desk = node.desk.lock();
+        let taken = &mut desk.get_or_insert_default().taken;
         let mut instructions = Vec::new();
         let mut queued = Vec::new();
         let mut left = steps;
@@ -192,13 +193,18 @@ impl<R: Clone, X> MonitorTable<R, X> {
 
     /// Closes the chunk: it was sent.
     pub fn confirm(&self, node: &Node<X>) {
-        node.taken.lock().clear();
+        if let Some(desk) = &mut *node.desk.lock() {
+            desk.taken.clear();
+        }
     }
 
     /// Takes back up to `limit` subscriptions of the chunk: it was not sent. `true` when none is
     /// left.
     pub fn withdraw(&self, node: &Node<X>, limit: usize) -> bool {
-        let mut taken = node.taken.lock();
+        let mut desk = node.desk.lock();
+        let Some(taken) = desk.as_mut().map(|desk| &mut desk.taken) else {
+            return true;
+        };
         let kept = taken.len().saturating_sub(limit);
         for target in taken.drain(kept..) {
             if self.targets.withdraw(target, node.id()) {
@@ -208,14 +214,23 @@ impl<R: Clone, X> MonitorTable<R, X> {
         taken.is_empty()
     }
 
+    /// Has [`MonitorTable::resubscribe`] begin with the first of a node's subscriptions.
+    pub fn begin_resubscribing(&self, node: &Node<X>) {
+        if let Some(desk) = &mut *node.desk.lock() {
+            desk.cursor = Cursor::default();
+        }
+    }
+
     /// Withdraws all subscriptions of a node, `limit` at a call, because the process that they
     /// were made for is gone. `true` when all were seen. An open chunk is closed: it is among them.
-    pub fn resubscribe(&self, node: &Node<X>, cursor: &mut Cursor, limit: usize) -> bool {
+    pub fn resubscribe(&self, node: &Node<X>, limit: usize) -> bool {
         let mut queued = Vec::new();
-        self.confirm(node);
+        let mut desk = node.desk.lock();
+        let desk = desk.get_or_insert_default();
+        desk.taken.clear();
         let done = self
             .targets
-            .resubscribe(node.session(), cursor, limit, &mut queued);
+            .resubscribe(node.session(), &mut desk.cursor, limit, &mut queued);
         for target in queued {
             node.outbox.push(target);
         }
@@ -867,10 +882,8 @@ mod tests {
                 model.subscribed.retain(|t| t.0 != node || live.contains(t));
             }
             Op::Resubscribe(node, limit) => {
-                let mut cursor = Cursor::default();
-                while !on_node(table, node, |node| {
-                    table.resubscribe(node, &mut cursor, limit)
-                }) {}
+                on_node(table, node, |node| table.begin_resubscribing(node));
+                while !on_node(table, node, |node| table.resubscribe(node, limit)) {}
                 model.subscribed.retain(|target| target.0 != node);
             }
             Op::Depart(pid) => {

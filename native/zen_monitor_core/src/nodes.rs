@@ -1,11 +1,13 @@
 //! The nodes whose processes are monitored, each with its outbox.
 //!
-//! Nodes are added and never removed: a name that was an atom once stays one, too.
+//! Nodes are added and never removed: a name that was an atom once stays one, too. So one on which nothing
+//! is monitored any more has to be small.
 
 use crate::hash::hash;
 use crate::id_queue::IdQueue;
 use crate::levels::Levels;
 use crate::sync::{AtomicU32, Mutex, Ordering};
+use crate::targets::Cursor;
 use std::sync::OnceLock;
 use std::sync::atomic;
 
@@ -17,10 +19,19 @@ pub struct Node<X> {
     /// Targets of which the node must be told something. What, is decided when they are taken out:
     /// that a subscribe and an unsubscribe which meet here cancel out is all in that.
     pub(crate) outbox: IdQueue,
-    /// The subscriptions of the chunk taken last, which may not have been sent.
-    pub(crate) taken: Mutex<Vec<u32>>,
+    /// What its Connector has under way. Boxed, since most nodes that were ever known have none.
+    pub(crate) desk: Mutex<Option<Box<Desk>>>,
     /// The host's part.
     pub host: X,
+}
+
+/// What the Connector of a node has under way.
+#[derive(Default)]
+pub(crate) struct Desk {
+    /// The subscriptions of the chunk taken last, which may not have been sent.
+    pub(crate) taken: Vec<u32>,
+    /// How far its subscriptions have been made anew.
+    pub(crate) cursor: Cursor,
 }
 
 impl<X> Node<X> {
@@ -43,13 +54,23 @@ impl<X> Node<X> {
 
     /// How many targets wait in its outbox, or were taken out of it and may not have been sent.
     pub fn pending(&self) -> usize {
-        self.outbox_len() + self.taken.lock().len()
+        let desk = self.desk.lock();
+        self.outbox_len() + desk.as_ref().map_or(0, |desk| desk.taken.len())
     }
 
     /// Whether nothing waits to be sent to it.
     #[inline]
     pub fn is_outbox_empty(&self) -> bool {
         self.outbox.is_empty()
+    }
+
+    /// Gives the memory back that only a node with a Connector needs, unless something is in it.
+    pub fn give_back(&self) {
+        self.outbox.give_back();
+        let mut desk = self.desk.lock();
+        if desk.as_ref().is_some_and(|desk| desk.taken.is_empty()) {
+            *desk = None;
+        }
     }
 
     /// The session that new subscriptions belong to.
@@ -151,7 +172,7 @@ impl<X> Nodes<X> {
                 name,
                 session: AtomicU32::new(self.next_session()),
                 outbox: IdQueue::default(),
-                taken: Mutex::default(),
+                desk: Mutex::default(),
                 host,
             })
         });

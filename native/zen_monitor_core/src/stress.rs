@@ -5,7 +5,7 @@
 //! every lock, queue and claim, in as many ways as there is time for.
 
 use crate::monitor_table::MonitorTable;
-use crate::targets::{Cursor, Instruction};
+use crate::targets::Instruction;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::SeqCst};
 
 #[cfg(shuttle)]
@@ -142,8 +142,8 @@ impl Run {
             match random.below(40) {
                 0 => table.expire(node),
                 1 => {
-                    let mut cursor = Cursor::default();
-                    while !table.resubscribe(node, &mut cursor, random.amount(700)) {}
+                    table.begin_resubscribing(node);
+                    while !table.resubscribe(node, random.amount(700)) {}
                 }
                 2 => while !table.fail(node, 5).1 {},
                 3 => drop(table.shed(node, random.amount(9))),

@@ -11,7 +11,7 @@ use crate::{atoms, word};
 use rustler::{Atom, Encoder, Env, Error, LocalPid, NifResult, Term};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use zen_monitor_core::targets::{Cursor, Instruction};
+use zen_monitor_core::targets::Instruction;
 
 /// How long one call may certify.
 const CERTIFYING: Duration = Duration::from_micros(300);
@@ -34,7 +34,7 @@ fn connector<'a>(env: Env<'a>, node: Term<'a>) -> NifResult<Option<LocalPid>> {
 fn connector_answer(env: Env, node: Term) -> NifResult<bool> {
     let state = current()?;
     let node = state.local.node(node)?;
-    *node.host.cursor.lock() = Cursor::default();
+    state.local.table.begin_resubscribing(node);
     Ok(node.host.connector.answer(env))
 }
 
@@ -44,8 +44,7 @@ fn connector_resubscribe(env: Env, node: Term) -> NifResult<bool> {
     let state = current()?;
     let _timeslice = Timeslice::begin(env);
     let node = state.local.node(node)?;
-    let mut cursor = node.host.cursor.lock();
-    Ok(state.local.table.resubscribe(node, &mut cursor, SLICE))
+    Ok(state.local.table.resubscribe(node, SLICE))
 }
 
 /// The next instructions for a node, at most `limit` and fewer when they take long, and whether its
@@ -76,7 +75,7 @@ fn connector_take<'a>(
                 Instruction::Unsubscribe(key) => (atoms::unsubscribe(), key),
             };
             verbs.push(verb);
-            add_object(&mut batch, &node.host, sample.as_deref(), name, *key);
+            add_object(&mut batch, sample.as_deref(), name, *key);
         }
         emptied = all;
     }
@@ -202,7 +201,7 @@ fn certify<'a>(
             break;
         };
         if let Ok((destination, reason)) = certificate.decode::<(Term, Term)>()
-            && let Some(id) = certified_id(destination, &node.host)
+            && let Some(id) = certified_id(destination, node)
         {
             let reason = match &last {
                 // What equals one that is light is light, and what differs from it is soon seen to.
@@ -244,7 +243,8 @@ fn connector_is_unused(node: Term) -> NifResult<bool> {
 }
 
 /// Ends the caller's duty as the Connector of a node that is unused; otherwise `false`, and it must
-/// sweep. Nobody would notice if the node were not compatible any more, so that is forgotten.
+/// sweep. Nobody would notice if the node were not compatible any more, so that is forgotten. The name of the
+/// node may never be heard of again, so what takes memory is given back.
 #[rustler::nif]
 fn connector_retire(env: Env, node: Term) -> NifResult<bool> {
     let state = current()?;
@@ -259,6 +259,8 @@ fn connector_retire(env: Env, node: Term) -> NifResult<bool> {
             Ordering::Release,
             Ordering::Relaxed,
         );
+        node.give_back();
+        node.host.origin.forget();
     }
     Ok(retired)
 }
