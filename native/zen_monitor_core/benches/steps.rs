@@ -16,23 +16,37 @@ use zen_monitor_core::held::HELD;
 use zen_monitor_core::id_queue::IdQueue;
 use zen_monitor_core::nodes::{Node, Nodes};
 use zen_monitor_core::slot::Slot;
+use zen_monitor_core::stay::Stay;
 use zen_monitor_core::subscribers::{Subscribers, Taken};
 use zen_monitor_core::targets::{Key, Targets};
 
 const BATCH: u32 = PER_PROCESS;
-/// The only session.
-const SESSION: u32 = 0;
 const NODE: u64 = 7;
 
 /// What `MonitorTable` is made of.
-#[derive(Default)]
 struct Parts {
     nodes: Nodes<()>,
+    /// With the only session.
+    stay: Stay,
     slots: Arena<Slot>,
     subscribers: Subscribers,
     targets: Targets<u32>,
     outbox: IdQueue,
     ring: SegQueue<u32>,
+}
+
+impl Default for Parts {
+    fn default() -> Self {
+        Parts {
+            nodes: Nodes::default(),
+            stay: Stay::new(0),
+            slots: Arena::default(),
+            subscribers: Subscribers::default(),
+            targets: Targets::default(),
+            outbox: IdQueue::default(),
+            ring: SegQueue::default(),
+        }
+    }
 }
 
 /// One batch on its way through the steps.
@@ -104,7 +118,7 @@ fn join(parts: &Parts, batch: &mut Batch) {
     for (&number, &slot) in batch.numbers.iter().zip(&batch.slots) {
         let joined = parts
             .targets
-            .join(&parts.slots, key(number), || SESSION, slot);
+            .join(&parts.slots, key(number), &parts.stay, slot);
         batch
             .outgoing
             .extend(joined.expect("fewer than a target may have"));
@@ -128,13 +142,9 @@ fn pop_outbox(parts: &Parts, batch: &mut Batch) {
 #[inline(never)]
 fn emit(parts: &Parts, batch: &mut Batch) {
     for targets in batch.outgoing.chunks(HELD) {
-        parts.targets.emit(
-            targets,
-            || SESSION,
-            |_, instruction| {
-                black_box(instruction);
-            },
-        );
+        parts.targets.emit(targets, &parts.stay, |_, instruction| {
+            black_box(instruction);
+        });
     }
     batch.outgoing.clear();
 }
@@ -142,7 +152,7 @@ fn emit(parts: &Parts, batch: &mut Batch) {
 #[inline(never)]
 fn certify(parts: &Parts, batch: &mut Batch) {
     for &number in &batch.numbers {
-        let dead = parts.targets.certify(key(number), 1);
+        let dead = parts.targets.certify(key(number), &parts.stay, 1);
         batch.dead.extend(dead.map(|(target, _)| target));
     }
 }

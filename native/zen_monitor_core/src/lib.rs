@@ -20,6 +20,7 @@ pub mod seqlock;
 pub mod sessions;
 pub mod slab;
 pub mod slot;
+pub mod stay;
 #[cfg(all(test, not(loom)))]
 mod stress;
 pub mod subscribers;

@@ -117,7 +117,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
             node: node.id(),
             id: target,
         };
-        let queue = self.targets.join(&self.slots, key, || node.session(), slot);
+        let queue = self.targets.join(&self.slots, key, &node.stay, slot);
         match queue {
             Ok(Some(target)) => node.outbox.push(target),
             Ok(None) => {}
@@ -173,16 +173,13 @@ impl<R: Clone, X> MonitorTable<R, X> {
             // Not under the locks of the targets.
             taken.reserve(queued.len());
             instructions.reserve(queued.len());
-            self.targets.emit(
-                &queued,
-                || node.session(),
-                |target, instruction| {
+            self.targets
+                .emit(&queued, &node.stay, |target, instruction| {
                     if let Instruction::Subscribe(_) = instruction {
                         taken.push(target);
                     }
                     instructions.push(instruction);
-                },
-            );
+                });
             if queued.len() < most {
                 return (instructions, true);
             }
@@ -228,9 +225,9 @@ impl<R: Clone, X> MonitorTable<R, X> {
         let mut desk = node.desk.lock();
         let desk = desk.get_or_insert_default();
         desk.taken.clear();
-        let done = self
-            .targets
-            .resubscribe(node.session(), &mut desk.cursor, limit, &mut queued);
+        let done =
+            self.targets
+                .resubscribe(node.stay.session(), &mut desk.cursor, limit, &mut queued);
         for target in queued {
             node.outbox.push(target);
         }
@@ -245,7 +242,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
         node.outbox.pop_many(limit, &mut queued);
         let mut failed = 0;
         for &target in &queued {
-            failed += usize::from(self.fail_target(target));
+            failed += usize::from(self.fail_target(node, target));
         }
         (failed, queued.len() < limit)
     }
@@ -262,7 +259,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
             if self.targets.is_subscribed(target) {
                 node.outbox.push(target);
             } else {
-                shed += usize::from(self.fail_target(target));
+                shed += usize::from(self.fail_target(node, target));
             }
         }
         shed
@@ -274,7 +271,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
             node: node.id(),
             id: target,
         };
-        if let Some((target, monitors)) = self.targets.certify(key, reason) {
+        if let Some((target, monitors)) = self.targets.certify(key, &node.stay, reason) {
             self.dispatch.add_waiting(u64::from(monitors));
             self.dispatch.backlog.push(Due::Target(target));
         }
@@ -283,7 +280,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
     /// Makes all subscribed targets of a node due, without a reason, because its connection is
     /// gone. Targets that wait in its outbox are left to the next sweep.
     pub fn expire(&self, node: &Node<X>) {
-        let session = node.renew(self.nodes.next_session());
+        let session = node.stay.renew(self.nodes.next_session());
         let monitors = self.targets.expire(session);
         self.dispatch.add_waiting(monitors);
         self.dispatch.backlog.push(Due::Session {
@@ -294,9 +291,9 @@ impl<R: Clone, X> MonitorTable<R, X> {
     }
 
     /// Whether nothing on a node is monitored, and it need not be told anything. What falls due does
-    /// not count. See [`Targets::has_session`] for what that means to who asks.
+    /// not count. See [`Stay::is_unused`](crate::stay::Stay::is_unused) for what that means to who asks.
     pub fn is_unused(&self, node: &Node<X>) -> bool {
-        node.is_outbox_empty() && !self.targets.has_session(node.session())
+        node.stay.is_unused() && node.is_outbox_empty()
     }
 
     /// Moves up to about `limit` due monitors to the queues of their subscribers. `true` when the
@@ -320,7 +317,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
                         let (seen, found) = self.targets.unlist_expired(
                             &self.slots,
                             (shard, session),
-                            || self.nodes.get(node).session(),
+                            &self.nodes.get(node).stay,
                             HELD.min(limit - steps),
                             &mut monitors,
                         );
@@ -528,7 +525,10 @@ impl<R: Clone, X> MonitorTable<R, X> {
     pub fn survey_nodes(&self) -> Vec<(&Node<X>, u64, u64)> {
         let sessions = self.targets.sessions();
         let counted = self.nodes.iter().map(|node| {
-            let (targets, monitors) = sessions.get(&node.session()).copied().unwrap_or_default();
+            let (targets, monitors) = sessions
+                .get(&node.stay.session())
+                .copied()
+                .unwrap_or_default();
             (node, targets, monitors)
         });
         counted.collect()
@@ -579,6 +579,13 @@ impl<R: Clone, X> MonitorTable<R, X> {
         }
     }
 
+    /// In how many shards the present session of a node has targets: as it is kept, and counted.
+    #[cfg(test)]
+    pub(crate) fn shards_in_use(&self, node: &Node<X>) -> (u32, u32) {
+        let counted = self.targets.shards_of(node.stay.session());
+        (node.stay.shards(), counted)
+    }
+
     fn remove(&self, slot: u32, by_owner: bool, mut wake: impl FnMut(&Node<X>)) {
         let target = self.slots.get(slot).target();
         let left = self.targets.leave(&self.slots, slot);
@@ -594,8 +601,8 @@ impl<R: Clone, X> MonitorTable<R, X> {
         }
     }
 
-    fn fail_target(&self, target: u32) -> bool {
-        let Some(monitors) = self.targets.fail(target) else {
+    fn fail_target(&self, node: &Node<X>, target: u32) -> bool {
+        let Some(monitors) = self.targets.fail(target, &node.stay) else {
             return false;
         };
         self.dispatch.add_waiting(u64::from(monitors));
@@ -906,6 +913,7 @@ mod tests {
         }
         assert_eq!(table.dispatch_counts().waiting, model.due.len() as u64);
         agree_on_holdings(table, model);
+        agree_on_shards(table);
     }
 
     fn agree_on_holdings(table: &Table, model: &Model) {
@@ -926,6 +934,13 @@ mod tests {
             let (holding, held) = table.held(pid);
             assert_eq!((holding.pid, holding.monitors as usize), (pid, monitors));
             assert_eq!(held.len(), monitors.min(HELD));
+        }
+    }
+
+    fn agree_on_shards(table: &Table) {
+        for node in table.nodes.iter() {
+            let (kept, counted) = table.shards_in_use(node);
+            assert_eq!(kept, counted);
         }
     }
 
@@ -1235,6 +1250,35 @@ mod tests {
         assert_eq!(turns(&table), [(16, 1)]);
     }
 
+    #[test]
+    fn whether_a_node_is_unused_is_seen_without_the_locks_of_the_targets() {
+        let table = Table::default();
+        place(&table, 16, 1, 1);
+        let (answer, answered) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            table.targets.while_locked(|| {
+                scope.spawn(|| answer.send(on_node(&table, 0, |node| table.is_unused(node))));
+                let within = std::time::Duration::from_secs(10);
+                assert_eq!(answered.recv_timeout(within), Ok(false));
+            });
+        });
+    }
+
+    #[test]
+    fn a_node_that_gives_back_keeps_the_chunk_that_it_has_open() {
+        let table = Table::default();
+        place(&table, 16, 1, 1);
+        place(&table, 16, 2, 2);
+        on_node(&table, 0, |node| {
+            assert_eq!(table.take(node, 1, 1).0.len(), 1);
+            node.give_back();
+            assert_eq!(node.pending(), 2);
+            assert!(table.withdraw(node, 9));
+            node.give_back();
+            assert_eq!((node.pending(), node.outbox_len()), (2, 2));
+        });
+    }
+
     /// A thread that waits to add a node must not stop one that expands what is due.
     #[test]
     fn nodes_come_while_others_go() {
@@ -1355,6 +1399,7 @@ mod tests {
         let standing = table.counts().standing;
         let total = sent.load(Ordering::Relaxed) + removed.load(Ordering::Relaxed) + standing;
         assert!(total >= OWNERS * u64::from(ROUNDS), "{total}");
+        agree_on_shards(&table);
         // What is left is whole: it can be felled, expanded and delivered to the last one.
         on_node(&table, 0, |node| {
             table.take(node, usize::MAX, usize::MAX);

@@ -6,6 +6,7 @@
 use crate::hash::hash;
 use crate::id_queue::IdQueue;
 use crate::levels::Levels;
+use crate::stay::Stay;
 use crate::sync::{AtomicU32, Mutex, Ordering};
 use crate::targets::Cursor;
 use std::sync::OnceLock;
@@ -15,7 +16,8 @@ use std::sync::atomic;
 pub struct Node<X> {
     id: u32,
     name: u64,
-    session: AtomicU32,
+    /// The session that new subscriptions belong to.
+    pub(crate) stay: Stay,
     /// Targets of which the node must be told something. What, is decided when they are taken out:
     /// that a subscribe and an unsubscribe which meet here cancel out is all in that.
     pub(crate) outbox: IdQueue,
@@ -71,19 +73,6 @@ impl<X> Node<X> {
         if desk.as_ref().is_some_and(|desk| desk.taken.is_empty()) {
             *desk = None;
         }
-    }
-
-    /// The session that new subscriptions belong to.
-    #[inline]
-    pub(crate) fn session(&self) -> u32 {
-        // Relaxed: read under the lock of a target shard. Expiring a session takes each of those
-        // locks after the change, so whoever locks one later reads the new number.
-        self.session.load(Ordering::Relaxed)
-    }
-
-    /// Begins another session and returns the former.
-    pub(crate) fn renew(&self, session: u32) -> u32 {
-        self.session.swap(session, Ordering::Relaxed)
     }
 }
 
@@ -170,7 +159,7 @@ impl<X> Nodes<X> {
             Box::new(Node {
                 id,
                 name,
-                session: AtomicU32::new(self.next_session()),
+                stay: Stay::new(self.next_session()),
                 outbox: IdQueue::default(),
                 desk: Mutex::default(),
                 host,
@@ -208,7 +197,7 @@ mod tests {
         assert_eq!(nodes.find_or_add(7, || "c").host, "a");
         assert_eq!(nodes.find(9).map(Node::id), Some(1));
         assert_eq!(nodes.get(1).host, "b");
-        assert_ne!(nodes.get(0).session(), nodes.get(1).session());
+        assert_ne!(nodes.get(0).stay.session(), nodes.get(1).stay.session());
     }
 
     #[test]

@@ -230,6 +230,10 @@ impl Run {
 
     /// All owners are dead, so all must drain away.
     fn check(&self) {
+        for node in self.table.nodes.iter() {
+            let (kept, counted) = self.table.shards_in_use(node);
+            assert_eq!(kept, counted);
+        }
         for _ in 0..3 {
             for node in self.table.nodes.iter() {
                 self.table.take(node, usize::MAX, usize::MAX);
@@ -244,6 +248,8 @@ impl Run {
             self.table.take(node, usize::MAX, usize::MAX);
             self.table.confirm(node);
         }
+        let is_unused = |node| self.table.is_unused(node);
+        assert!(self.table.nodes.iter().all(is_unused));
         assert_eq!(self.table.sizes(), Default::default());
         assert_eq!(self.table.counts().standing, 0);
         assert_eq!(self.table.dispatch_counts().waiting, 0);

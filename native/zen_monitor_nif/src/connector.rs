@@ -272,8 +272,7 @@ fn connector_is_wanted(node: Term) -> NifResult<bool> {
     Ok(is_wanted(&state.local, state.local.node(node)?))
 }
 
-/// The names of all nodes that must have a Connector. Dirty: it may look through all shards for each
-/// node that was ever known.
+/// The names of all nodes that must have a Connector. Dirty: it looks at each that was ever known.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn connectors_wanted(env: Env<'_>) -> NifResult<Vec<Term<'_>>> {
     let state = current()?;
