@@ -11,7 +11,7 @@ use crate::{atoms, word};
 use rustler::{Atom, Encoder, Env, Error, LocalPid, NifResult, Term};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use zen_monitor_core::monitors::targets::{Cursor, Instruction};
+use zen_monitor_core::monitors::targets::Instruction;
 
 /// How long one call may certify.
 pub const CERTIFYING: Duration = Duration::from_micros(300);
@@ -39,7 +39,7 @@ fn connector<'a>(env: Env<'a>, node: Term<'a>) -> NifResult<Option<LocalPid>> {
 fn connector_answer(env: Env, node: Term) -> NifResult<bool> {
     let state = current()?;
     let node = state.local.node(node)?;
-    *node.host.cursor.lock() = Cursor::default();
+    state.local.table.begin_resubscribing(node);
     Ok(node.host.connector.answer(env))
 }
 
@@ -49,8 +49,7 @@ fn connector_resubscribe(env: Env, node: Term) -> NifResult<bool> {
     let state = current()?;
     let _timeslice = Timeslice::begin(env);
     let node = state.local.node(node)?;
-    let mut cursor = node.host.cursor.lock();
-    Ok(state.local.table.resubscribe(node, &mut cursor, SLICE))
+    Ok(state.local.table.resubscribe(node, SLICE))
 }
 
 /// The next instructions for a node, at most `limit` and fewer when they take long, and whether its
@@ -76,7 +75,7 @@ fn connector_take<'a>(
             _ => atoms::subscribe(),
         });
         let key = instruction.key();
-        add_object(&mut batch, &node.host, sample.as_deref(), name, key);
+        add_object(&mut batch, sample.as_deref(), name, key);
         batch.undecoded() < SLICE
     });
     let targets = batch.build().ok_or(Error::BadArg)?;
@@ -230,7 +229,7 @@ fn certify<'a>(
             break;
         };
         if let Some((destination, subscription, reason)) = parts_of(certificate)
-            && let Some(id) = certified_id(destination, &node.host)
+            && let Some(id) = certified_id(destination, node)
         {
             let reason = match &last {
                 // What equals one that is light is light, and what differs from it is soon seen to.
@@ -284,7 +283,8 @@ fn connector_is_unused(node: Term) -> NifResult<bool> {
 }
 
 /// Ends the caller's duty as the Connector of a node that is unused; otherwise `false`, and it must
-/// sweep. Nobody would notice if the node were not compatible any more, so that is forgotten.
+/// sweep. Nobody would notice if the node were not compatible any more, so that is forgotten. The name of the
+/// node may never be heard of again, so what takes memory is given back.
 #[rustler::nif]
 fn connector_retire(env: Env, node: Term) -> NifResult<bool> {
     let state = current()?;
@@ -299,6 +299,8 @@ fn connector_retire(env: Env, node: Term) -> NifResult<bool> {
             Ordering::Release,
             Ordering::Relaxed,
         );
+        node.give_back();
+        node.host.origin.forget();
     }
     Ok(retired)
 }
@@ -310,8 +312,7 @@ fn connector_is_wanted(node: Term) -> NifResult<bool> {
     Ok(is_wanted(&state.local, state.local.node(node)?))
 }
 
-/// The names of all nodes that must have a Connector. Dirty: it may look through all shards for each
-/// node that was ever known.
+/// The names of all nodes that must have a Connector. Dirty: it looks at each that was ever known.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn connectors_wanted(env: Env<'_>) -> NifResult<Vec<Term<'_>>> {
     let state = current()?;

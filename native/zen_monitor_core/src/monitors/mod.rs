@@ -5,7 +5,7 @@
 //!
 //! - [`subscribers`], with the [`references`] of their monitors
 //! - [`targets`], with their [`sessions`]
-//! - [`nodes`], with their outboxes
+//! - [`nodes`], with their outboxes, and the [`stay`] that each is in
 //! - [`dispatch`], the queues of what is due, [`share`], how much of it one subscriber may be given at a
 //!   time, and [`delivery`], the way to it
 //! - [`slot`] and its [`claim`], one monitor and who consumes it
@@ -22,6 +22,7 @@ pub mod references;
 pub mod sessions;
 pub mod share;
 pub mod slot;
+pub mod stay;
 #[cfg(all(test, not(loom)))]
 mod stress;
 pub mod subscribers;

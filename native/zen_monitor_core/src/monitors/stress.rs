@@ -7,7 +7,6 @@
 use crate::monitors::delivery::Delivery;
 use crate::monitors::share::Share;
 use crate::monitors::table::MonitorTable;
-use crate::monitors::targets::Cursor;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::SeqCst};
 
 #[cfg(shuttle)]
@@ -154,8 +153,8 @@ impl Run {
             match random.below(40) {
                 0 => table.expire(node),
                 1 => {
-                    let mut cursor = Cursor::default();
-                    while !table.resubscribe(node, &mut cursor, random.amount(700)) {}
+                    table.begin_resubscribing(node);
+                    while !table.resubscribe(node, random.amount(700)) {}
                 }
                 2 => while !table.fail(node, 5).1 {},
                 3 => drop(table.shed(node, random.amount(9))),
@@ -246,6 +245,10 @@ impl Run {
     /// All owners are dead, so all must drain away.
     /// Returns how many monitors were refused.
     fn check(&self) -> usize {
+        for node in self.table.nodes.iter() {
+            let (kept, counted) = self.table.shards_in_use(node);
+            assert_eq!(kept, counted);
+        }
         for _ in 0..3 {
             for node in self.table.nodes.iter() {
                 self.table.take(node, usize::MAX, usize::MAX);
@@ -260,6 +263,8 @@ impl Run {
             self.table.take(node, usize::MAX, usize::MAX);
             self.table.confirm(node);
         }
+        let is_unused = |node| self.table.is_unused(node);
+        assert!(self.table.nodes.iter().all(is_unused));
         assert_eq!(self.table.sizes(), Default::default());
         assert_eq!(self.table.counts().standing, 0);
         assert_eq!(self.table.dispatch_counts().waiting, 0);

@@ -1,8 +1,8 @@
 //! The monitor table: every monitor that this node's processes have placed.
 //!
 //! It puts together [`Subscribers`], [`Targets`], [`Nodes`] and [`Dispatch`], none of which knows
-//! another. No two of their locks are ever held at once, but that of a node's chunk (`Node::taken`)
-//! while its instructions are taken or withdrawn.
+//! another. No two of their locks are ever held at once, but that of a node's chunk (`Node::desk`)
+//! while its instructions are taken, withdrawn or made anew.
 //!
 //! A monitor is linked to its subscriber first and to its target then, which arms it: who finds it
 //! before cannot claim it. It is unlinked by the one that wins its claim, from its target first and
@@ -151,9 +151,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
             node: node.id(),
             id: target,
         };
-        let queue = self
-            .targets
-            .join(&self.slots, key, || node.session(), slot)?;
+        let queue = self.targets.join(&self.slots, key, &node.stay, slot)?;
         // Once armed, the slot may have passed to another monitor by now.
         std::mem::forget(unarmed);
         if let Some(target) = queue {
@@ -217,7 +215,8 @@ impl<R: Clone, X> MonitorTable<R, X> {
         steps: usize,
         numbered: bool,
     ) -> (Vec<Instruction>, bool) {
-        let mut taken = node.taken.lock();
+        let mut desk = node.desk.lock();
+        let taken = &mut desk.get_or_insert_default().taken;
         let mut instructions = Vec::new();
         let mut queued = Vec::new();
         let mut left = steps;
@@ -228,17 +227,13 @@ impl<R: Clone, X> MonitorTable<R, X> {
             // Not under the locks of the targets.
             taken.reserve(queued.len());
             instructions.reserve(queued.len());
-            self.targets.emit(
-                &queued,
-                numbered,
-                || node.session(),
-                |target, instruction| {
+            self.targets
+                .emit(&queued, numbered, &node.stay, |target, instruction| {
                     if !matches!(instruction, Instruction::Unsubscribe(_)) {
                         taken.push(target);
                     }
                     instructions.push(instruction);
-                },
-            );
+                });
             if queued.len() < most {
                 return (instructions, true);
             }
@@ -249,13 +244,18 @@ impl<R: Clone, X> MonitorTable<R, X> {
 
     /// Closes the chunk: it was sent.
     pub fn confirm(&self, node: &Node<X>) {
-        node.taken.lock().clear();
+        if let Some(desk) = &mut *node.desk.lock() {
+            desk.taken.clear();
+        }
     }
 
     /// Takes back up to `limit` subscriptions of the chunk: it was not sent. `true` when none is
     /// left.
     pub fn withdraw(&self, node: &Node<X>, limit: usize) -> bool {
-        let mut taken = node.taken.lock();
+        let mut desk = node.desk.lock();
+        let Some(taken) = desk.as_mut().map(|desk| &mut desk.taken) else {
+            return true;
+        };
         let kept = taken.len().saturating_sub(limit);
         for target in taken.drain(kept..) {
             if self.targets.withdraw(target, node.id()) {
@@ -265,14 +265,23 @@ impl<R: Clone, X> MonitorTable<R, X> {
         taken.is_empty()
     }
 
+    /// Has [`MonitorTable::resubscribe`] begin with the first of a node's subscriptions.
+    pub fn begin_resubscribing(&self, node: &Node<X>) {
+        if let Some(desk) = &mut *node.desk.lock() {
+            desk.cursor = Cursor::default();
+        }
+    }
+
     /// Withdraws all subscriptions of a node, `limit` at a call, because the process that they
     /// were made for is gone. `true` when all were seen. An open chunk is closed: it is among them.
-    pub fn resubscribe(&self, node: &Node<X>, cursor: &mut Cursor, limit: usize) -> bool {
+    pub fn resubscribe(&self, node: &Node<X>, limit: usize) -> bool {
         let mut queued = Vec::new();
-        self.confirm(node);
-        let done = self
-            .targets
-            .resubscribe(node.session(), cursor, limit, &mut queued);
+        let mut desk = node.desk.lock();
+        let desk = desk.get_or_insert_default();
+        desk.taken.clear();
+        let done =
+            self.targets
+                .resubscribe(node.stay.session(), &mut desk.cursor, limit, &mut queued);
         for target in queued {
             node.outbox.push(target);
         }
@@ -287,7 +296,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
         node.outbox.pop_many(limit, &mut queued);
         let mut failed = 0;
         for &target in &queued {
-            failed += usize::from(self.fail_target(target));
+            failed += usize::from(self.fail_target(node, target));
         }
         (failed, queued.len() < limit)
     }
@@ -304,7 +313,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
             if self.targets.is_subscribed(target) {
                 node.outbox.push(target);
             } else {
-                shed += usize::from(self.fail_target(target));
+                shed += usize::from(self.fail_target(node, target));
             }
         }
         shed
@@ -317,7 +326,9 @@ impl<R: Clone, X> MonitorTable<R, X> {
             node: node.id(),
             id: target,
         };
-        if let Some((target, monitors)) = self.targets.certify(key, subscription, reason) {
+        if let Some((target, monitors)) =
+            self.targets.certify(key, &node.stay, subscription, reason)
+        {
             self.dispatch.add_waiting(u64::from(monitors));
             self.dispatch.backlog.push(Due::Target(target));
         }
@@ -326,7 +337,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
     /// Makes all subscribed targets of a node due, without a reason, because its connection is
     /// gone. Targets that wait in its outbox are left to the next sweep.
     pub fn expire(&self, node: &Node<X>) {
-        let session = node.renew(self.nodes.next_session());
+        let session = node.stay.renew(self.nodes.next_session());
         let monitors = self.targets.expire(session);
         self.dispatch.add_waiting(monitors);
         self.dispatch.backlog.push(Due::Session {
@@ -337,9 +348,9 @@ impl<R: Clone, X> MonitorTable<R, X> {
     }
 
     /// Whether nothing on a node is monitored, and it need not be told anything. What falls due does
-    /// not count. See [`Targets::has_session`] for what that means to who asks.
+    /// not count. See [`Stay::is_unused`](crate::monitors::stay::Stay::is_unused) for what that means to who asks.
     pub fn is_unused(&self, node: &Node<X>) -> bool {
-        node.is_outbox_empty() && !self.targets.has_session(node.session())
+        node.stay.is_unused() && node.is_outbox_empty()
     }
 
     /// Moves up to about `limit` due monitors to the queues of their subscribers. `true` when the
@@ -363,7 +374,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
                         let (seen, found) = self.targets.unlist_expired(
                             &self.slots,
                             (shard, session),
-                            || self.nodes.get(node).session(),
+                            &self.nodes.get(node).stay,
                             HELD.min(limit - steps),
                             &mut monitors,
                         );
@@ -606,7 +617,10 @@ impl<R: Clone, X> MonitorTable<R, X> {
     pub fn survey_nodes(&self) -> Vec<(&Node<X>, u64, u64)> {
         let sessions = self.targets.sessions();
         let counted = self.nodes.iter().map(|node| {
-            let (targets, monitors) = sessions.get(&node.session()).copied().unwrap_or_default();
+            let (targets, monitors) = sessions
+                .get(&node.stay.session())
+                .copied()
+                .unwrap_or_default();
             (node, targets, monitors)
         });
         counted.collect()
@@ -657,6 +671,13 @@ impl<R: Clone, X> MonitorTable<R, X> {
         }
     }
 
+    /// In how many shards the present session of a node has targets: as it is kept, and counted.
+    #[cfg(test)]
+    pub(crate) fn shards_in_use(&self, node: &Node<X>) -> (u32, u32) {
+        let counted = self.targets.shards_of(node.stay.session());
+        (node.stay.shards(), counted)
+    }
+
     fn remove(&self, slot: u32, by_owner: bool, mut wake: impl FnMut(&Node<X>)) {
         let target = self.slots.get(slot).target();
         let left = self.targets.leave(&self.slots, slot);
@@ -672,8 +693,8 @@ impl<R: Clone, X> MonitorTable<R, X> {
         }
     }
 
-    fn fail_target(&self, target: u32) -> bool {
-        let Some(monitors) = self.targets.fail(target) else {
+    fn fail_target(&self, node: &Node<X>, target: u32) -> bool {
+        let Some(monitors) = self.targets.fail(target, &node.stay) else {
             return false;
         };
         self.dispatch.add_waiting(u64::from(monitors));
@@ -1048,10 +1069,8 @@ mod tests {
                 model.subscribed.retain(|t| t.0 != node || live.contains(t));
             }
             Op::Resubscribe(node, limit) => {
-                let mut cursor = Cursor::default();
-                while !on_node(table, node, |node| {
-                    table.resubscribe(node, &mut cursor, limit)
-                }) {}
+                on_node(table, node, |node| table.begin_resubscribing(node));
+                while !on_node(table, node, |node| table.resubscribe(node, limit)) {}
                 model.subscribed.retain(|target| target.0 != node);
             }
             Op::Depart(pid) => {
@@ -1074,6 +1093,7 @@ mod tests {
         }
         assert_eq!(table.dispatch_counts().waiting, model.due.len() as u64);
         agree_on_holdings(table, model);
+        agree_on_shards(table);
     }
 
     fn agree_on_holdings(table: &Table, model: &Model) {
@@ -1094,6 +1114,13 @@ mod tests {
             let (holding, held) = table.held(pid);
             assert_eq!((holding.pid, holding.monitors as usize), (pid, monitors));
             assert_eq!(held.len(), monitors.min(HELD));
+        }
+    }
+
+    fn agree_on_shards(table: &Table) {
+        for node in table.nodes.iter() {
+            let (kept, counted) = table.shards_in_use(node);
+            assert_eq!(kept, counted);
         }
     }
 
@@ -1565,6 +1592,35 @@ mod tests {
         assert_eq!(turns(&table), [(16, 1)]);
     }
 
+    #[test]
+    fn whether_a_node_is_unused_is_seen_without_the_locks_of_the_targets() {
+        let table = Table::default();
+        place(&table, 16, 1, 1);
+        let (answer, answered) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            table.targets.while_locked(|| {
+                scope.spawn(|| answer.send(on_node(&table, 0, |node| table.is_unused(node))));
+                let within = std::time::Duration::from_secs(10);
+                assert_eq!(answered.recv_timeout(within), Ok(false));
+            });
+        });
+    }
+
+    #[test]
+    fn a_node_that_gives_back_keeps_the_chunk_that_it_has_open() {
+        let table = Table::default();
+        place(&table, 16, 1, 1);
+        place(&table, 16, 2, 2);
+        on_node(&table, 0, |node| {
+            assert_eq!(table.take(node, 1, 1).0.len(), 1);
+            node.give_back();
+            assert_eq!(node.pending(), 2);
+            assert!(table.withdraw(node, 9));
+            node.give_back();
+            assert_eq!((node.pending(), node.outbox_len()), (2, 2));
+        });
+    }
+
     /// A thread that waits to add a node must not stop one that expands what is due.
     #[test]
     fn nodes_come_while_others_go() {
@@ -1686,6 +1742,7 @@ mod tests {
         let standing = table.counts().standing;
         let total = sent.load(Ordering::Relaxed) + removed.load(Ordering::Relaxed) + standing;
         assert!(total >= OWNERS * u64::from(ROUNDS), "{total}");
+        agree_on_shards(&table);
         // What is left is whole: it can be felled, expanded and delivered to the last one.
         on_node(&table, 0, |node| {
             table.take(node, usize::MAX, usize::MAX);

@@ -5,6 +5,8 @@
 //! - The index holds at most one target of a key: the one that new monitors join.
 //! - A target has a session, the stay of its node during which it was (or will be) subscribed. It
 //!   is linked into that session's list until it is dead.
+//! - The node's [`Stay`] counts the shards in which its present session has a target. It is changed under
+//!   the shard's lock.
 //! - An undead target is subscribed, or queued in its node's outbox, or both.
 //! - `monitors` counts the monitors that name the target; those of an undead one are all listed.
 //! - A target is freed when it is dead, no monitor names it, and neither an outbox nor the backlog
@@ -14,6 +16,7 @@
 
 use crate::monitors::sessions::{Session, Sessions};
 use crate::monitors::slot::{Place, Slot};
+use crate::monitors::stay::Stay;
 use crate::structures::arena::Arena;
 use crate::structures::hash::{hash, shard};
 use crate::structures::held::{HELD, Held};
@@ -223,8 +226,8 @@ impl<R: Clone> Targets<R> {
     }
 
     /// Arms a monitor and lists it under the target of `key`. Returns the target's id when it must be put into
-    /// its node's outbox. `session` reads the node's current session; it is called under the lock,
-    /// so that a session that has expired before is never joined.
+    /// its node's outbox. `stay` is the node's; its session is read under the lock, so that one that has
+    /// expired before is never joined.
     ///
     /// Refuses when the target has 2^27 - 1 monitors already, or when its shard has 2^22 - 1 targets; the
     /// monitor has no target then.
@@ -233,7 +236,7 @@ impl<R: Clone> Targets<R> {
         &self,
         slots: &Arena<Slot>,
         key: Key,
-        session: impl Fn() -> u32,
+        stay: &Stay,
         slot: u32,
     ) -> Result<Option<u32>, Full> {
         let hash = hash_of(key);
@@ -241,10 +244,10 @@ impl<R: Clone> Targets<R> {
         let shard = &mut *self.shards[number].lock();
         let found = shard
             .find(hash, key)
-            .and_then(|local| shard.current(local, &session));
+            .and_then(|local| shard.current(local, stay));
         let (local, fresh) = match found {
             Some(local) => (local, false),
-            None => (shard.add(hash, key, session())?, true),
+            None => (shard.add(hash, key, stay)?, true),
         };
         if key.id[2] == NAMED {
             shard.outlive(local);
@@ -283,7 +286,13 @@ impl<R: Clone> Targets<R> {
     /// Notes the death of a subscribed target. Returns its id, which is in the backlog now, and
     /// how many more monitors are waiting. A certificate that answers no subscription is ignored, and so
     /// is one with the number of a former subscription.
-    pub fn certify(&self, key: Key, subscription: Option<u32>, reason: R) -> Option<(u32, u32)> {
+    pub fn certify(
+        &self,
+        key: Key,
+        stay: &Stay,
+        subscription: Option<u32>,
+        reason: R,
+    ) -> Option<(u32, u32)> {
         let hash = hash_of(key);
         let number = shard(hash, SHARDS);
         let shard = &mut *self.shards[number].lock();
@@ -294,7 +303,7 @@ impl<R: Clone> Targets<R> {
         if subscription.is_some() && shard.numbers.get(local) != subscription {
             return None;
         }
-        let monitors = shard.bury(local, Some(reason));
+        let monitors = shard.bury(local, stay, Some(reason));
         shard.targets[local].state |= BACKLOG;
         Some((global(number, local), monitors))
     }
@@ -307,13 +316,13 @@ impl<R: Clone> Targets<R> {
         &self,
         target_ids: &[u32],
         numbered: bool,
-        session: impl Fn() -> u32,
+        stay: &Stay,
         mut instruct: impl FnMut(u32, Instruction),
     ) {
         let mut held = Held::new(&self.shards);
         for &target_id in target_ids {
             let shard = held.lock(number(target_id));
-            if let Some(instruction) = shard.emit(local(target_id), numbered, &session) {
+            if let Some(instruction) = shard.emit(local(target_id), numbered, stay) {
                 instruct(target_id, instruction);
             }
         }
@@ -330,7 +339,7 @@ impl<R: Clone> Targets<R> {
 
     /// Gives up on a target taken from the outbox of a node that cannot be subscribed to. Returns
     /// how many more monitors wait; the target's id is in the backlog then.
-    pub fn fail(&self, target_id: u32) -> Option<u32> {
+    pub fn fail(&self, target_id: u32, stay: &Stay) -> Option<u32> {
         let shard = &mut *self.lock(target_id);
         let local = local(target_id);
         shard.unqueue(local)?;
@@ -338,7 +347,7 @@ impl<R: Clone> Targets<R> {
         if target.monitors() > 0 && target.is(SUBSCRIBED) {
             return None;
         }
-        let monitors = shard.bury(local, None);
+        let monitors = shard.bury(local, stay, None);
         if monitors == 0 {
             shard.reap(local);
             return None;
@@ -366,21 +375,28 @@ impl<R: Clone> Targets<R> {
         waiting
     }
 
-    /// Whether a session has a target. Who joins one later than that sees what the caller had done
-    /// before it asked: both hold the lock of the target's shard in turn.
-    pub fn has_session(&self, session: u32) -> bool {
-        let has_session = |shard: &Mutex<Shard<R>>| shard.lock().sessions.find(session).is_some();
-        self.shards.iter().any(has_session)
+    /// In how many shards a session has a target.
+    #[cfg(test)]
+    pub(crate) fn shards_of(&self, session: u32) -> u32 {
+        let has_session = |shard: &&Mutex<Shard<R>>| shard.lock().sessions.find(session).is_some();
+        self.shards.iter().filter(has_session).count() as u32
+    }
+
+    /// Runs `view` while all locks are held.
+    #[cfg(test)]
+    pub(crate) fn while_locked<T>(&self, view: impl FnOnce() -> T) -> T {
+        let _held: Vec<_> = self.shards.iter().map(Mutex::lock).collect();
+        view()
     }
 
     /// Takes targets out of an expired session, and their monitors as [`Targets::unlist`] does, up to
-    /// `limit` of either. A target that had not been subscribed yet goes over to the session that
-    /// `current` reads: the old connection owed it nothing. Returns how many targets were seen, too.
+    /// `limit` of either. A target that had not been subscribed yet goes over to the session of
+    /// `stay`: the old connection owed it nothing. Returns how many targets were seen, too.
     pub fn unlist_expired(
         &self,
         slots: &Arena<Slot>,
         (number, session): (usize, u32),
-        current: impl Fn() -> u32,
+        stay: &Stay,
         limit: usize,
         monitors: &mut Vec<u32>,
     ) -> (usize, Expired) {
@@ -394,10 +410,10 @@ impl<R: Clone> Targets<R> {
             };
             let local = shard.sessions[place].head;
             if !shard.targets[local].is(SUBSCRIBED) {
-                shard.restamp(local, current());
+                shard.restamp(local, stay);
                 continue;
             }
-            shard.bury(local, None);
+            shard.bury(local, stay, None);
             if !shard.unlist(slots, local, limit, monitors) {
                 shard.targets[local].state |= BACKLOG;
                 return (seen + 1, Expired::Target(global(number, local)));
@@ -555,7 +571,7 @@ impl<R> Shard<R> {
         })
     }
 
-    fn add(&mut self, hash: u64, key: Key, session: u32) -> Result<u32, Full> {
+    fn add(&mut self, hash: u64, key: Key, stay: &Stay) -> Result<u32, Full> {
         let local = self.targets.insert(Target {
             id: key.id,
             head: NIL,
@@ -563,7 +579,7 @@ impl<R> Shard<R> {
             session: NIL,
             links: Links::default(),
         })?;
-        self.enlist(local, key.node, session);
+        self.enlist(local, key.node, stay);
         let (targets, sessions) = (&self.targets, &self.sessions);
         self.index
             .insert(hash, local, |id| hash_of(targets[id].key(sessions)));
@@ -572,12 +588,12 @@ impl<R> Shard<R> {
 
     /// The found target if a new monitor may join it; otherwise it leaves the index.
     #[inline]
-    fn current(&mut self, local: u32, session: &impl Fn() -> u32) -> Option<u32> {
+    fn current(&mut self, local: u32, stay: &Stay) -> Option<u32> {
         if !self.has_expired(local) {
             return Some(local);
         }
         if !self.targets[local].is(SUBSCRIBED) {
-            self.restamp(local, session());
+            self.restamp(local, stay);
             return Some(local);
         }
         self.unindex(local);
@@ -590,11 +606,11 @@ impl<R> Shard<R> {
     }
 
     /// Makes a target dead: out of the index and of its session. Returns how many monitors it has.
-    fn bury(&mut self, local: u32, reason: Option<R>) -> u32 {
+    fn bury(&mut self, local: u32, stay: &Stay, reason: Option<R>) -> u32 {
         let node = self.targets[local].key(&self.sessions).node;
         self.numbers.remove(local);
         self.unindex(local);
-        self.delist(local);
+        self.delist(local, stay);
         let target = &mut self.targets[local];
         target.state = (target.state | DEAD) & !SUBSCRIBED;
         target.session = node;
@@ -679,18 +695,13 @@ impl<R> Shard<R> {
     }
 
     #[inline]
-    fn emit(
-        &mut self,
-        local: u32,
-        numbered: bool,
-        session: impl Fn() -> u32,
-    ) -> Option<Instruction> {
+    fn emit(&mut self, local: u32, numbered: bool, stay: &Stay) -> Option<Instruction> {
         self.unqueue(local)?;
         let target = &self.targets[local];
         let (key, monitors) = (target.key(&self.sessions), target.monitors());
         match (monitors > 0, target.is(SUBSCRIBED)) {
             (true, false) => {
-                self.restamp(local, session());
+                self.restamp(local, stay);
                 let target = &mut self.targets[local];
                 target.state |= SUBSCRIBED;
                 self.sessions[target.session].monitors += monitors;
@@ -700,7 +711,7 @@ impl<R> Shard<R> {
             (true, true) => None,
             (false, subscribed) => {
                 let expired = self.has_expired(local);
-                self.bury(local, None);
+                self.bury(local, stay, None);
                 self.reap(local);
                 (subscribed && !expired).then_some(Instruction::Unsubscribe(key))
             }
@@ -759,17 +770,18 @@ impl<R> Shard<R> {
         queue
     }
 
-    fn restamp(&mut self, local: u32, session: u32) {
+    fn restamp(&mut self, local: u32, stay: &Stay) {
         let former = &self.sessions[self.targets[local].session];
-        if former.number != session {
+        if former.number != stay.session() {
             let node = former.node;
-            self.delist(local);
-            self.enlist(local, node, session);
+            self.delist(local, stay);
+            self.enlist(local, node, stay);
         }
     }
 
-    fn enlist(&mut self, local: u32, node: u32, number: u32) {
+    fn enlist(&mut self, local: u32, node: u32, stay: &Stay) {
         debug_assert!(!self.targets[local].is(SUBSCRIBED));
+        let number = stay.session();
         let place = self.sessions.find_or_add(number, || Session {
             number,
             node,
@@ -778,11 +790,14 @@ impl<R> Shard<R> {
         });
         self.targets[local].session = place;
         let session = &mut self.sessions[place];
+        if session.targets == 0 {
+            stay.enter(number);
+        }
         session.targets += 1;
         list::push_back(&mut session.head, local, |id| &self.targets[id].links);
     }
 
-    fn delist(&mut self, local: u32) {
+    fn delist(&mut self, local: u32, stay: &Stay) {
         let target = &self.targets[local];
         let session = &mut self.sessions[target.session];
         session.targets -= 1;
@@ -791,6 +806,7 @@ impl<R> Shard<R> {
         }
         list::unlink(&mut session.head, local, |id| &self.targets[id].links);
         if session.targets == 0 {
+            stay.leave(session.number);
             self.sessions.remove(target.session);
         }
     }
