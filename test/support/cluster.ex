@@ -30,7 +30,8 @@ defmodule ZenMonitor.Cluster do
   `:carrier`, `:tls` for distribution over TLS, which speaks to such nodes alone (`:tcp`).
   """
   def start_peer(opts \\ []) do
-    options = %{connection: :standard_io, args: args(opts)}
+    # On a machine with much else to do, a VM may take longer to start than the 15 s of `:peer`.
+    options = %{connection: :standard_io, wait_boot: 60_000, args: args(opts)}
 
     options =
       if Keyword.get(opts, :distributed, true) and opts[:name] != :dynamic do
