@@ -672,7 +672,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
     }
 
     /// In how many shards the present session of a node has targets: as it is kept, and counted.
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(crate) fn shards_in_use(&self, node: &Node<X>) -> (u32, u32) {
         let counted = self.targets.shards_of(node.stay.session());
         (node.stay.shards(), counted)

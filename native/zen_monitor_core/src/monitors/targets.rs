@@ -376,14 +376,14 @@ impl<R: Clone> Targets<R> {
     }
 
     /// In how many shards a session has a target.
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(crate) fn shards_of(&self, session: u32) -> u32 {
         let has_session = |shard: &&Mutex<Shard<R>>| shard.lock().sessions.find(session).is_some();
         self.shards.iter().filter(has_session).count() as u32
     }
 
     /// Runs `view` while all locks are held.
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(crate) fn while_locked<T>(&self, view: impl FnOnce() -> T) -> T {
         let _held: Vec<_> = self.shards.iter().map(Mutex::lock).collect();
         view()
