@@ -135,8 +135,9 @@ defmodule ZenMonitor do
   What this node watches, and for whom, at a glance.
 
   `monitors` stand, `waiting` of them are due and not delivered, and `watched_for_others` is how many
-  subscriptions other nodes (and this one) have to processes of this node. `nodes` and `subscribers`
-  are the busiest ones, as `ZenMonitor.Metrics.snapshot/1` has them.
+  subscriptions other nodes (and this one) have to processes of this node. Of the monitors, `members` are
+  in `sets` sets. `nodes` and `subscribers` are the busiest ones, and `largest_sets` the sets with most
+  members, as `ZenMonitor.Metrics.snapshot/1` has them.
   """
   @spec info() :: %{
           node: node,
@@ -144,8 +145,11 @@ defmodule ZenMonitor do
           monitors: non_neg_integer,
           waiting: non_neg_integer,
           watched_for_others: non_neg_integer,
+          sets: non_neg_integer,
+          members: non_neg_integer,
           nodes: [Metrics.remote()],
-          subscribers: [Metrics.subscriber()]
+          subscribers: [Metrics.subscriber()],
+          largest_sets: [Metrics.set()]
         }
   defdelegate info, to: Info, as: :all
 
@@ -158,16 +162,20 @@ defmodule ZenMonitor do
 
   and for a running process of this node also
 
-    * `monitors` - how many monitors it has, `waiting` how many of their `:DOWN`s are due, and
-      `monitoring` some of them, as `{reference, object}`
+    * `monitors` - how many monitors it has, the members of its sets included, `waiting` how many of their
+      `:DOWN`s are due, and `monitoring` some of those with a reference, as `{reference, object}`
+    * `sets` - its sets: the reference, the `members`, and how many of those are `waiting`
 
-  Lists are cut after 64 per kind of monitor. Raises `ArgumentError` if `destination` is none of
+  Lists are cut after 64, that of monitors after 64 of each kind. Raises `ArgumentError` if `destination` is none of
   `t:destination/0`.
   """
   @spec info(destination) :: %{
           optional(:monitors) => non_neg_integer,
           optional(:waiting) => non_neg_integer,
           optional(:monitoring) => [{reference, pid | {atom, node}}],
+          optional(:sets) => [
+            %{ref: reference, members: non_neg_integer, waiting: non_neg_integer}
+          ],
           monitored: non_neg_integer,
           monitored_by: [pid],
           watched_by: [node]

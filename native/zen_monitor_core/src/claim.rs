@@ -93,6 +93,14 @@ impl Claim {
         self.0.load(Ordering::Acquire) == ticket.0 | SENDING
     }
 
+    /// Whether the monitor is consumed, or its `:DOWN` is being sent.
+    #[inline]
+    pub fn is_consumed(&self) -> bool {
+        // Relaxed: who has received the `:DOWN` finds the claim that came before, and nobody else can tell
+        // which of the two was first.
+        matches!(self.0.load(Ordering::Relaxed) & PHASE, SENDING | REMOVED)
+    }
+
     /// Ends the tenancy. The caller won the claim and has unlinked the slot everywhere.
     #[inline]
     pub fn release(&self) {

@@ -18,6 +18,7 @@ pub mod outbox;
 pub mod references;
 pub mod seqlock;
 pub mod sessions;
+pub mod sets;
 pub mod slab;
 pub mod slot;
 #[cfg(all(test, not(loom)))]

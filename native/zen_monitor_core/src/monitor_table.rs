@@ -18,6 +18,11 @@ use crate::subscribers::{Counts, Holding, Subscribers, Taken};
 use crate::sync::{Backoff, SegQueue};
 use crate::targets::{Cursor, Expired, Full, Instruction, Key, Targets};
 
+mod batch;
+mod sets;
+
+pub use sets::Put;
+
 /// All monitors of one Erlang node. `R` is an exit reason, `X` what the host keeps per node.
 ///
 /// ```
@@ -69,7 +74,9 @@ pub struct Placed {
 pub struct Sizes {
     /// Monitors that are found by their reference.
     pub references: usize,
-    /// Records of subscribers.
+    /// Members of sets.
+    pub members: usize,
+    /// Records of subscribers, which sets are, too.
     pub subscribers: usize,
     /// Targets, dead ones included.
     pub targets: usize,
@@ -554,6 +561,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
         let (targets, reasons) = self.targets.counts();
         Sizes {
             references: self.subscribers.references(),
+            members: self.subscribers.members(),
             subscribers: self.subscribers.records(),
             targets,
             reasons,

@@ -73,12 +73,23 @@ impl References {
     /// The slot of a reference.
     #[inline]
     pub fn find(&self, slots: &Arena<Slot>, reference: Reference) -> Option<u32> {
+        self.find_where(slots, reference, |_| true)
+    }
+
+    /// The slot of a reference that several may have, if it is one for which `is_it` holds.
+    #[inline]
+    pub fn find_where(
+        &self,
+        slots: &Arena<Slot>,
+        reference: Reference,
+        mut is_it: impl FnMut(u32) -> bool,
+    ) -> Option<u32> {
         let hash = hash_of(reference);
-        let is_it = |id| slots.get(id).reference() == reference;
+        let mut is_it = |id| slots.get(id).reference() == reference && is_it(id);
         match &self.0 {
             Kind::Few(index) => index.find(hash, is_it),
             Kind::Many { parts, moved } => {
-                let found = parts[shard(hash, PARTS)].find(hash, is_it);
+                let found = parts[shard(hash, PARTS)].find(hash, &mut is_it);
                 found.or_else(|| moved.as_ref()?.find(hash, is_it))
             }
         }

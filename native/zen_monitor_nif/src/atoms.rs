@@ -15,6 +15,7 @@ rustler::atoms! {
     noproc,
     not_running,
     ok,
+    owner,
     process,
     shutdown,
     start,

@@ -10,6 +10,7 @@ use crate::message::send;
 use crate::options::{Gathered, Kind, pid_of};
 use crate::origin::Sample;
 use crate::reason::{HEAVY, Reason};
+use crate::sets::Envelopes;
 use crate::state::current;
 use crate::target::{add_object, name_of, object};
 use crate::timeslice::Timeslice;
@@ -102,6 +103,7 @@ struct Delivery<'a, 'b> {
     batch: Batch<'a>,
     /// The last reason and its `{:zen_monitor, reason}`: neighbours often share one.
     cause: Option<(Option<Reason>, Term<'a>)>,
+    envelopes: Envelopes<'a, 'b>,
     sent: usize,
 }
 
@@ -113,6 +115,7 @@ impl<'a, 'b> Delivery<'a, 'b> {
             name,
             batch: Batch::new(env),
             cause: None,
+            envelopes: Envelopes::new(env, local),
             sent: 0,
         }
     }
@@ -138,7 +141,17 @@ impl<'a, 'b> Delivery<'a, 'b> {
             }
             for (taken, (key, reason)) in taken.iter().zip(table.describe(&taken)) {
                 let kind = Kind::of(taken.pid);
-                if kind == Kind::Bulk {
+                let mut bulk = kind == Kind::Bulk;
+                if kind == Kind::Set {
+                    // That of a set which has ended is left to who ends it.
+                    let Some(opened) = self.envelopes.of(taken.pid) else {
+                        continue;
+                    };
+                    let envelope = &opened.set.host;
+                    bulk = envelope.bulk;
+                    bytes += envelope.tag.weight() / COPIED;
+                }
+                if bulk {
                     self.sent += 1;
                     full.extend(self.local.options.gather(*taken, key, reason));
                     continue;
@@ -167,6 +180,7 @@ impl<'a, 'b> Delivery<'a, 'b> {
         if let Some(loose) = self.loose(due) {
             for ((taken, _, _), (object, cause)) in due.iter().zip(&loose.parts) {
                 if claimed.begin(taken) {
+                    self.envelopes.consumed(taken.pid);
                     self.send_loose(loose.headers, taken, *object, *cause);
                     claimed.end();
                 }
@@ -174,10 +188,17 @@ impl<'a, 'b> Delivery<'a, 'b> {
         } else {
             for ((taken, _, _), (reference, object, cause)) in due.iter().zip(self.build(due)?) {
                 let kind = Kind::of(taken.pid);
-                let tag = self.local.options.tag(self.env, kind, taken.reference);
+                let (receiver, tag) = match self.envelopes.address(taken.pid) {
+                    Some((owner, tag, _)) => (owner, tag),
+                    None => {
+                        let tag = self.local.options.tag(self.env, kind, taken.reference);
+                        (pid_of(taken.pid), tag)
+                    }
+                };
                 let down = (tag, reference, atoms::process(), object, cause).encode(self.env);
                 if claimed.begin(taken) {
-                    self.send(taken.pid, down);
+                    self.envelopes.consumed(taken.pid);
+                    self.send(receiver, down);
                     claimed.end();
                     self.local.options.forget(kind, taken.reference);
                 }
@@ -192,7 +213,7 @@ impl<'a, 'b> Delivery<'a, 'b> {
         let mut nodes = Vec::new();
         let mut objects = Vec::with_capacity(due.len());
         for (taken, key, _) in due {
-            if Kind::of(taken.pid) != Kind::Plain {
+            if !matches!(Kind::of(taken.pid), Kind::Plain | Kind::Set) {
                 return None;
             }
             let (_, sample, name) = self.known(&mut nodes, *key);
@@ -208,10 +229,12 @@ impl<'a, 'b> Delivery<'a, 'b> {
     }
 
     #[inline]
-    fn send_loose(&self, headers: Headers, taken: &Taken, object: Object<'a>, cause: Term<'a>) {
-        let [down, process] = [atoms::down(), atoms::process()].map(|atom| atom.to_term(self.env));
-        let (terms, reference) = ((down, process, cause), taken.reference);
-        let Some(pid) = word::to_pid(self.env, taken.pid) else {
+    fn send_loose(&mut self, headers: Headers, taken: &Taken, object: Object<'a>, cause: Term<'a>) {
+        let plain = || (taken.pid, atoms::down().to_term(self.env), taken.reference);
+        let address = self.envelopes.address(taken.pid);
+        let (receiver, tag, reference) = address.unwrap_or_else(plain);
+        let terms = (tag, atoms::process().to_term(self.env), cause);
+        let Some(pid) = word::to_pid(self.env, receiver) else {
             return;
         };
         // A dead subscriber has no use for it.
@@ -226,21 +249,39 @@ impl<'a, 'b> Delivery<'a, 'b> {
     /// Sends what was gathered for one subscriber, unless nothing of it is left. All is claimed
     /// before and released after: a demonitor in between waits, for as long as it takes to copy.
     fn send_bulk(&mut self, gathered: Gathered) -> NifResult<()> {
-        let entries: Vec<Term> = self
-            .build(&gathered.entries)?
-            .into_iter()
-            .map(|entry| entry.encode(self.env))
-            .collect();
+        let Some(subscriber) = gathered.entries.first().map(|(taken, _, _)| taken.pid) else {
+            return Ok(());
+        };
+        let built = self.build(&gathered.entries)?;
+        // One reference is that of all the members of a set.
+        let shared = (self.envelopes.address(subscriber))
+            .zip(built.first())
+            .map(|((owner, tag, _), (reference, _, _))| (owner, tag, *reference));
+        let entry = |(reference, object, cause): (Term<'a>, Term<'a>, Term<'a>)| match shared {
+            Some(_) => (object, cause).encode(self.env),
+            None => (reference, object, cause).encode(self.env),
+        };
+        let entries: Vec<Term> = built.into_iter().map(entry).collect();
         let mut claimed = Claimed::new(self.local, entries.len());
         let mut left = Vec::new();
         for ((taken, _, _), entry) in gathered.entries.iter().zip(entries) {
             if claimed.begin(taken) {
+                self.envelopes.consumed(taken.pid);
                 left.push(entry);
             }
         }
-        if let Some(first) = claimed.taken.first() {
-            let message = (atoms::down(), atoms::bulk(), left).encode(self.env);
-            self.send(first.pid, message);
+        if !left.is_empty() {
+            let (receiver, message) = match shared {
+                Some((owner, tag, reference)) => (
+                    owner,
+                    (tag, reference, atoms::bulk(), left).encode(self.env),
+                ),
+                None => {
+                    let message = (atoms::down(), atoms::bulk(), left).encode(self.env);
+                    (pid_of(subscriber), message)
+                }
+            };
+            self.send(receiver, message);
         }
         claimed.end();
         let delivered = claimed.taken.len() as u64;
@@ -252,8 +293,13 @@ impl<'a, 'b> Delivery<'a, 'b> {
     fn build(&mut self, due: &[Due]) -> NifResult<Vec<(Term<'a>, Term<'a>, Term<'a>)>> {
         let mut nodes = Vec::new();
         for (taken, key, _) in due {
-            let options = &self.local.options;
-            options.add_reference(&mut self.batch, Kind::of(taken.pid), taken.reference);
+            match self.envelopes.address(taken.pid) {
+                Some((_, _, reference)) => self.batch.reference(reference),
+                None => {
+                    let (options, kind) = (&self.local.options, Kind::of(taken.pid));
+                    options.add_reference(&mut self.batch, kind, taken.reference);
+                }
+            }
             let (node, sample, name) = self.known(&mut nodes, *key);
             add_object(&mut self.batch, &node.host, sample.as_deref(), *name, *key);
         }
@@ -282,8 +328,8 @@ impl<'a, 'b> Delivery<'a, 'b> {
         nodes.last().expect("pushed above")
     }
 
-    fn send(&self, subscriber: u64, message: Term<'a>) {
-        if let Some(pid) = word::to_pid(self.env, pid_of(subscriber)) {
+    fn send(&self, receiver: u64, message: Term<'a>) {
+        if let Some(pid) = word::to_pid(self.env, receiver) {
             // A dead subscriber has no use for it.
             send(self.env, &pid, message);
         }

@@ -2,6 +2,7 @@
 
 mod atoms;
 mod connector;
+mod destinations;
 mod direct;
 mod dispatcher;
 mod doorbell;
@@ -15,6 +16,8 @@ mod options;
 mod origin;
 mod proxy;
 mod reason;
+mod sets;
+mod several;
 mod sizes;
 mod state;
 mod survey;

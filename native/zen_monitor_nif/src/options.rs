@@ -10,7 +10,7 @@ use crate::etf::{Batch, Identity, Numbers, numbers};
 use crate::local::{Local, Node, depart, place};
 use crate::reason::{BULKY, Reason, Weight};
 use crate::state::current;
-use crate::{atoms, word};
+use crate::{atoms, sets, word};
 use parking_lot::Mutex;
 use rustler::env::{OwnedEnv, SavedTerm};
 use rustler::{Encoder, Env, Error, LocalPid, NifResult, Term};
@@ -36,6 +36,8 @@ pub enum Kind {
     Tagged = 0b0100,
     /// One that is delivered together with others.
     Bulk = 0b1000,
+    /// A member of a set, whose word is not that of a process.
+    Set = 0b1100,
 }
 
 impl Kind {
@@ -45,6 +47,7 @@ impl Kind {
         match subscriber & 0b1100 {
             0b0100 => Kind::Tagged,
             0b1000 => Kind::Bulk,
+            0b1100 => Kind::Set,
             _ => Kind::Plain,
         }
     }
@@ -56,7 +59,7 @@ impl Kind {
     }
 }
 
-/// The word of the process behind a subscriber's.
+/// The word of the process behind that of a subscriber which is no set.
 #[inline]
 pub fn pid_of(subscriber: u64) -> u64 {
     subscriber & !0b1100
@@ -79,8 +82,11 @@ struct Tagged {
     alias: Option<Numbers>,
 }
 
-enum Tag {
+/// What a message begins with.
+pub enum Tag {
+    /// An atom's word.
     Atom(u64),
+    /// Another term.
     Encoded(Reason),
     /// Takes ten times the memory, and an eighth of the time. Locked, since an environment serves one
     /// thread at a time.
@@ -133,24 +139,13 @@ impl WithOptions {
         if kind != Kind::Tagged {
             return down;
         }
-        let tag = |tagged: &Tagged| match &tagged.tag {
-            Tag::Atom(atom) => word::to_term(env, *atom),
-            Tag::Encoded(encoded) => encoded.to_term(env).unwrap_or(down),
-            Tag::Copied(copied, _) => {
-                let (owned, saved) = &*copied.lock();
-                owned.run(|inner| saved.load(inner).in_env(env))
-            }
-        };
+        let tag = |tagged: &Tagged| tagged.tag.to_term(env);
         self.tagged.view(reference, tag).unwrap_or(down)
     }
 
     /// What the tag of a monitor's message weighs, in bytes that have to be decoded.
     pub fn weight(&self, kind: Kind, reference: Reference) -> usize {
-        let weight = |tagged: &Tagged| match &tagged.tag {
-            Tag::Atom(_) => 0,
-            Tag::Encoded(encoded) => encoded.as_etf().len(),
-            Tag::Copied(_, weight) => weight.bytes(),
-        };
+        let weight = |tagged: &Tagged| tagged.tag.weight();
         match kind {
             Kind::Tagged => self.tagged.view(reference, weight).unwrap_or(0),
             _ => 0,
@@ -219,7 +214,8 @@ fn monitor_with<'a>(
 }
 
 impl Tag {
-    fn new(env: Env, tag: Term) -> NifResult<Tag> {
+    /// Keeps a term.
+    pub fn new(env: Env, tag: Term) -> NifResult<Tag> {
         if tag.is_atom() {
             return Ok(Tag::Atom(word::from_term(tag)));
         }
@@ -234,6 +230,29 @@ impl Tag {
             return Ok(Tag::Copied(Mutex::new((owned, saved)), weight));
         }
         Ok(Tag::Encoded(Reason::due_etf(&encoded)))
+    }
+
+    /// The term.
+    pub fn to_term<'a>(&self, env: Env<'a>) -> Term<'a> {
+        match self {
+            Tag::Atom(atom) => word::to_term(env, *atom),
+            Tag::Encoded(encoded) => encoded
+                .to_term(env)
+                .unwrap_or_else(|_| atoms::down().to_term(env)),
+            Tag::Copied(copied, _) => {
+                let (owned, saved) = &*copied.lock();
+                owned.run(|inner| saved.load(inner).in_env(env))
+            }
+        }
+    }
+
+    /// What it weighs, in bytes that have to be decoded.
+    pub fn weight(&self) -> usize {
+        match self {
+            Tag::Atom(_) => 0,
+            Tag::Encoded(encoded) => encoded.as_etf().len(),
+            Tag::Copied(_, weight) => weight.bytes(),
+        }
     }
 }
 
@@ -266,4 +285,5 @@ pub fn depart_all(env: Env, local: &Local, pid: u64) {
     for kind in local.options.kinds() {
         depart(env, local, kind.mark(pid));
     }
+    sets::depart_owner(env, local, pid);
 }

@@ -16,6 +16,12 @@ const NAMED: u32 = u32::MAX;
 /// The last word of a pid of this node.
 const LOCAL: u32 = u32::MAX - 1;
 
+/// The id of a name.
+#[inline]
+pub fn named(name: Term) -> [u32; 3] {
+    words(word::from_term(name), NAMED)
+}
+
 fn words(word: u64, last: u32) -> [u32; 3] {
     [word as u32, (word >> 32) as u32, last]
 }
