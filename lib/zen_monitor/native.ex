@@ -89,6 +89,11 @@ defmodule ZenMonitor.Native do
   def proxy_is_unused(_connector), do: stub()
   def proxy_counters, do: stub()
 
+  # several.rs
+  def monitor_all(_destinations, _refs, _bulk, _name), do: stub()
+  def demonitor_all(_refs), do: stub()
+  def has_bulk, do: stub()
+
   # sets.rs
   def set_open(_ref, _tag, _bulk), do: stub()
   def set_put(_ref, _destinations, _name), do: stub()

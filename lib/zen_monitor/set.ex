@@ -28,7 +28,7 @@ defmodule ZenMonitor.Set do
   run. A process that is killed meanwhile leaves nothing half done: its set ends with it.
   """
 
-  alias ZenMonitor.{Local.Connectors, Native, Set.Flush}
+  alias ZenMonitor.{Local.Connectors, Local.Destinations, Native, Set.Flush}
 
   @enforce_keys [:ref, :owner, :bulk]
   defstruct [:ref, :owner, :bulk]
@@ -73,7 +73,7 @@ defmodule ZenMonitor.Set do
   @spec put(t, ZenMonitor.destination() | [ZenMonitor.destination()]) :: non_neg_integer
   def put(%__MODULE__{} = set, destinations) do
     own!(set)
-    put(set, list!(destinations), 0)
+    put(set, Destinations.list!(destinations), 0)
   end
 
   @doc """
@@ -93,7 +93,7 @@ defmodule ZenMonitor.Set do
   def delete(%__MODULE__{} = set, destinations, options \\ []) do
     flush? = flush!(options)
     own!(set)
-    list = list!(destinations)
+    list = Destinations.list!(destinations)
     deleted = delete_all(set, list, 0)
     if flush?, do: Flush.some(set, list)
     deleted
@@ -107,7 +107,7 @@ defmodule ZenMonitor.Set do
   @spec member?(t, ZenMonitor.destination()) :: boolean
   def member?(%__MODULE__{} = set, destination) do
     here!(set)
-    Native.set_member(set.ref, list!([destination]), node())
+    Native.set_member(set.ref, Destinations.list!([destination]), node())
   end
 
   @doc """
@@ -200,28 +200,6 @@ defmodule ZenMonitor.Set do
   defp here!(set) do
     raise ArgumentError,
           "the set #{inspect(set.ref)} is of the node #{node(set.owner)}: ask there"
-  end
-
-  # Before anything is done: a list that is refused has changed nothing.
-  defp list!(list) when is_list(list) do
-    check!(list, list)
-    list
-  end
-
-  defp list!(destination), do: list!([destination])
-
-  defp check!([pid | rest], list) when is_pid(pid), do: check!(rest, list)
-  defp check!([name | rest], list) when is_atom(name), do: check!(rest, list)
-
-  defp check!([{name, node} | rest], list) when is_atom(name) and is_atom(node) do
-    check!(rest, list)
-  end
-
-  defp check!([], _list), do: :ok
-  defp check!([other | _], _list), do: ZenMonitor.find_node(other)
-
-  defp check!(_improper, list) do
-    raise ArgumentError, "expected a proper list of destinations, got: #{inspect(list)}"
   end
 
   # Not `Keyword`, which fails in its own words for what is no proper list.

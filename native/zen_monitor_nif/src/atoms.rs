@@ -20,6 +20,7 @@ rustler::atoms! {
     shutdown,
     start,
     subscribe,
+    system_limit,
     truncated,
     unavailable,
     unsubscribe,

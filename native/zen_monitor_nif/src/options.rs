@@ -113,6 +113,12 @@ impl WithOptions {
         }
     }
 
+    /// The kind of bulk monitors, of which there will be some.
+    pub fn bulk(&self) -> Kind {
+        self.used.store(true, Ordering::Relaxed);
+        Kind::Bulk
+    }
+
     /// Forgets what a monitor carried.
     pub fn forget(&self, kind: Kind, reference: Reference) {
         if kind == Kind::Tagged {

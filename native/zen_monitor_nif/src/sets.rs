@@ -21,7 +21,7 @@ use zen_monitor_core::slot::Reference;
 pub type Set = zen_monitor_core::sets::Set<Envelope>;
 
 /// How long one call works through a list.
-const WORKING: Duration = Duration::from_micros(200);
+pub const WORKING: Duration = Duration::from_micros(200);
 /// How many sets of a dead owner are ended at a time.
 const SWEPT: usize = 64;
 

@@ -11,7 +11,7 @@ use crate::targets::Key;
 
 impl<R: Clone, X> MonitorTable<R, X> {
     /// Places up to [`HELD`] monitors as [`MonitorTable::monitor`] does, each under a fresh reference.
-    /// Tells whether the subscriber is new, and whether none was refused. `wake` is called for a node whose
+    /// Tells whether the subscriber is new, and how many were refused. `wake` is called for a node whose
     /// outbox was given a target.
     pub fn monitor_each(
         &self,
@@ -19,32 +19,41 @@ impl<R: Clone, X> MonitorTable<R, X> {
         references: &[Reference],
         keys: &[Key],
         wake: impl FnMut(&Node<X>),
-    ) -> (bool, bool) {
+    ) -> (bool, usize) {
         debug_assert!(references.len() == keys.len() && keys.len() <= HELD);
         let mut slots = Vec::with_capacity(keys.len());
         let newcomer = self
             .subscribers
             .place_each(&self.slots, pid, references, &mut slots);
         let refused = self.join_each(keys.iter().copied().zip(slots), wake);
-        (newcomer, refused == 0)
+        (newcomer, refused)
     }
 
     /// Removes up to [`HELD`] monitors of the process `pid`, which calls this itself, as
-    /// [`MonitorTable::demonitor`] does. Returns how many. The references of which it has no monitor, any
-    /// more or ever, are added to `unknown`.
+    /// [`MonitorTable::demonitor`] does. Returns the places of those references, in order, of which it has no
+    /// such monitor, any more or ever.
     pub fn demonitor_each(
         &self,
         pid: u64,
         references: &[Reference],
-        unknown: &mut Vec<Reference>,
         wake: impl FnMut(&Node<X>),
-    ) -> usize {
-        let mut found = Vec::with_capacity(references.len());
+    ) -> Vec<usize> {
+        let (mut found, mut places) = (Vec::with_capacity(references.len()), Vec::new());
+        let (mut unknown, mut place) = (Vec::new(), 0..);
         self.subscribers
-            .find_each(&self.slots, pid, references, &mut found, unknown);
-        self.remove_each(&found, wake, |lost| {
-            unknown.push(self.slots.get(lost.slot).reference());
-        })
+            .find_each(&self.slots, pid, references, |monitor| {
+                let list = match monitor {
+                    Some(monitor) => {
+                        found.push(monitor);
+                        &mut places
+                    }
+                    None => &mut unknown,
+                };
+                list.extend(place.next());
+            });
+        self.remove_each(&found, wake, |lost| unknown.push(places[lost]));
+        unknown.sort_unstable();
+        unknown
     }
 
     /// Joins monitors that were just allocated to their targets. Returns how many were refused.
@@ -73,22 +82,22 @@ impl<R: Clone, X> MonitorTable<R, X> {
     }
 
     /// Claims monitors for their owner, and takes them out. Returns how many it has won; by the time that it
-    /// does, the `:DOWN`s of the others have been sent. `lost` is shown those.
+    /// does, the `:DOWN`s of the others have been sent. `lost` is told the places of those.
     pub(super) fn remove_each(
         &self,
         monitors: &[Member],
         wake: impl FnMut(&Node<X>),
-        mut lost: impl FnMut(&Member),
+        mut lost: impl FnMut(usize),
     ) -> usize {
         let (mut won, mut sending) = (Vec::with_capacity(monitors.len()), Vec::new());
-        for member in monitors {
+        for (place, member) in monitors.iter().enumerate() {
             match self.slots.get(member.slot).claim.remove(member.ticket) {
                 Removal::Won => won.push(member.slot),
                 Removal::Sending => {
-                    lost(member);
+                    lost(place);
                     sending.push(member);
                 }
-                Removal::Lost => lost(member),
+                Removal::Lost => lost(place),
             }
         }
         let mut left = Vec::with_capacity(won.len());

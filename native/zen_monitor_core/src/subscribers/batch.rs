@@ -45,29 +45,25 @@ impl Subscribers {
         newcomer
     }
 
-    /// Adds to `found` the monitors that `pid` has of these references, and to `unknown` the references of
-    /// which it has none.
+    /// Shows `found` the monitor that `pid` has of each of these references, in order.
     #[inline]
     pub fn find_each(
         &self,
         slots: &Arena<Slot>,
         pid: u64,
         references: &[Reference],
-        found: &mut Vec<Member>,
-        unknown: &mut Vec<Reference>,
+        mut found: impl FnMut(Option<Member>),
     ) {
         let (number, hash) = locate(pid);
         let shard = self.shards[number].lock();
         let subscriber = shard.find(hash, pid).map(|local| global(number, local));
         for &reference in references {
             let own = |slot: &u32| subscriber == Some(slots.get(*slot).subscriber());
-            match shard.references.find(slots, reference).filter(own) {
-                Some(slot) => {
-                    let ticket = slots.get(slot).claim.ticket();
-                    found.push(Member { slot, ticket });
-                }
-                None => unknown.push(reference),
-            }
+            let slot = shard.references.find(slots, reference).filter(own);
+            found(slot.map(|slot| Member {
+                slot,
+                ticket: slots.get(slot).claim.ticket(),
+            }));
         }
     }
 
