@@ -51,7 +51,8 @@ defmodule ZenMonitor do
   process end with it.
 
   Raises `ArgumentError` if `destination` is none of `t:destination/0`, and `SystemLimitError` if
-  processes of this node have 2²⁷ - 1 monitors of it already.
+  processes of this node have 2²⁷ - 1 monitors of it already, or 2³⁰ monitors altogether. The
+  [architecture guide](guides/architecture.md#limits) has all limits.
   """
   @spec monitor(destination) :: reference
   defdelegate monitor(destination), to: Local
@@ -116,7 +117,7 @@ defmodule ZenMonitor do
   off with a `ZenMonitor.Set`.
 
   Raises `ArgumentError`, before anything is monitored, if an element is none of `t:destination/0`, and
-  `SystemLimitError`, with none of the monitors left, if one has 2²⁷ - 1 monitors already.
+  `SystemLimitError`, with none of the monitors left, where `monitor/2` would.
   """
   @spec monitor_all([destination], [monitor_option]) :: [reference]
   defdelegate monitor_all(destinations, options \\ []), to: Local.Several

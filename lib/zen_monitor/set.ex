@@ -67,8 +67,8 @@ defmodule ZenMonitor.Set do
   Never blocks on the network, as `ZenMonitor.monitor/1`.
 
   Raises `ArgumentError`, before anything is put, if one is no `t:ZenMonitor.destination/0`, or if the set is
-  closed or belongs to another process; and `SystemLimitError`, with a part of the list put, if one has 2²⁷ - 1
-  monitors already.
+  closed or belongs to another process; and `SystemLimitError`, with a part of the list put, where
+  `ZenMonitor.monitor/1` would.
   """
   @spec put(t, ZenMonitor.destination() | [ZenMonitor.destination()]) :: non_neg_integer
   def put(%__MODULE__{} = set, destinations) do
@@ -160,6 +160,7 @@ defmodule ZenMonitor.Set do
 
       {added, rest, unanswered} ->
         Enum.each(unanswered, &Connectors.start/1)
+        if rest == :system_limit, do: :erlang.error(:system_limit)
         if rest == [], do: before + added, else: put(set, rest, before + added)
 
       :closed ->

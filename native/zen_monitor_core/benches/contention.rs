@@ -16,11 +16,11 @@ use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 use support::{World, is_full, pid, reference, sized, target};
-use zen_monitor_core::arena::{Arena, CHUNK};
-use zen_monitor_core::hash::shard;
-use zen_monitor_core::id_queue::IdQueue;
-use zen_monitor_core::references::{References, hash_of};
-use zen_monitor_core::slot::{Reference, Slot};
+use zen_monitor_core::monitors::references::{References, hash_of};
+use zen_monitor_core::monitors::slot::{Reference, Slot};
+use zen_monitor_core::structures::arena::{Arena, CHUNK};
+use zen_monitor_core::structures::hash::shard;
+use zen_monitor_core::structures::id_queue::IdQueue;
 
 const THREADS: [u32; 5] = [1, 2, 4, 8, 16];
 /// Rounds, in each of which every contender runs once: so noise hits all of them alike.
@@ -182,7 +182,7 @@ impl<T: Table> Referring<T> {
         let windows = (0..threads)
             .map(|_| {
                 (0..chunks)
-                    .map(|_| slots.grow())
+                    .map(|_| slots.grow().unwrap())
                     .flat_map(|first| first..first + CHUNK)
                     .collect()
             })
@@ -274,7 +274,9 @@ impl Contender for Whole {
         let (table, node) = (&self.world.table, self.world.node());
         // Each thread has 2^22 targets to itself, more than it ever monitors at once.
         let target = target((thread << 22) + number % (1 << 22));
-        table.monitor(node, self.pid(thread), reference(thread, number), target);
+        table
+            .monitor(node, self.pid(thread), reference(thread, number), target)
+            .unwrap();
     }
 
     fn remove(&self, thread: u32, number: u32) -> bool {

@@ -94,12 +94,15 @@ impl Monitors {
         let number = self.made;
         self.made += 1;
         self.references[place as usize] = number;
-        self.world.table.monitor(
-            self.world.node(),
-            pid(place / PER_PROCESS),
-            reference(1, number),
-            target((self.order.target)(place)),
-        );
+        self.world
+            .table
+            .monitor(
+                self.world.node(),
+                pid(place / PER_PROCESS),
+                reference(1, number),
+                target((self.order.target)(place)),
+            )
+            .unwrap();
     }
 }
 

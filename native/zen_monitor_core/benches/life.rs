@@ -54,7 +54,9 @@ impl Bed {
         let first = self.placed.replace(self.placed.get() + count);
         for number in first..first + count {
             let (table, node) = (&self.world.table, self.world.node());
-            table.monitor(node, pid(owner), reference(1, number), target(number));
+            table
+                .monitor(node, pid(owner), reference(1, number), target(number))
+                .unwrap();
         }
         first
     }
@@ -179,7 +181,9 @@ fn fan_out(bencher: Bencher) {
         .with_inputs(|| {
             let first = bed.placed.replace(bed.placed.get() + count);
             for n in 0..count {
-                table.monitor(node, pid(n), reference(1, first + n), target(0));
+                table
+                    .monitor(node, pid(n), reference(1, first + n), target(0))
+                    .unwrap();
             }
             assert_eq!(bed.world.sweep(), 1);
         })

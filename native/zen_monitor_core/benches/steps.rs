@@ -10,14 +10,14 @@ use crossbeam_queue::SegQueue;
 use std::hint::black_box;
 use std::time::Duration;
 use support::{PER_PROCESS, each, is_full, pid, reference, scattered, sized, target, timed};
-use zen_monitor_core::arena::Arena;
-use zen_monitor_core::claim::{Removal, Ticket};
-use zen_monitor_core::held::HELD;
-use zen_monitor_core::id_queue::IdQueue;
-use zen_monitor_core::nodes::{Node, Nodes};
-use zen_monitor_core::slot::Slot;
-use zen_monitor_core::subscribers::{Subscribers, Taken};
-use zen_monitor_core::targets::{Key, Targets};
+use zen_monitor_core::monitors::claim::{Removal, Ticket};
+use zen_monitor_core::monitors::nodes::{Node, Nodes};
+use zen_monitor_core::monitors::slot::Slot;
+use zen_monitor_core::monitors::subscribers::{Subscribers, Taken};
+use zen_monitor_core::monitors::targets::{Key, Targets};
+use zen_monitor_core::structures::arena::Arena;
+use zen_monitor_core::structures::held::HELD;
+use zen_monitor_core::structures::id_queue::IdQueue;
 
 const BATCH: u32 = PER_PROCESS;
 /// The only session.
@@ -94,7 +94,8 @@ fn place(parts: &Parts, batch: &mut Batch) {
     for number in batch.first..batch.first + BATCH {
         let (slot, _) = parts
             .subscribers
-            .place(&parts.slots, owner, reference(1, number));
+            .place(&parts.slots, owner, reference(1, number))
+            .unwrap();
         batch.slots.push(slot);
     }
 }
@@ -105,9 +106,7 @@ fn join(parts: &Parts, batch: &mut Batch) {
         let joined = parts
             .targets
             .join(&parts.slots, key(number), || SESSION, slot);
-        batch
-            .outgoing
-            .extend(joined.expect("fewer than a target may have"));
+        batch.outgoing.extend(joined.expect("there is room"));
     }
 }
 
@@ -172,7 +171,9 @@ fn dequeue(parts: &Parts, batch: &mut Batch) {
     while let Some(subscriber) = parts.ring.pop() {
         let (_, more) = parts
             .subscribers
-            .dequeue(&parts.slots, subscriber, HELD, &mut batch.taken);
+            .dequeue(&parts.slots, subscriber, HELD, |taken| {
+                batch.taken.push(taken)
+            });
         if more {
             parts.ring.push(subscriber);
         }

@@ -11,7 +11,7 @@ use crate::{atoms, word};
 use rustler::{Atom, Encoder, Env, Error, LocalPid, NifResult, Term};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use zen_monitor_core::targets::{Cursor, Instruction};
+use zen_monitor_core::monitors::targets::{Cursor, Instruction};
 
 /// How long one call may certify.
 const CERTIFYING: Duration = Duration::from_micros(300);

@@ -7,7 +7,7 @@ use crate::target::{named, target_id};
 use crate::{atoms, word};
 use rustler::{Env, Error, LocalPid, NifResult, Term};
 use std::collections::HashMap;
-use zen_monitor_core::targets::Key;
+use zen_monitor_core::monitors::targets::Key;
 
 /// What is left of a list of destinations.
 pub struct Destinations<'a, 'b> {

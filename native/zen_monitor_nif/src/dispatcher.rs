@@ -1,11 +1,11 @@
 //! The delivery of `:DOWN` messages.
 //!
-//! Each is claimed, sent and released within one call, so whatever kills the Dispatcher neither
-//! loses nor doubles one.
+//! Each is claimed, sent and freed within one call, so whatever kills the Dispatcher neither
+//! loses nor doubles one. What a call fails to send goes back to the queues (`delivery.rs`).
 
 use crate::etf::Batch;
 use crate::heap::{self, Headers, Object};
-use crate::local::{Local, Node};
+use crate::local::{Local, Node, Remote};
 use crate::message::send;
 use crate::options::{Gathered, Kind, pid_of};
 use crate::origin::Sample;
@@ -18,8 +18,9 @@ use crate::{atoms, word};
 use rustler::{Encoder, Env, Error, NifResult, Term};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use zen_monitor_core::subscribers::Taken;
-use zen_monitor_core::targets::Key;
+use zen_monitor_core::monitors::delivery::Delivery;
+use zen_monitor_core::monitors::subscribers::Taken;
+use zen_monitor_core::monitors::targets::Key;
 
 /// `:DOWN`s that are built together.
 const BATCH: usize = 64;
@@ -65,21 +66,21 @@ fn deliver<'a>(env: Env<'a>, name: Term<'a>, limit: usize) -> NifResult<(usize, 
     let state = current()?;
     let _timeslice = Timeslice::begin(env);
     let began = Instant::now();
-    let mut delivery = Delivery::new(env, &state.local, name);
-    while delivery.sent < limit && began.elapsed() < DELIVERY {
-        if !delivery.run(BATCH.min(limit - delivery.sent))? {
+    let mut run = Run::new(env, &state.local, name);
+    while run.sent < limit && began.elapsed() < DELIVERY {
+        if !run.turns(BATCH.min(limit - run.sent))? {
             break;
         }
     }
     let local = &state.local;
-    let done = delivery.sent == limit || local.table.is_idle();
+    let done = run.sent == limit || local.table.is_idle();
     while done && began.elapsed() < DELIVERY {
         match local.options.take_gathered() {
-            Some(gathered) => delivery.send_bulk(gathered)?,
+            Some(gathered) => run.send_bulk(gathered)?,
             None => break,
         }
     }
-    Ok((delivery.sent, !done || !local.options.is_delivered()))
+    Ok((run.sent, !done || !local.options.is_delivered()))
 }
 
 /// Puts the Dispatcher to rest; `false` when a subscriber has a queue or a bulk message is due.
@@ -96,7 +97,7 @@ fn dispatcher_rest() -> NifResult<bool> {
 pub type Due = (Taken, Key, Option<Reason>);
 
 /// One run of the Dispatcher.
-struct Delivery<'a, 'b> {
+struct Run<'a, 'b> {
     env: Env<'a>,
     local: &'b Local,
     name: Term<'a>,
@@ -107,9 +108,9 @@ struct Delivery<'a, 'b> {
     sent: usize,
 }
 
-impl<'a, 'b> Delivery<'a, 'b> {
+impl<'a, 'b> Run<'a, 'b> {
     fn new(env: Env<'a>, local: &'b Local, name: Term<'a>) -> Self {
-        Delivery {
+        Run {
             env,
             local,
             name,
@@ -122,11 +123,13 @@ impl<'a, 'b> Delivery<'a, 'b> {
 
     /// Takes up to `limit` monitors in turn and sends their `:DOWN`s, but gathers those that go out
     /// in bulk. `false` when none was due.
-    fn run(&mut self, limit: usize) -> NifResult<bool> {
+    fn turns(&mut self, limit: usize) -> NifResult<bool> {
         let table = &self.local.table;
         let (mut turns, mut bytes) = (0, 0);
+        let mut delivery = Delivery::new(table, limit);
         let mut due: Vec<Due> = Vec::with_capacity(limit);
-        let mut taken = Vec::with_capacity(limit);
+        // Where they are in the delivery, which has those that are gathered as well.
+        let mut numbers = Vec::with_capacity(limit);
         let mut full = Vec::new();
         while turns < limit && bytes < BATCH_BYTES && full.is_empty() {
             let together = if Reason::is_any_heavy() {
@@ -134,17 +137,19 @@ impl<'a, 'b> Delivery<'a, 'b> {
             } else {
                 limit - turns
             };
-            taken.clear();
-            match table.next_turns(together, &mut taken) {
+            let first = delivery.len();
+            match delivery.take_turns(together) {
                 0 => break,
                 more => turns += more,
             }
-            for (taken, (key, reason)) in taken.iter().zip(table.describe(&taken)) {
+            for (number, (key, reason)) in (first..).zip(delivery.describe(first)) {
+                let taken = *delivery.taken(number);
                 let kind = Kind::of(taken.pid);
                 let mut bulk = kind == Kind::Bulk;
                 if kind == Kind::Set {
                     // That of a set which has ended is left to who ends it.
                     let Some(opened) = self.envelopes.of(taken.pid) else {
+                        delivery.pass_on(number);
                         continue;
                     };
                     let envelope = &opened.set.host;
@@ -153,7 +158,8 @@ impl<'a, 'b> Delivery<'a, 'b> {
                 }
                 if bulk {
                     self.sent += 1;
-                    full.extend(self.local.options.gather(*taken, key, reason));
+                    full.extend(self.local.options.gather(taken, key, reason));
+                    delivery.pass_on(number);
                     continue;
                 }
                 // One that neighbours share is built once, and copied for each.
@@ -161,12 +167,13 @@ impl<'a, 'b> Delivery<'a, 'b> {
                 let size = reason.as_ref().map_or(0, |reason| reason.as_etf().len());
                 bytes += size / if again { COPIED } else { 1 };
                 bytes += self.local.options.weight(kind, taken.reference);
-                due.push((*taken, key, reason));
+                due.push((taken, key, reason));
+                numbers.push(number);
             }
         }
-        let delivered = self.send_each(&due)?;
-        self.sent += delivered;
-        table.count_run(turns as u64, delivered as u64);
+        self.send_each(&mut delivery, &numbers, &due)?;
+        self.sent += delivery.sent();
+        drop(delivery);
         for gathered in full {
             self.send_bulk(gathered)?;
         }
@@ -174,19 +181,27 @@ impl<'a, 'b> Delivery<'a, 'b> {
     }
 
     /// Sends those that are claimed, one right after the other, so that their receiver finds many at
-    /// a time; they are freed together afterwards. Returns how many.
-    fn send_each(&mut self, due: &[Due]) -> NifResult<usize> {
-        let mut claimed = Claimed::new(self.local, due.len());
+    /// a time; they are freed together afterwards.
+    fn send_each(
+        &mut self,
+        delivery: &mut Delivery<Reason, Remote>,
+        numbers: &[usize],
+        due: &[Due],
+    ) -> NifResult<()> {
+        let due_by_number = numbers.iter().zip(due);
         if let Some(loose) = self.loose(due) {
-            for ((taken, _, _), (object, cause)) in due.iter().zip(&loose.parts) {
-                if claimed.begin(taken) {
+            for ((&number, (taken, _, _)), (object, cause)) in due_by_number.zip(&loose.parts) {
+                if delivery.begin(number) {
                     self.envelopes.consumed(taken.pid);
                     self.send_loose(loose.headers, taken, *object, *cause);
-                    claimed.end();
+                    delivery.end(number);
+                    self.envelopes.told();
                 }
             }
         } else {
-            for ((taken, _, _), (reference, object, cause)) in due.iter().zip(self.build(due)?) {
+            for ((&number, (taken, _, _)), (reference, object, cause)) in
+                due_by_number.zip(self.build(due)?)
+            {
                 let kind = Kind::of(taken.pid);
                 let (receiver, tag) = match self.envelopes.address(taken.pid) {
                     Some((owner, tag, _)) => (owner, tag),
@@ -196,15 +211,16 @@ impl<'a, 'b> Delivery<'a, 'b> {
                     }
                 };
                 let down = (tag, reference, atoms::process(), object, cause).encode(self.env);
-                if claimed.begin(taken) {
+                if delivery.begin(number) {
                     self.envelopes.consumed(taken.pid);
                     self.send(receiver, down);
-                    claimed.end();
+                    delivery.end(number);
+                    self.envelopes.told();
                     self.local.options.forget(kind, taken.reference);
                 }
             }
         }
-        Ok(claimed.taken.len())
+        Ok(())
     }
 
     /// What the messages are made of, if none has options and nothing has to be decoded for them.
@@ -252,40 +268,41 @@ impl<'a, 'b> Delivery<'a, 'b> {
         let Some(subscriber) = gathered.entries.first().map(|(taken, _, _)| taken.pid) else {
             return Ok(());
         };
+        let table = &self.local.table;
+        let mut delivery = Delivery::new(table, gathered.entries.len());
+        for (taken, _, _) in &gathered.entries {
+            delivery.take(*taken);
+        }
         let built = self.build(&gathered.entries)?;
         // One reference is that of all the members of a set.
         let shared = (self.envelopes.address(subscriber))
             .zip(built.first())
             .map(|((owner, tag, _), (reference, _, _))| (owner, tag, *reference));
-        let entry = |(reference, object, cause): (Term<'a>, Term<'a>, Term<'a>)| match shared {
-            Some(_) => (object, cause).encode(self.env),
-            None => (reference, object, cause).encode(self.env),
-        };
-        let entries: Vec<Term> = built.into_iter().map(entry).collect();
-        let mut claimed = Claimed::new(self.local, entries.len());
-        let mut left = Vec::new();
-        for ((taken, _, _), entry) in gathered.entries.iter().zip(entries) {
-            if claimed.begin(taken) {
-                self.envelopes.consumed(taken.pid);
-                left.push(entry);
+        let mut left = Vec::with_capacity(built.len());
+        for (number, (reference, object, cause)) in built.into_iter().enumerate() {
+            if delivery.begin(number) {
+                self.envelopes.consumed(subscriber);
+                left.push(match shared {
+                    Some(_) => (object, cause).encode(self.env),
+                    None => (reference, object, cause).encode(self.env),
+                });
             }
         }
         if !left.is_empty() {
             let (receiver, message) = match shared {
-                Some((owner, tag, reference)) => (
-                    owner,
-                    (tag, reference, atoms::bulk(), left).encode(self.env),
-                ),
+                Some((owner, tag, reference)) => {
+                    let message = (tag, reference, atoms::bulk(), left);
+                    (owner, message.encode(self.env))
+                }
                 None => {
-                    let message = (atoms::down(), atoms::bulk(), left).encode(self.env);
-                    (pid_of(subscriber), message)
+                    let message = (atoms::down(), atoms::bulk(), left);
+                    (pid_of(subscriber), message.encode(self.env))
                 }
             };
             self.send(receiver, message);
+            delivery.end_all();
+            self.envelopes.told();
         }
-        claimed.end();
-        let delivered = claimed.taken.len() as u64;
-        self.local.table.count_run(0, delivered);
         Ok(())
     }
 
@@ -351,51 +368,6 @@ impl<'a, 'b> Delivery<'a, 'b> {
         let term = (atoms::zen_monitor(), term).encode(self.env);
         self.cause = Some((reason.clone(), term));
         term
-    }
-}
-
-/// Monitors that were claimed, to be sent. However that ends, with a panic too, nobody waits for it any
-/// longer, and they are freed.
-struct Claimed<'b> {
-    local: &'b Local,
-    taken: Vec<Taken>,
-    /// How many of them are sent.
-    sent: usize,
-}
-
-impl<'b> Claimed<'b> {
-    fn new(local: &'b Local, capacity: usize) -> Self {
-        Claimed {
-            local,
-            taken: Vec::with_capacity(capacity),
-            sent: 0,
-        }
-    }
-
-    /// Claims a monitor, unless somebody else has consumed it. It has to be sent at once.
-    #[inline]
-    fn begin(&mut self, taken: &Taken) -> bool {
-        let claimed = self.local.table.begin_send(taken);
-        if claimed {
-            self.taken.push(*taken);
-        }
-        claimed
-    }
-
-    /// Notes that all that were claimed are sent.
-    #[inline]
-    fn end(&mut self) {
-        for taken in &self.taken[self.sent..] {
-            self.local.table.end_send(taken);
-        }
-        self.sent = self.taken.len();
-    }
-}
-
-impl Drop for Claimed<'_> {
-    fn drop(&mut self) {
-        self.end();
-        self.local.table.release(&self.taken);
     }
 }
 

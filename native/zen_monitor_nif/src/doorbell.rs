@@ -4,7 +4,7 @@ use crate::message::send;
 use crate::{atoms, word};
 use rustler::{Env, LocalPid};
 use std::sync::atomic::{AtomicU64, Ordering};
-use zen_monitor_core::bell::Bell;
+use zen_monitor_core::structures::bell::Bell;
 
 /// The word of no pid: nothing has answered yet.
 const NOBODY: u64 = 0;

@@ -16,9 +16,10 @@ use crate::{atoms, direct, sets, word};
 use parking_lot::Mutex;
 use rustler::{Encoder, Env, Error, LocalPid, Monitor, NifResult, Resource, ResourceArc, Term};
 use std::sync::atomic::{AtomicU64, Ordering};
-use zen_monitor_core::monitor_table::MonitorTable;
-use zen_monitor_core::sets::Sets;
-use zen_monitor_core::targets::Cursor;
+use zen_monitor_core::monitors::sets::Sets;
+use zen_monitor_core::monitors::table::MonitorTable;
+use zen_monitor_core::monitors::targets::Cursor;
+use zen_monitor_core::structures::limits::Full;
 
 /// Entries handled by one call, at some hundred nanoseconds each.
 pub const SLICE: usize = 1_000;
@@ -26,7 +27,7 @@ pub const SLICE: usize = 1_000;
 const WATCHES: u64 = 64;
 
 /// A node with what is kept of it here.
-pub type Node = zen_monitor_core::nodes::Node<Remote>;
+pub type Node = zen_monitor_core::monitors::nodes::Node<Remote>;
 
 /// The monitor table and who is woken for it.
 pub struct Local {
@@ -176,9 +177,10 @@ direct::nif!("monitor", 4, monitor);
 direct::nif!("demonitor", 1, demonitor);
 
 /// Places a monitor for `subscriber` under a fresh reference. `target` is a registered name, a pid of
-/// `node` or a pid of this node. Raises `:system_limit` when the target has 2²⁷ - 1 monitors. Answers `:alias` for a reference that has more to it than the numbers that
-/// are kept, and `{:start, node}` when that node has no Connector yet;
-/// everybody who monitors something on it before it has one is told so.
+/// `node` or a pid of this node. Raises `:system_limit` when a table is full, or the target has as many
+/// monitors as it may. Answers `:alias` for a reference that has more to it than the numbers that are
+/// kept, and `{:start, node}` when that node has no Connector yet; everybody who monitors something on it
+/// before it has one is told so.
 fn monitor<'a>(
     env: Env<'a>,
     [subscriber, node, target, monitor]: [Term<'a>; 4],
@@ -205,18 +207,18 @@ pub fn place<'a>(
 ) -> NifResult<Term<'a>> {
     let pid = kind.mark(word::from_term(subscriber.encode(env)));
     let node = node_of(env, node, target);
-    let place = |node: &Node, id| {
-        let placed = local.table.monitor(node, pid, reference, id);
+    let place = |node: &Node, id| -> NifResult<bool> {
+        let placed = local
+            .table
+            .monitor(node, pid, reference, id)
+            .map_err(|Full| Error::RaiseAtom("system_limit"))?;
         if placed.newcomer {
             local.watch(env, &subscriber, pid);
         }
         if placed.outbox {
             node.host.connector.ring(env);
         }
-        match placed.refused {
-            false => Ok(node.host.connector.is_answered()),
-            true => Err(Error::RaiseAtom("system_limit")),
-        }
+        Ok(node.host.connector.is_answered())
     };
     let found = local.table.nodes.find(word::from_term(node));
     let known = found.and_then(|node| Some(place(node, known_id(target, &node.host)?)));

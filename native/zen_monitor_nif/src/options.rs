@@ -16,10 +16,10 @@ use rustler::env::{OwnedEnv, SavedTerm};
 use rustler::{Encoder, Env, Error, LocalPid, NifResult, Term};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use zen_monitor_core::options::Options;
-use zen_monitor_core::slot::Reference;
-use zen_monitor_core::subscribers::Taken;
-use zen_monitor_core::targets::Key;
+use zen_monitor_core::monitors::options::Options;
+use zen_monitor_core::monitors::slot::Reference;
+use zen_monitor_core::monitors::subscribers::Taken;
+use zen_monitor_core::monitors::targets::Key;
 
 /// The most entries of one bulk message.
 const ENTRIES: usize = 1_000;

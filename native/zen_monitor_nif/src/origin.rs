@@ -4,7 +4,7 @@ use crate::heap;
 use parking_lot::Mutex;
 use rustler::{Env, OwnedEnv, Term};
 use std::sync::Arc;
-use zen_monitor_core::seqlock::Seqlock;
+use zen_monitor_core::structures::seqlock::Seqlock;
 
 /// Tells the creation of a pid that is not decoded, and makes pids of that creation.
 #[derive(Default)]

@@ -21,8 +21,9 @@ use rustler::{
     Atom, Binary, Encoder, Env, Error, LocalPid, NifResult, Resource, ResourceArc, Term, schedule,
 };
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use zen_monitor_core::outbox::{Outbox, Pushed};
-use zen_monitor_core::subscription_table::{
+use zen_monitor_core::structures::limits::Full;
+use zen_monitor_core::subscriptions::outbox::{Outbox, Pushed};
+use zen_monitor_core::subscriptions::table::{
     ConnectorId, Destination, MonitorRef, SubscriptionTable,
 };
 
@@ -409,11 +410,15 @@ fn proxy_process<'a>(
     let mut made = Vec::new();
     let mut released = Vec::new();
     let mut refused = Vec::new();
+    let mut unwatched = Vec::new();
     let mut table = state.proxy.table.lock();
     for instruction in &slice {
         match *instruction {
             Instruction::Subscribe(destination) => {
-                made.extend(table.subscribe(connector.id, destination));
+                match table.subscribe(connector.id, destination) {
+                    Ok(target) => made.extend(target),
+                    Err(Full) => unwatched.push(destination),
+                }
             }
             Instruction::Unsubscribe(destination) => {
                 released.extend(table.unsubscribe(connector.id, destination));
@@ -432,10 +437,15 @@ fn proxy_process<'a>(
         // It notes when it could retire.
         connector.batcher.ring(env);
     }
-    count(&state.proxy.enqueued, refused.len());
-    for subject in refused {
-        let certificate = (subject, atoms::noproc()).encode(env);
-        connector.force(env, Reason::from_term(certificate));
+    count(&state.proxy.enqueued, refused.len() + unwatched.len());
+    let refused = refused
+        .into_iter()
+        .map(|subject| (subject, atoms::noproc()));
+    let unwatched = unwatched.into_iter();
+    let unwatched =
+        unwatched.map(|subject| (destination_to_term(env, subject), atoms::system_limit()));
+    for certificate in refused.chain(unwatched) {
+        connector.force(env, Reason::from_term(certificate.encode(env)));
     }
     let to_term = |(target, destination)| (target, destination_to_term(env, destination));
     let made = made.into_iter().map(to_term).collect();

@@ -14,11 +14,12 @@ use crate::{atoms, direct, word};
 use rustler::{Encoder, Env, Error, NifResult, Term};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use zen_monitor_core::held::HELD;
-use zen_monitor_core::slot::Reference;
+use zen_monitor_core::monitors::slot::Reference;
+use zen_monitor_core::structures::held::HELD;
+use zen_monitor_core::structures::limits::Full;
 
 /// A set with what its messages look like.
-pub type Set = zen_monitor_core::sets::Set<Envelope>;
+pub type Set = zen_monitor_core::monitors::sets::Set<Envelope>;
 
 /// How long one call works through a list.
 pub const WORKING: Duration = Duration::from_micros(200);
@@ -47,9 +48,12 @@ fn set_open<'a>(env: Env<'a>, monitor: Term<'a>, tag: Term<'a>, bulk: bool) -> N
     let word = |number| Kind::Set.mark(number << 4);
     let envelope = Envelope { tag, bulk };
     let (set, newcomer) = local.sets.open(owner, reference, word, envelope);
-    local.table.open_set(set.word);
     if newcomer {
         local.watch(env, &env.pid(), owner);
+    }
+    if let Err(Full) = local.table.open_set(set.word) {
+        local.sets.close(&set);
+        return Err(Error::RaiseAtom("system_limit"));
     }
     Ok(true)
 }
@@ -69,8 +73,8 @@ fn find(env: Env, local: &Local, monitor: Term) -> Option<Arc<Set>> {
 
 /// Puts a part of a list of destinations into a set of the calling process. Answers how many are new:
 /// alone when that was all, else with what is left of the list, and with the nodes that have no Connector yet.
-/// `:closed` when there is no such set, `{:owner, pid}` when it is another's. Raises `:system_limit` when a
-/// target has 2²⁷ - 1 monitors. `name` is this node's name.
+/// In place of what is left, `:system_limit` when there is no room for some.
+/// `:closed` when there is no such set, `{:owner, pid}` when it is another's. `name` is this node's name.
 fn set_put<'a>(env: Env<'a>, [monitor, list, name]: [Term<'a>; 3]) -> NifResult<Term<'a>> {
     let state = current()?;
     let local = &state.local;
@@ -89,14 +93,14 @@ fn set_put<'a>(env: Env<'a>, [monitor, list, name]: [Term<'a>; 3]) -> NifResult<
         nodes.clear();
         more = destinations.take(HELD, &mut keys, &mut nodes)?;
         let wake = |node: &Node| node.host.connector.ring(env);
-        let put = local.table.put(set.word, &keys, wake);
-        let put = put.ok_or(Error::BadArg)?;
-        local.sets.add(&set, put.added);
-        added += put.added;
-        if put.refused > 0 {
-            return Err(Error::RaiseAtom("system_limit"));
-        }
+        let (new, outcome) = local.table.put(set.word, &keys, wake);
+        local.sets.add(&set, new);
+        added += new;
         note_unanswered(env, &nodes, &mut unanswered);
+        if let Err(Full) = outcome {
+            let full = (added, atoms::system_limit(), unanswered);
+            return Ok(full.encode(env));
+        }
     }
     if !more && unanswered.is_empty() {
         return Ok(added.encode(env));
@@ -239,6 +243,8 @@ pub struct Envelopes<'a, 'b> {
     env: Env<'a>,
     local: &'b Local,
     recent: Option<(u64, Option<Opened<'a>>)>,
+    /// How many members of that set are consumed whose message is not sent yet.
+    telling: usize,
 }
 
 /// A set with the term that its messages begin with.
@@ -249,6 +255,15 @@ pub struct Opened<'a> {
     pub tag: Term<'a>,
 }
 
+impl Drop for Envelopes<'_, '_> {
+    /// What a panic has kept from being told are members still.
+    fn drop(&mut self) {
+        if let (1.., Some((_, Some(opened)))) = (self.telling, &self.recent) {
+            self.local.sets.add(&opened.set, self.telling);
+        }
+    }
+}
+
 impl<'a, 'b> Envelopes<'a, 'b> {
     /// Begins with none.
     pub fn new(env: Env<'a>, local: &'b Local) -> Self {
@@ -256,6 +271,7 @@ impl<'a, 'b> Envelopes<'a, 'b> {
             env,
             local,
             recent: None,
+            telling: 0,
         }
     }
 
@@ -288,14 +304,23 @@ impl<'a, 'b> Envelopes<'a, 'b> {
         Some((opened.set.owner, opened.tag, opened.set.reference))
     }
 
-    /// Notes that a monitor is consumed, before its message is sent.
+    /// Notes that a monitor is consumed, if it is a member of a set, before its message is sent.
     #[inline]
     pub fn consumed(&mut self, word: u64) {
-        let local = self.local;
-        if Kind::of(word) == Kind::Set
-            && let Some(opened) = self.of(word)
-        {
-            local.sets.subtract(&opened.set, 1);
+        if Kind::of(word) != Kind::Set {
+            return;
         }
+        let local = self.local;
+        let Some(opened) = self.of(word) else {
+            return;
+        };
+        local.sets.subtract(&opened.set, 1);
+        self.telling += 1;
+    }
+
+    /// Notes that the message for what was consumed is sent.
+    #[inline]
+    pub fn told(&mut self) {
+        self.telling = 0;
     }
 }

@@ -11,7 +11,8 @@ use crate::timeslice::Timeslice;
 use crate::{atoms, word};
 use rustler::{Encoder, Env, Error, NifResult, Term};
 use std::time::Instant;
-use zen_monitor_core::held::HELD;
+use zen_monitor_core::structures::held::HELD;
+use zen_monitor_core::structures::limits::Full;
 
 direct::nif!("monitor_all", 4, monitor_all);
 direct::nif!("demonitor_all", 1, demonitor_all);
@@ -19,7 +20,7 @@ direct::nif!("demonitor_all", 1, demonitor_all);
 /// Places monitors of a part of a list of destinations for the calling process, in bulk or not, and puts
 /// their references in front of a list, the last one first. Answers that list, alone when that was all, else with
 /// what is left of the destinations, and with the nodes that have no Connector yet. The second is
-/// `:system_limit` when a target has 2²⁷ - 1 monitors. `name` is this node's name.
+/// `:system_limit` when there is no room for some. `name` is this node's name.
 fn monitor_all<'a>(
     env: Env<'a>,
     [list, mut references, bulk, name]: [Term<'a>; 4],
@@ -48,14 +49,14 @@ fn monitor_all<'a>(
             references = references.list_prepend(monitor);
         }
         let wake = |node: &Node| node.host.connector.ring(env);
-        let (newcomer, refused) = local.table.monitor_each(pid, &words, &keys, wake);
+        let (newcomer, outcome) = local.table.monitor_each(pid, &words, &keys, wake);
         if newcomer {
             local.watch(env, &env.pid(), pid);
         }
-        if refused > 0 {
+        note_unanswered(env, &nodes, &mut unanswered);
+        if let Err(Full) = outcome {
             return Ok((references, atoms::system_limit(), unanswered).encode(env));
         }
-        note_unanswered(env, &nodes, &mut unanswered);
     }
     if !more && unanswered.is_empty() {
         return Ok(references);

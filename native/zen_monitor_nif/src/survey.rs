@@ -9,8 +9,8 @@ use rustler::{Encoder, Env, Error, LocalPid, NifResult, Term};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::{Duration, Instant};
-use zen_monitor_core::held::HELD;
-use zen_monitor_core::subscribers::Holding;
+use zen_monitor_core::monitors::subscribers::Holding;
+use zen_monitor_core::structures::held::HELD;
 
 /// How long one call looks at subscribers, at some nanoseconds each.
 const LOOKING: Duration = Duration::from_millis(20);

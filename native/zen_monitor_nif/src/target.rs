@@ -9,7 +9,7 @@ use crate::local::{Node, Remote};
 use crate::origin::Sample;
 use crate::{atoms, word};
 use rustler::{Encoder, Env, LocalPid, Term};
-use zen_monitor_core::targets::Key;
+use zen_monitor_core::monitors::targets::Key;
 
 /// The last word of a name.
 const NAMED: u32 = u32::MAX;

@@ -4,10 +4,11 @@
 
 use cpu_time::ThreadTime;
 use std::time::Duration;
-use zen_monitor_core::held::HELD;
-use zen_monitor_core::monitor_table::MonitorTable;
-use zen_monitor_core::nodes::Node;
-use zen_monitor_core::slot::Reference;
+use zen_monitor_core::monitors::delivery::Delivery;
+use zen_monitor_core::monitors::nodes::Node;
+use zen_monitor_core::monitors::slot::Reference;
+use zen_monitor_core::monitors::table::MonitorTable;
+use zen_monitor_core::structures::held::HELD;
 
 /// Monitors that one process places, unless a bench says otherwise.
 pub const PER_PROCESS: u32 = 1_000;
@@ -99,21 +100,19 @@ impl World {
     pub fn deliver(&self) -> u32 {
         while !self.table.expand(SLICE) {}
         let mut delivered = 0;
-        let mut taken = Vec::new();
         loop {
-            taken.clear();
-            let turns = self.table.next_turns(DELIVERED, &mut taken);
+            let mut delivery = Delivery::new(&self.table, DELIVERED);
+            let turns = delivery.take_turns(DELIVERED);
             if turns == 0 {
                 return delivered;
             }
-            std::hint::black_box(self.table.describe(&taken));
-            taken.retain(|taken| self.table.begin_send(taken));
-            for taken in &taken {
-                self.table.end_send(taken);
+            std::hint::black_box(delivery.describe(0));
+            for number in 0..delivery.len() {
+                if delivery.begin(number) {
+                    delivery.end(number);
+                }
             }
-            self.table.release(&taken);
-            self.table.count_run(turns as u64, taken.len() as u64);
-            delivered += taken.len() as u32;
+            delivered += delivery.sent() as u32;
         }
     }
 }

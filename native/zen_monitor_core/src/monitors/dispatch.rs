@@ -1,0 +1,97 @@
+//! The dispatch queue: which `:DOWN`s are due, and whose turn it is.
+//!
+//! Everything due enters the *backlog* as one entry, a dead target or an expired session, however
+//! many monitors it stands for. Expanding the backlog moves monitors to the queues of their
+//! subscribers, and a subscriber with a queue stands in the *ring*. Each turn of the ring takes
+//! one monitor of one subscriber: the queue of one does not delay the other's first.
+
+use crate::structures::sync::SegQueue;
+use crossbeam_utils::CachePadded;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+/// An entry of the backlog.
+pub enum Due {
+    /// A dead target with listed monitors.
+    Target(u32),
+    /// The subscribed targets of an expired session, from this shard on.
+    Session {
+        /// Its number.
+        session: u32,
+        /// Its node.
+        node: u32,
+        /// The next shard of the targets to look at.
+        shard: usize,
+    },
+}
+
+/// The queues of the dispatcher, and their counters.
+pub struct Dispatch {
+    /// What is not expanded yet.
+    pub backlog: SegQueue<Due>,
+    /// The subscribers that have a queue.
+    pub ring: SegQueue<u32>,
+    waiting: CachePadded<AtomicI64>,
+    enqueued: CachePadded<AtomicU64>,
+    processed: CachePadded<AtomicU64>,
+    delivered: CachePadded<AtomicU64>,
+}
+
+/// The counters of a [`Dispatch`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DispatchCounts {
+    /// `:DOWN`s that are due and neither delivered nor removed.
+    pub waiting: u64,
+    /// `:DOWN`s that have ever become due.
+    pub enqueued: u64,
+    /// Monitors taken from the queues, removed ones included.
+    pub processed: u64,
+    /// `:DOWN`s sent.
+    pub delivered: u64,
+}
+
+impl Default for Dispatch {
+    fn default() -> Self {
+        Dispatch {
+            backlog: SegQueue::new(),
+            ring: SegQueue::new(),
+            waiting: CachePadded::default(),
+            enqueued: CachePadded::default(),
+            processed: CachePadded::default(),
+            delivered: CachePadded::default(),
+        }
+    }
+}
+
+// All counters are relaxed: they are read for people and gauges, and decide nothing.
+impl Dispatch {
+    /// Notes that monitors fell due.
+    #[inline]
+    pub fn add_waiting(&self, monitors: u64) {
+        self.waiting.fetch_add(monitors as i64, Ordering::Relaxed);
+        self.enqueued.fetch_add(monitors, Ordering::Relaxed);
+    }
+
+    /// Notes that a due monitor was removed before its delivery.
+    #[inline]
+    pub fn drop_waiting(&self) {
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Notes what a run through the ring has done.
+    pub fn add_run(&self, processed: u64, delivered: u64) {
+        self.processed.fetch_add(processed, Ordering::Relaxed);
+        self.delivered.fetch_add(delivered, Ordering::Relaxed);
+        self.waiting.fetch_sub(delivered as i64, Ordering::Relaxed);
+    }
+
+    /// The counters.
+    pub fn counts(&self) -> DispatchCounts {
+        DispatchCounts {
+            // Additions and subtractions of one monitor may be seen in either order.
+            waiting: self.waiting.load(Ordering::Relaxed).max(0) as u64,
+            enqueued: self.enqueued.load(Ordering::Relaxed),
+            processed: self.processed.load(Ordering::Relaxed),
+            delivered: self.delivered.load(Ordering::Relaxed),
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! Threads that do at random all that the processes of the host may do at a time. Afterwards, every
+//! monitor must have ended once, and nothing may be left in any table.
+//!
+//! Threads of the operating system do it many times; under shuttle few do little, but are switched at
+//! every lock, queue and claim, in as many ways as there is time for.
+
+use crate::monitors::delivery::Delivery;
+use crate::monitors::table::MonitorTable;
+use crate::monitors::targets::{Cursor, Instruction};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::SeqCst};
+
+#[cfg(shuttle)]
+use shuttle::thread;
+#[cfg(not(shuttle))]
+use std::thread;
+
+type Table = MonitorTable<u32, ()>;
+
+/// What a run consists of.
+#[derive(Clone, Copy)]
+struct Plan {
+    owners: u64,
+    /// Monitors that each of them places.
+    monitors: u32,
+    nodes: u64,
+    /// Targets on each node.
+    targets: u64,
+    /// Monitors that an owner has at once, at most.
+    standing: u64,
+    /// How many chunks of slots there may be, and how many subscribers and targets in a shard: so few
+    /// that some monitors are refused.
+    most: (u32, u32, u32),
+}
+
+/// A monitor's fate, in bits.
+const SENT: u8 = 1;
+const REMOVED: u8 = 2;
+/// Its owner died: it may have been sent, or swept.
+const BEREFT: u8 = 4;
+/// There was no room for it.
+const REFUSED: u8 = 8;
+
+/// xorshift64: as good as it takes, and the same everywhere.
+struct Random(u64);
+
+impl Random {
+    fn new(seed: u64, thread: u64) -> Self {
+        let seed = (seed + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        Random(seed ^ (thread + 1).wrapping_mul(0xD1B5_4A32_D192_ED03))
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 20) % limit
+    }
+
+    fn amount(&mut self, most: u64) -> usize {
+        1 + self.below(most) as usize
+    }
+}
+
+struct Run {
+    plan: Plan,
+    seed: u64,
+    table: Table,
+    /// By owner and number.
+    fates: Vec<Vec<AtomicU8>>,
+    running: AtomicU64,
+    done: AtomicBool,
+}
+
+impl Run {
+    fn new(plan: Plan, seed: u64) -> Self {
+        let (chunks, subscribers, targets) = plan.most;
+        let table = Table::with_most(chunks, subscribers, targets);
+        for name in 0..plan.nodes {
+            table.nodes.find_or_add(name, || ());
+        }
+        let fates = |_| (0..plan.monitors).map(|_| AtomicU8::new(0)).collect();
+        Run {
+            fates: (0..plan.owners).map(fates).collect(),
+            running: AtomicU64::new(plan.owners),
+            done: AtomicBool::new(false),
+            plan,
+            seed,
+            table,
+        }
+    }
+
+    fn random(&self, thread: u64) -> Random {
+        Random::new(self.seed, thread)
+    }
+
+    fn fate(&self, [number, owner, _]: [u32; 3]) -> &AtomicU8 {
+        &self.fates[owner as usize][number as usize]
+    }
+
+    /// Places, removes and dies.
+    fn own(&self, owner: u64) {
+        let mut random = self.random(owner);
+        let mut pid = 16 * (owner + 1);
+        let mut standing: Vec<[u32; 3]> = Vec::new();
+        let mut most = 0;
+        for number in 0..self.plan.monitors {
+            let reference = [number, owner as u32, 0];
+            let node = self.table.nodes.get(random.below(self.plan.nodes) as u32);
+            let target = [random.below(self.plan.targets) as u32, 0, 0];
+            if self.table.monitor(node, pid, reference, target).is_ok() {
+                standing.push(reference);
+            } else {
+                self.fate(reference).store(REFUSED, SeqCst);
+                assert!(!self.table.demonitor(pid, reference, |_| ()));
+            }
+            if number == 0 || random.below(100) == 0 {
+                most = random.amount(self.plan.standing);
+            }
+            while standing.len() > most || !standing.is_empty() && random.below(4) == 0 {
+                let place = random.below(standing.len() as u64) as usize;
+                self.remove(pid, standing.swap_remove(place));
+            }
+            if random.below(300) == 0 {
+                self.die(pid, &mut standing);
+                pid += 16 * 64;
+            }
+        }
+        self.die(pid, &mut standing);
+        self.running.fetch_sub(1, SeqCst);
+    }
+
+    fn remove(&self, pid: u64, reference: [u32; 3]) {
+        let fate = self.fate(reference);
+        if self.table.demonitor(pid, reference, |_| ()) {
+            assert_eq!(fate.swap(REMOVED, SeqCst), 0, "removed what was sent");
+        } else {
+            assert_eq!(fate.load(SeqCst), SENT, "neither removed nor sent");
+        }
+    }
+
+    fn die(&self, pid: u64, standing: &mut Vec<[u32; 3]>) {
+        for reference in standing.drain(..) {
+            self.fate(reference).fetch_or(BEREFT, SeqCst);
+        }
+        self.table.depart(pid);
+    }
+
+    /// What the Connector of a node does, and what happens to its link.
+    fn connect(&self, number: u64) {
+        let (table, node) = (&self.table, self.table.nodes.get(number as u32));
+        let mut random = self.random(100 + number);
+        while !self.done.load(SeqCst) {
+            match random.below(40) {
+                0 => table.expire(node),
+                1 => {
+                    let mut cursor = Cursor::default();
+                    while !table.resubscribe(node, &mut cursor, random.amount(700)) {}
+                }
+                2 => while !table.fail(node, 5).1 {},
+                3 => drop(table.shed(node, random.amount(9))),
+                4..=6 => {
+                    table.confirm(node);
+                    table.take(node, 3, 3);
+                    table.take(node, 5, 5);
+                    while !table.withdraw(node, 2) {}
+                    if random.below(2) == 0 {
+                        table.expire(node);
+                    }
+                }
+                7..=25 => {
+                    for instruction in table.take(node, random.amount(9), 9).0 {
+                        let (Instruction::Subscribe(key) | Instruction::Unsubscribe(key)) =
+                            instruction;
+                        assert_eq!(key.node, node.id());
+                    }
+                    table.confirm(node);
+                }
+                _ => {
+                    let target = random.below(self.plan.targets) as u32;
+                    table.certify(node, [target, 0, 0], target);
+                    if random.below(4) == 0 {
+                        table.expand(random.amount(20));
+                    }
+                }
+            }
+            self.breathe();
+        }
+    }
+
+    /// Expands what is due, and sweeps up after the dead.
+    fn tidy(&self, thread: u64) {
+        let mut random = self.random(200 + thread);
+        while !self.done.load(SeqCst) {
+            self.table.expand(random.amount(1_500));
+            self.table
+                .sweep_departed(random.amount(10), |_| (), |_, _| ());
+            self.breathe();
+        }
+    }
+
+    fn deliver(&self) {
+        let mut random = self.random(300);
+        while !self.done.load(SeqCst) {
+            // Now and then one fails half-way, with a monitor claimed or before.
+            self.deliver_batch(&mut || random.below(40) == 0);
+            self.breathe();
+        }
+    }
+
+    /// As the Dispatcher does: first a batch is taken, then each of it is claimed and sent, unless
+    /// that `fails`. `false` when there was none.
+    fn deliver_batch(&self, fails: &mut impl FnMut() -> bool) -> bool {
+        let mut delivery = Delivery::new(&self.table, 16);
+        let turns = delivery.take_turns(16);
+        for (number, (key, reason)) in delivery.describe(0).into_iter().enumerate() {
+            if fails() {
+                break;
+            }
+            if delivery.begin(number) {
+                switch();
+                if fails() {
+                    break;
+                }
+                assert!(reason.is_none_or(|reason| reason == key.id[0]));
+                let reference = delivery.taken(number).reference;
+                let former = self.fate(reference).fetch_or(SENT, SeqCst);
+                assert_eq!(
+                    former & (SENT | REMOVED),
+                    0,
+                    "sent twice, or removed before"
+                );
+                delivery.end(number);
+            }
+        }
+        switch();
+        turns > 0
+    }
+
+    /// Under shuttle, a thread with nothing to do must let others run.
+    fn breathe(&self) {
+        switch();
+        if self.running.load(SeqCst) == 0 {
+            self.done.store(true, SeqCst);
+        }
+    }
+
+    /// All owners are dead, so all must drain away.
+    /// Returns how many monitors were refused.
+    fn check(&self) -> usize {
+        for _ in 0..3 {
+            for node in self.table.nodes.iter() {
+                self.table.take(node, usize::MAX, usize::MAX);
+                self.table.confirm(node);
+                self.table.expire(node);
+            }
+            while !self.table.expand(10_000) {}
+            while !self.table.sweep_departed(10_000, |_| (), |_, _| ()) {}
+            while self.deliver_batch(&mut || false) {}
+        }
+        for node in self.table.nodes.iter() {
+            self.table.take(node, usize::MAX, usize::MAX);
+            self.table.confirm(node);
+        }
+        assert_eq!(self.table.sizes(), Default::default());
+        assert_eq!(self.table.counts().standing, 0);
+        assert_eq!(self.table.dispatch_counts().waiting, 0);
+        let fates = self.fates.iter().flatten();
+        let fates: Vec<u8> = fates.map(|fate| fate.load(SeqCst)).collect();
+        assert!(fates.iter().all(|fate| *fate != 0));
+        fates.iter().filter(|fate| **fate == REFUSED).count()
+    }
+}
+
+/// A place where shuttle may switch threads, beside those that it finds itself.
+fn switch() {
+    #[cfg(shuttle)]
+    thread::yield_now();
+}
+
+fn run(plan: Plan, seed: u64) -> usize {
+    let run = Run::new(plan, seed);
+    thread::scope(|scope| {
+        let run = &run;
+        for owner in 0..plan.owners {
+            scope.spawn(move || run.own(owner));
+        }
+        for node in 0..plan.nodes {
+            scope.spawn(move || run.connect(node));
+        }
+        for thread in 0..plan.owners.min(2) {
+            scope.spawn(move || run.tidy(thread));
+        }
+        scope.spawn(|| run.deliver());
+    });
+    run.check()
+}
+
+/// `ZEN_MONITOR_STRESS` is the number of runs, each with the seed of its number.
+#[cfg(not(shuttle))]
+#[test]
+fn stress() {
+    let plan = Plan {
+        owners: 3,
+        monitors: 20_000,
+        nodes: 2,
+        targets: 40,
+        standing: 1_000,
+        most: (8, 3, 38),
+    };
+    let runs =
+        std::env::var("ZEN_MONITOR_STRESS").map_or(2, |runs| runs.parse().expect("a number"));
+    let refused: usize = (1..=runs).map(|seed| run(plan, seed)).sum();
+    assert!(refused > 0);
+}
+
+/// Shuttle prints the schedule of a failure, which `shuttle::replay` repeats.
+#[cfg(shuttle)]
+#[test]
+fn models() {
+    let plan = Plan {
+        owners: 2,
+        monitors: 12,
+        nodes: 1,
+        targets: 2,
+        standing: 8,
+        most: (1, 2, 1),
+    };
+    let seeds = AtomicU64::new(0);
+    let run = move || {
+        run(plan, seeds.fetch_add(1, SeqCst));
+    };
+    shuttle::check_random(run, 2_000);
+}

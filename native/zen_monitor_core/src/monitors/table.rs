@@ -1,0 +1,1513 @@
+//! The monitor table: every monitor that this node's processes have placed.
+//!
+//! It puts together [`Subscribers`], [`Targets`], [`Nodes`] and [`Dispatch`], none of which knows
+//! another. No two of their locks are ever held at once, but that of a node's chunk (`Node::taken`)
+//! while its instructions are taken or withdrawn.
+//!
+//! A monitor is linked to its subscriber first and to its target then, which arms it: who finds it
+//! before cannot claim it. It is unlinked by the one that wins its claim, from its target first and
+//! from its subscriber then, which frees its slot.
+
+use crate::monitors::claim::Removal;
+use crate::monitors::dispatch::{Dispatch, DispatchCounts, Due};
+use crate::monitors::nodes::{Node, Nodes};
+use crate::monitors::slot::{Reference, Slot};
+use crate::monitors::subscribers::{Counts, Holding, Subscribers, Taken};
+use crate::monitors::targets::{Cursor, Expired, Instruction, Key, Targets};
+use crate::structures::arena::Arena;
+use crate::structures::held::HELD;
+use crate::structures::limits::Full;
+use crate::structures::list::NIL;
+use crate::structures::sync::{Backoff, SegQueue};
+
+mod batch;
+mod sets;
+
+/// All monitors of one Erlang node. `R` is an exit reason, `X` what the host keeps per node.
+///
+/// ```
+/// use zen_monitor_core::monitors::delivery::Delivery;
+/// use zen_monitor_core::monitors::table::MonitorTable;
+///
+/// let table: MonitorTable<&str, ()> = MonitorTable::default();
+/// let (pid, reference, target) = (0x73, [1, 2, 3], [40, 0, 1]);
+///
+/// let node = table.nodes.find_or_add(7, || ());
+/// assert!(table.monitor(node, pid, reference, target).unwrap().outbox);
+/// // The subscription goes out, and its certificate comes in.
+/// assert_eq!(table.take(node, 10, 10).0.len(), 1);
+/// table.certify(node, target, "killed");
+/// table.expand(10);
+///
+/// let mut delivery = Delivery::new(&table, 10);
+/// assert_eq!(delivery.take_turns(10), 1);
+/// let (_, reason) = delivery.describe(0)[0];
+/// assert_eq!(reason, Some("killed"));
+/// assert!(delivery.begin(0));
+/// // The host sends the message here.
+/// delivery.end(0);
+/// assert!(!table.demonitor(pid, reference, |_| ()));
+/// ```
+pub struct MonitorTable<R, X> {
+    slots: Arena<Slot>,
+    subscribers: Subscribers,
+    targets: Targets<R>,
+    departed: SegQueue<u32>,
+    dispatch: Dispatch,
+    /// The nodes.
+    pub nodes: Nodes<X>,
+}
+
+/// What placing a monitor calls for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// The subscriber is new: its death must be watched.
+    pub newcomer: bool,
+    /// The node's outbox was given a target: its owner must be woken.
+    pub outbox: bool,
+}
+
+/// A monitor that is not armed yet. If it never is, because its target has no room for it or in a panic,
+/// it is as if it had never been placed.
+struct Unarmed<'t, R: Clone, X> {
+    table: &'t MonitorTable<R, X>,
+    slot: u32,
+}
+
+impl<R: Clone, X> Drop for Unarmed<'_, R, X> {
+    fn drop(&mut self) {
+        // One that has a target may be in its list. Nobody else can have claimed one that has none.
+        if self.table.slots.get(self.slot).target() == NIL {
+            self.table
+                .subscribers
+                .displace(&self.table.slots, self.slot);
+        }
+    }
+}
+
+/// How much each table and queue of a [`MonitorTable`] holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// Monitors that are found by their reference.
+    pub references: usize,
+    /// Members of sets.
+    pub members: usize,
+    /// Records of subscribers, which sets are, too.
+    pub subscribers: usize,
+    /// Targets, dead ones included.
+    pub targets: usize,
+    /// Reasons of dead targets.
+    pub reasons: usize,
+    /// Targets in the outboxes of nodes, those of open chunks included.
+    pub outboxes: usize,
+    /// What is due and not expanded.
+    pub backlog: usize,
+    /// Subscribers that have a queue.
+    pub ring: usize,
+    /// Departed subscribers that are not swept.
+    pub departed: usize,
+}
+
+impl<R, X> Default for MonitorTable<R, X>
+where
+    R: Clone,
+{
+    fn default() -> Self {
+        MonitorTable {
+            slots: Arena::default(),
+            subscribers: Subscribers::default(),
+            targets: Targets::default(),
+            departed: SegQueue::new(),
+            dispatch: Dispatch::default(),
+            nodes: Nodes::default(),
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+impl<R: Clone, X> MonitorTable<R, X> {
+    /// With at most so many chunks of slots, subscribers in a shard, and targets in a shard.
+    pub(crate) fn with_most(chunks: u32, subscribers: u32, targets: u32) -> Self {
+        MonitorTable {
+            slots: Arena::with_most(chunks),
+            subscribers: Subscribers::with_most(subscribers),
+            targets: Targets::with_most(targets),
+            ..MonitorTable::default()
+        }
+    }
+}
+
+impl<R: Clone, X> MonitorTable<R, X> {
+    /// Places a monitor of the process `pid`, under a reference that was never used before. [`Full`] when
+    /// one of the tables has no room for it; nothing is left of it then.
+    #[inline]
+    pub fn monitor(
+        &self,
+        node: &Node<X>,
+        pid: u64,
+        reference: Reference,
+        target: [u32; 3],
+    ) -> Result<Placed, Full> {
+        let (slot, newcomer) = self.subscribers.place(&self.slots, pid, reference)?;
+        let unarmed = Unarmed { table: self, slot };
+        let key = Key {
+            node: node.id(),
+            id: target,
+        };
+        let queue = self
+            .targets
+            .join(&self.slots, key, || node.session(), slot)?;
+        // Once armed, the slot may have passed to another monitor by now.
+        std::mem::forget(unarmed);
+        if let Some(target) = queue {
+            node.outbox.push(target);
+        }
+        Ok(Placed {
+            newcomer,
+            outbox: queue.is_some(),
+        })
+    }
+
+    /// Removes a monitor of the process `pid`, which calls this itself. `false` when it has no
+    /// such monitor, any more or ever; its `:DOWN`, if one was due, has been sent by then. `wake`
+    /// is called for a node whose outbox was given a target.
+    #[inline]
+    pub fn demonitor(&self, pid: u64, reference: Reference, wake: impl FnMut(&Node<X>)) -> bool {
+        let Some((id, ticket)) = self.subscribers.find_monitor(&self.slots, pid, reference) else {
+            return false;
+        };
+        let claim = &self.slots.get(id).claim;
+        let backoff = Backoff::new();
+        loop {
+            match claim.remove(ticket) {
+                Removal::Won => {
+                    self.remove(id, true, wake);
+                    return true;
+                }
+                // A delivery that fails gives the monitor up, so it is tried again afterwards.
+                Removal::Sending => {
+                    while claim.is_sending(ticket) {
+                        backoff.snooze();
+                    }
+                }
+                Removal::Lost => return false,
+            }
+        }
+    }
+
+    /// Takes what a node must be told, at most `limit` instructions in the order in which they
+    /// arose, from at most `steps` targets, of which some may have nothing to tell any more. `true`
+    /// when the outbox was emptied, or what is first in it is just being pushed. The chunk is all that was taken since
+    /// [`MonitorTable::confirm`]; it counts as sent unless [`MonitorTable::withdraw`] follows.
+    pub fn take(&self, node: &Node<X>, limit: usize, steps: usize) -> (Vec<Instruction>, bool) {
+        let mut taken = node.taken.lock();
+        let mut instructions = Vec::new();
+        let mut queued = Vec::new();
+        let mut left = steps;
+        while left > 0 && instructions.len() < limit {
+            let most = HELD.min(left).min(limit - instructions.len());
+            queued.clear();
+            node.outbox.pop_many(most, &mut queued);
+            // Not under the locks of the targets.
+            taken.reserve(queued.len());
+            instructions.reserve(queued.len());
+            self.targets.emit(
+                &queued,
+                || node.session(),
+                |target, instruction| {
+                    if let Instruction::Subscribe(_) = instruction {
+                        taken.push(target);
+                    }
+                    instructions.push(instruction);
+                },
+            );
+            if queued.len() < most {
+                return (instructions, true);
+            }
+            left -= most;
+        }
+        (instructions, false)
+    }
+
+    /// Closes the chunk: it was sent.
+    pub fn confirm(&self, node: &Node<X>) {
+        node.taken.lock().clear();
+    }
+
+    /// Takes back up to `limit` subscriptions of the chunk: it was not sent. `true` when none is
+    /// left.
+    pub fn withdraw(&self, node: &Node<X>, limit: usize) -> bool {
+        let mut taken = node.taken.lock();
+        let kept = taken.len().saturating_sub(limit);
+        for target in taken.drain(kept..) {
+            if self.targets.withdraw(target, node.id()) {
+                node.outbox.push(target);
+            }
+        }
+        taken.is_empty()
+    }
+
+    /// Withdraws all subscriptions of a node, `limit` at a call, because the process that they
+    /// were made for is gone. `true` when all were seen. An open chunk is closed: it is among them.
+    pub fn resubscribe(&self, node: &Node<X>, cursor: &mut Cursor, limit: usize) -> bool {
+        let mut queued = Vec::new();
+        self.confirm(node);
+        let done = self
+            .targets
+            .resubscribe(node.session(), cursor, limit, &mut queued);
+        for target in queued {
+            node.outbox.push(target);
+        }
+        done
+    }
+
+    /// Makes up to `limit` targets in a node's outbox due as [`MonitorTable::expire`] does, since
+    /// the node cannot be subscribed to. Tells how many became due, and whether the outbox was emptied,
+    /// or what is first in it is just being pushed.
+    pub fn fail(&self, node: &Node<X>, limit: usize) -> (usize, bool) {
+        let mut queued = Vec::new();
+        node.outbox.pop_many(limit, &mut queued);
+        let mut failed = 0;
+        for &target in &queued {
+            failed += usize::from(self.fail_target(target));
+        }
+        (failed, queued.len() < limit)
+    }
+
+    /// Makes targets due as [`MonitorTable::fail`] does, from the head of a node's outbox, after a look
+    /// at `amount` of them. What the node watches already stays: it can still tell of that. Tells how
+    /// many became due.
+    pub fn shed(&self, node: &Node<X>, amount: usize) -> usize {
+        let mut shed = 0;
+        for _ in 0..amount {
+            let Some(target) = node.outbox.pop() else {
+                break;
+            };
+            if self.targets.is_subscribed(target) {
+                node.outbox.push(target);
+            } else {
+                shed += usize::from(self.fail_target(target));
+            }
+        }
+        shed
+    }
+
+    /// Makes a target due with the reason of its death certificate.
+    pub fn certify(&self, node: &Node<X>, target: [u32; 3], reason: R) {
+        let key = Key {
+            node: node.id(),
+            id: target,
+        };
+        if let Some((target, monitors)) = self.targets.certify(key, reason) {
+            self.dispatch.add_waiting(u64::from(monitors));
+            self.dispatch.backlog.push(Due::Target(target));
+        }
+    }
+
+    /// Makes all subscribed targets of a node due, without a reason, because its connection is
+    /// gone. Targets that wait in its outbox are left to the next sweep.
+    pub fn expire(&self, node: &Node<X>) {
+        let session = node.renew(self.nodes.next_session());
+        let monitors = self.targets.expire(session);
+        self.dispatch.add_waiting(monitors);
+        self.dispatch.backlog.push(Due::Session {
+            session,
+            node: node.id(),
+            shard: 0,
+        });
+    }
+
+    /// Whether nothing on a node is monitored, and it need not be told anything. What falls due does
+    /// not count. See [`Targets::has_session`] for what that means to who asks.
+    pub fn is_unused(&self, node: &Node<X>) -> bool {
+        node.is_outbox_empty() && !self.targets.has_session(node.session())
+    }
+
+    /// Moves up to about `limit` due monitors to the queues of their subscribers. `true` when the
+    /// backlog was emptied.
+    pub fn expand(&self, limit: usize) -> bool {
+        let mut steps = 0;
+        let mut monitors = Vec::new();
+        while steps < limit {
+            match self.dispatch.backlog.pop() {
+                None => return true,
+                Some(Due::Target(target)) => {
+                    steps += 1 + self.expand_target(target, limit - steps, &mut monitors);
+                }
+                Some(Due::Session {
+                    session,
+                    node,
+                    mut shard,
+                }) => {
+                    while steps < limit && shard < Targets::<R>::SHARDS {
+                        monitors.clear();
+                        let (seen, found) = self.targets.unlist_expired(
+                            &self.slots,
+                            (shard, session),
+                            || self.nodes.get(node).session(),
+                            HELD.min(limit - steps),
+                            &mut monitors,
+                        );
+                        self.enqueue(&monitors);
+                        steps += 1 + seen + monitors.len();
+                        match found {
+                            Expired::Nothing => shard += 1,
+                            Expired::More => {}
+                            Expired::Target(target) => {
+                                self.dispatch.backlog.push(Due::Target(target));
+                            }
+                        }
+                    }
+                    if shard < Targets::<R>::SHARDS {
+                        self.dispatch.backlog.push(Due::Session {
+                            session,
+                            node,
+                            shard,
+                        });
+                    }
+                }
+            }
+        }
+        self.dispatch.backlog.is_empty()
+    }
+
+    /// Takes up to `limit` monitors in turn. `taken` is given those that are to be delivered. Returns how
+    /// many there were, removed ones included: fewer than `limit` when the ring is empty.
+    pub(crate) fn next_turns(&self, limit: usize, mut taken: impl FnMut(Taken)) -> usize {
+        let mut turns = 0;
+        while turns < limit {
+            match self.next(limit - turns, &mut taken) {
+                0 => break,
+                more => turns += more,
+            }
+        }
+        turns
+    }
+
+    /// The next monitor in turn; while nobody else waits for a turn, up to `limit`.
+    #[inline]
+    fn next(&self, limit: usize, taken: impl FnMut(Taken)) -> usize {
+        let Some(subscriber) = self.dispatch.ring.pop() else {
+            return 0;
+        };
+        let alone = self.dispatch.ring.is_empty();
+        let limit = if alone { limit.min(HELD) } else { 1 };
+        let (turns, more) = self
+            .subscribers
+            .dequeue(&self.slots, subscriber, limit, taken);
+        if more {
+            self.dispatch.ring.push(subscriber);
+        }
+        turns
+    }
+
+    /// What the `:DOWN`s of taken monitors say; meaningless for one on which the claim fails
+    /// afterwards.
+    #[inline]
+    pub(crate) fn describe<'a>(
+        &self,
+        taken: impl Iterator<Item = &'a Taken>,
+    ) -> Vec<(Key, Option<R>)> {
+        self.targets.describe(taken.map(|taken| taken.target))
+    }
+
+    /// Claims a taken monitor. After `true` the caller sends, calls [`MonitorTable::end_send`] at
+    /// once, and [`MonitorTable::release`] soon; after `false` the monitor is gone and nothing is to
+    /// be done.
+    #[inline]
+    pub(crate) fn begin_send(&self, taken: &Taken) -> bool {
+        self.slots.get(taken.slot).claim.begin_send(taken.ticket)
+    }
+
+    /// Notes that the `:DOWN` of a claimed monitor is sent: a demonitor need not wait for it any
+    /// more.
+    #[inline]
+    pub(crate) fn end_send(&self, taken: &Taken) {
+        self.slots.get(taken.slot).claim.end_send(taken.ticket);
+    }
+
+    /// Gives a claim up whose `:DOWN` was not sent.
+    pub(crate) fn retract(&self, taken: &Taken) {
+        self.slots.get(taken.slot).claim.retract(taken.ticket);
+    }
+
+    /// Returns unclaimed monitors to their queues, unless they were removed.
+    pub(crate) fn give_back<'a>(&self, undelivered: impl Iterator<Item = &'a Taken>) {
+        self.subscribers
+            .give_back(&self.slots, undelivered, |subscriber| {
+                self.dispatch.ring.push(subscriber);
+            });
+    }
+
+    /// Frees the slots of monitors that were delivered.
+    #[inline]
+    pub(crate) fn release(&self, delivered: &[u32]) {
+        for ids in delivered.chunks(HELD) {
+            let ids = || ids.iter().copied();
+            self.targets.leave_delivered(&self.slots, ids());
+            self.subscribers.retire_delivered(&self.slots, ids());
+        }
+    }
+
+    /// Notes what a run of turns has done, for the counters.
+    pub(crate) fn count_run(&self, processed: u64, delivered: u64) {
+        self.dispatch.add_run(processed, delivered);
+    }
+
+    /// Notes the death of a process. `true` when it leaves monitors for
+    /// [`MonitorTable::sweep_departed`].
+    pub fn depart(&self, pid: u64) -> bool {
+        match self.subscribers.depart(pid) {
+            Some(subscriber) => {
+                self.departed.push(subscriber);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Removes up to about `limit` monitors of departed subscribers. `true` when none is left.
+    /// `swept` is told whose and which they are.
+    pub fn sweep_departed(
+        &self,
+        limit: usize,
+        mut wake: impl FnMut(&Node<X>),
+        mut swept: impl FnMut(u64, Reference),
+    ) -> bool {
+        let mut steps = 0;
+        while steps < limit {
+            let Some(subscriber) = self.departed.pop() else {
+                return true;
+            };
+            let limit = HELD.min(limit - steps);
+            let (pid, behind) = self.subscribers.left_behind(&self.slots, subscriber, limit);
+            steps += 1 + behind.len();
+            if behind.is_empty() {
+                continue;
+            }
+            for (id, ticket) in behind {
+                // One that is being sent, or was a moment ago, is unlinked by its sender.
+                if self.slots.get(id).claim.remove(ticket) == Removal::Won {
+                    swept(pid, self.slots.get(id).reference());
+                    self.remove(id, false, &mut wake);
+                }
+            }
+            self.departed.push(subscriber);
+        }
+        false
+    }
+
+    /// Whether a process has ever placed a monitor, and is not known to be dead.
+    pub fn is_subscriber(&self, pid: u64) -> bool {
+        self.subscribers.find(pid).is_some()
+    }
+
+    /// The references under which `pid` monitors a target that is not due. It takes as long as the
+    /// target has monitors, but never holds a lock for long.
+    pub fn monitors(&self, node: &Node<X>, pid: u64, target: [u32; 3]) -> Vec<Reference> {
+        let key = Key {
+            node: node.id(),
+            id: target,
+        };
+        let Some(subscriber) = self.subscribers.find(pid) else {
+            return Vec::new();
+        };
+        let mut found = Vec::new();
+        let mut last = None;
+        loop {
+            let Some(listed) = self.targets.listed(&self.slots, key, last, HELD) else {
+                // The place was lost with a monitor that is gone: begin again.
+                found.clear();
+                last = None;
+                continue;
+            };
+            let own = |id: &&u32| self.slots.get(**id).subscriber() == subscriber;
+            found.extend(
+                listed
+                    .iter()
+                    .filter(own)
+                    .map(|&id| self.slots.get(id).reference()),
+            );
+            last = listed.last().copied();
+            if last.is_none() {
+                return found;
+            }
+        }
+    }
+
+    /// Shows what every subscriber has to `visit`, until that answers `false`. Tells whether all were
+    /// seen.
+    pub fn survey(&self, visit: impl FnMut(Holding) -> bool) -> bool {
+        self.subscribers.survey(visit)
+    }
+
+    /// What a process has, and some of its monitors with what they are of.
+    pub fn held(&self, pid: u64) -> (Holding, Vec<(Reference, Key)>) {
+        let (holding, held) = self.subscribers.held(&self.slots, pid, HELD);
+        let keys = self
+            .targets
+            .describe(held.iter().map(|(_, target)| *target));
+        let held = held.into_iter().zip(keys);
+        let held = held.map(|((reference, _), (key, _))| (reference, key));
+        (holding, held.collect())
+    }
+
+    /// How many monitors a target has that is not due, and some of the processes that placed them.
+    pub fn watchers(&self, node: &Node<X>, target: [u32; 3]) -> (u32, Vec<u64>) {
+        let key = Key {
+            node: node.id(),
+            id: target,
+        };
+        let (count, slots) = self.targets.watchers(&self.slots, key, HELD);
+        let pid = |slot| self.subscribers.pid(self.slots.get(slot).subscriber());
+        (count, slots.into_iter().map(pid).collect())
+    }
+
+    /// Every node with its targets and the monitors of those that it watches.
+    pub fn survey_nodes(&self) -> Vec<(&Node<X>, u64, u64)> {
+        let sessions = self.targets.sessions();
+        let counted = self.nodes.iter().map(|node| {
+            let (targets, monitors) = sessions.get(&node.session()).copied().unwrap_or_default();
+            (node, targets, monitors)
+        });
+        counted.collect()
+    }
+
+    /// Whether no departed subscriber has monitors left.
+    pub fn is_swept(&self) -> bool {
+        self.departed.is_empty()
+    }
+
+    /// Whether nothing waits to be expanded.
+    pub fn is_expanded(&self) -> bool {
+        self.dispatch.backlog.is_empty()
+    }
+
+    /// Whether no subscriber has a queue.
+    pub fn is_idle(&self) -> bool {
+        self.dispatch.ring.is_empty()
+    }
+
+    /// The counters of the monitors.
+    pub fn counts(&self) -> Counts {
+        self.subscribers.counts()
+    }
+
+    /// How many targets were put into outboxes for monitors that were placed or ended.
+    pub fn instructed(&self) -> u64 {
+        self.targets.instructed()
+    }
+
+    /// The counters of the dispatch queue.
+    pub fn dispatch_counts(&self) -> DispatchCounts {
+        self.dispatch.counts()
+    }
+
+    /// How much each table and queue holds.
+    pub fn sizes(&self) -> Sizes {
+        let (targets, reasons) = self.targets.counts();
+        Sizes {
+            references: self.subscribers.references(),
+            members: self.subscribers.members(),
+            subscribers: self.subscribers.records(),
+            targets,
+            reasons,
+            outboxes: self.nodes.iter().map(Node::pending).sum(),
+            backlog: self.dispatch.backlog.len(),
+            ring: self.dispatch.ring.len(),
+            departed: self.departed.len(),
+        }
+    }
+
+    fn remove(&self, slot: u32, by_owner: bool, mut wake: impl FnMut(&Node<X>)) {
+        let target = self.slots.get(slot).target();
+        let left = self.targets.leave(&self.slots, slot);
+        self.subscribers
+            .retire(&self.slots, slot, left.listed, by_owner);
+        if left.waiting {
+            self.dispatch.drop_waiting();
+        }
+        if let Some(node) = left.outbox {
+            let node = self.nodes.get(node);
+            node.outbox.push(target);
+            wake(node);
+        }
+    }
+
+    fn fail_target(&self, target: u32) -> bool {
+        let Some(monitors) = self.targets.fail(target) else {
+            return false;
+        };
+        self.dispatch.add_waiting(u64::from(monitors));
+        self.dispatch.backlog.push(Due::Target(target));
+        true
+    }
+
+    fn enqueue(&self, monitors: &[u32]) {
+        self.subscribers
+            .enqueue(&self.slots, monitors, |subscriber| {
+                self.dispatch.ring.push(subscriber);
+            });
+    }
+
+    fn expand_target(&self, target: u32, limit: usize, monitors: &mut Vec<u32>) -> usize {
+        let mut steps = 0;
+        while steps < limit {
+            monitors.clear();
+            let held = HELD.min(limit - steps);
+            let done = self.targets.unlist(&self.slots, target, held, monitors);
+            self.enqueue(monitors);
+            steps += monitors.len();
+            if done {
+                return steps;
+            }
+        }
+        self.dispatch.backlog.push(Due::Target(target));
+        steps
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::monitors::delivery::Delivery;
+    use crate::monitors::targets::MOST_MONITORS;
+    use proptest::prelude::*;
+    use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+    type Table = MonitorTable<u32, ()>;
+    type Target = (u64, [u32; 3]);
+
+    /// Every monitor in one flat map, and what a faultless remote would know.
+    #[derive(Default)]
+    struct Model {
+        live: BTreeMap<u32, (u64, Target)>,
+        due: HashMap<u32, (u64, Target, Option<u32>)>,
+        subscribed: BTreeSet<Target>,
+        sent: Vec<Target>,
+        references: u32,
+    }
+
+    impl Model {
+        fn fall_due(&mut self, reason: Option<u32>, falls: impl Fn(&Target) -> bool) {
+            let fallen: Vec<u32> = self
+                .live
+                .iter()
+                .filter(|(_, (_, target))| falls(target))
+                .map(|(&reference, _)| reference)
+                .collect();
+            for reference in fallen {
+                let (pid, target) = self.live.remove(&reference).unwrap();
+                self.due.insert(reference, (pid, target, reason));
+            }
+        }
+
+        fn owned(&self, pid: u64, nth: usize) -> Option<u32> {
+            let of_due = self.due.iter().map(|(&reference, due)| (reference, due.0));
+            let of_live = self
+                .live
+                .iter()
+                .map(|(&reference, live)| (reference, live.0));
+            let mut owned: Vec<u32> = of_due
+                .chain(of_live)
+                .filter(|&(_, owner)| owner == pid)
+                .map(|(reference, _)| reference)
+                .collect();
+            owned.sort_unstable();
+            (!owned.is_empty()).then(|| owned[nth % owned.len()])
+        }
+    }
+
+    #[test]
+    fn shows_who_watches_what_and_what_each_node_has() {
+        let table = Table::default();
+        let node = table.nodes.find_or_add(7, || ());
+        for number in 0..3 {
+            let pid = 100 + u64::from(number);
+            table
+                .monitor(node, pid, reference(number), [1, 0, 0])
+                .unwrap();
+        }
+        table.monitor(node, 100, reference(3), [2, 0, 0]).unwrap();
+        assert_eq!(table.take(node, 1, 1).0.len(), 1);
+
+        assert_eq!(table.watchers(node, [1, 0, 0]), (3, vec![100, 101, 102]));
+        assert_eq!(table.watchers(node, [9, 0, 0]), (0, vec![]));
+        let (found, targets, monitors) = table.survey_nodes().pop().unwrap();
+        assert_eq!((found.id(), targets, monitors), (node.id(), 2, 3));
+        assert_eq!(found.outbox_len(), 1);
+        let mut seen = 0;
+        let all = table.survey(|_| {
+            seen += 1;
+            seen < 2
+        });
+        assert_eq!((all, seen), (false, 2));
+    }
+
+    /// All that can be seen of a table.
+    fn seen(table: &Table) -> impl PartialEq + std::fmt::Debug {
+        (table.sizes(), table.counts(), table.instructed())
+    }
+
+    #[test]
+    fn a_target_with_as_many_monitors_as_it_may_have_refuses_more() {
+        let table = Table::default();
+        let node = table.nodes.find_or_add(7, || ());
+        let monitor = |pid, number, id| table.monitor(node, pid, reference(number), [id, 0, 0]);
+        for number in 0..MOST_MONITORS {
+            monitor(100, number, 1).unwrap();
+        }
+        monitor(200, MOST_MONITORS, 2).unwrap();
+        let before = seen(&table);
+        assert_eq!(monitor(200, MOST_MONITORS + 1, 1), Err(Full));
+        assert_eq!(seen(&table), before);
+        assert!(!table.demonitor(200, reference(MOST_MONITORS + 1), |_| ()));
+
+        // Its subscriber is as any other, and goes without a trace.
+        table.depart(200);
+        while !table.sweep_departed(64, |_| (), |_, _| ()) {}
+        assert_eq!(table.counts().standing, u64::from(MOST_MONITORS));
+        // And there is room for another one when one has gone.
+        assert!(table.demonitor(100, reference(0), |_| ()));
+        monitor(300, MOST_MONITORS + 2, 1).unwrap();
+        assert_eq!(table.watchers(node, [1, 0, 0]).0, MOST_MONITORS);
+    }
+
+    #[test]
+    fn a_table_without_a_free_slot_refuses_more_monitors() {
+        let table = Table::with_most(1, 9, 9_999);
+        let node = table.nodes.find_or_add(7, || ());
+        for number in 0..crate::structures::arena::CHUNK {
+            table
+                .monitor(node, 100, reference(number), [number, 0, 0])
+                .unwrap();
+        }
+        let before = seen(&table);
+        // Neither does a new subscriber get into the tables.
+        for pid in [100, 200] {
+            let refused = table.monitor(node, pid, reference(999), [999, 0, 0]);
+            assert_eq!(refused, Err(Full));
+            assert_eq!(seen(&table), before);
+        }
+        assert!(table.demonitor(100, reference(3), |_| ()));
+        let placed = table.monitor(node, 100, reference(999), [999, 0, 0]);
+        assert!(placed.unwrap().outbox);
+    }
+
+    #[test]
+    fn a_shard_with_as_many_subscribers_as_it_may_have_refuses_more() {
+        let table = Table::with_most(9, 2, 9);
+        let node = table.nodes.find_or_add(7, || ());
+        // All of them are in one shard.
+        let pids = [16, 16 + 16 * 256, 16 + 2 * 16 * 256];
+        for (number, pid) in pids[..2].iter().enumerate() {
+            table
+                .monitor(node, *pid, reference(number as u32), [1, 0, 0])
+                .unwrap();
+        }
+        let before = seen(&table);
+        assert_eq!(
+            table.monitor(node, pids[2], reference(2), [1, 0, 0]),
+            Err(Full)
+        );
+        assert_eq!(seen(&table), before);
+        // Those that are there go on.
+        table
+            .monitor(node, pids[0], reference(3), [1, 0, 0])
+            .unwrap();
+        table.depart(pids[1]);
+        while !table.sweep_departed(64, |_| (), |_, _| ()) {}
+        let placed = table.monitor(node, pids[2], reference(2), [1, 0, 0]);
+        assert!(placed.unwrap().newcomer);
+    }
+
+    #[test]
+    fn a_shard_with_as_many_targets_as_it_may_have_refuses_more() {
+        let table = Table::with_most(9, 9, 3);
+        let node = table.nodes.find_or_add(7, || ());
+        // Neighbours are in one shard.
+        for id in 0..3 {
+            table.monitor(node, 16, reference(id), [id, 0, 0]).unwrap();
+        }
+        let before = seen(&table);
+        assert_eq!(table.monitor(node, 16, reference(3), [3, 0, 0]), Err(Full));
+        assert_eq!(seen(&table), before);
+        table.monitor(node, 16, reference(4), [2, 0, 0]).unwrap();
+        assert!(table.demonitor(16, reference(0), |_| ()));
+        assert_eq!(table.take(node, 10, 10).0.len(), 2);
+        table.monitor(node, 16, reference(5), [3, 0, 0]).unwrap();
+    }
+
+    #[test]
+    fn a_monitor_that_is_never_armed_was_never_placed() {
+        let table = Table::default();
+        let node = table.nodes.find_or_add(7, || ());
+        table.monitor(node, 16, reference(1), [1, 0, 0]).unwrap();
+        let before = seen(&table);
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let (slot, _) = table
+                .subscribers
+                .place(&table.slots, 16, reference(2))
+                .unwrap();
+            let _unarmed = Unarmed {
+                table: &table,
+                slot,
+            };
+            panic!("before it has a target");
+        }));
+        assert!(panicked.is_err());
+        assert_eq!(seen(&table), before);
+        assert!(!table.demonitor(16, reference(2), |_| ()));
+        table.depart(16);
+        while !table.sweep_departed(64, |_| (), |_, _| ()) {}
+        assert_eq!(table.counts().standing, 0);
+    }
+
+    #[derive(Clone, Debug)]
+    enum Op {
+        Monitor(u64, u64, u32),
+        Demonitor(u64, usize),
+        DemonitorForeign(u64, usize),
+        Take(u64, usize),
+        TakeAndWithdraw(u64, usize),
+        Certify(u64, u32, u32),
+        Expire(u64),
+        Fail(u64),
+        Resubscribe(u64, usize),
+        Depart(u64),
+        Sweep(usize),
+        Expand(usize),
+        Deliver(usize),
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        let (pid, node, target) = (0..4u64, 0..3u64, 0..6u32);
+        prop_oneof![
+            8 => (pid.clone(), node.clone(), target.clone()).prop_map(|(p, n, t)| Op::Monitor(p, n, t)),
+            4 => (pid.clone(), any::<usize>()).prop_map(|(p, nth)| Op::Demonitor(p, nth)),
+            1 => (pid.clone(), any::<usize>()).prop_map(|(p, nth)| Op::DemonitorForeign(p, nth)),
+            4 => (node.clone(), 1..8usize).prop_map(|(n, limit)| Op::Take(n, limit)),
+            1 => (node.clone(), 1..8usize).prop_map(|(n, limit)| Op::TakeAndWithdraw(n, limit)),
+            4 => (node.clone(), target, 0..3u32).prop_map(|(n, t, r)| Op::Certify(n, t, r)),
+            1 => node.clone().prop_map(Op::Expire),
+            1 => node.clone().prop_map(Op::Fail),
+            1 => (node, 1..4usize).prop_map(|(n, limit)| Op::Resubscribe(n, limit)),
+            1 => pid.prop_map(Op::Depart),
+            2 => (1..5usize).prop_map(Op::Sweep),
+            3 => (1..2_000usize).prop_map(Op::Expand),
+            3 => (1..5usize).prop_map(Op::Deliver),
+        ]
+    }
+
+    fn reference(number: u32) -> Reference {
+        [number, 7, 9]
+    }
+
+    fn on_node<T>(table: &Table, node: u64, view: impl FnOnce(&Node<()>) -> T) -> T {
+        view(table.nodes.find_or_add(node, || ()))
+    }
+
+    fn take(table: &Table, model: &mut Model, node: u64, limit: usize) -> usize {
+        on_node(table, node, |node| table.confirm(node));
+        let (taken, _) = on_node(table, node, |node| table.take(node, limit, usize::MAX));
+        model.sent.clear();
+        for instruction in &taken {
+            match *instruction {
+                Instruction::Subscribe(key) => {
+                    assert!(model.subscribed.insert((node, key.id)), "subscribed twice");
+                    model.sent.push((node, key.id));
+                }
+                Instruction::Unsubscribe(key) => {
+                    assert!(
+                        model.subscribed.remove(&(node, key.id)),
+                        "was not subscribed"
+                    );
+                }
+            }
+        }
+        assert!(taken.len() <= limit);
+        taken.len()
+    }
+
+    fn deliver(table: &Table, model: &mut Model) -> bool {
+        let mut delivery = Delivery::new(table, 3);
+        let turns = delivery.take_turns(3);
+        for (number, (key, reason)) in delivery.describe(0).into_iter().enumerate() {
+            assert!(delivery.begin(number));
+            delivery.end(number);
+            let taken = delivery.taken(number);
+            let (pid, (_, id), expected) = model
+                .due
+                .remove(&taken.reference[0])
+                .expect("delivered once, when it is due");
+            assert_eq!((taken.pid, key.id, reason), (pid, id, expected));
+        }
+        // By then it is over for whoever else has a claim.
+        for number in 0..delivery.len() {
+            let taken = delivery.taken(number);
+            assert!(!table.demonitor(taken.pid, taken.reference, |_| ()));
+        }
+        turns > 0
+    }
+
+    fn apply(table: &Table, model: &mut Model, op: Op) {
+        match op {
+            Op::Monitor(pid, node, id) => {
+                model.references += 1;
+                let number = model.references;
+                on_node(table, node, |node| {
+                    table
+                        .monitor(node, pid, reference(number), [id, 0, 0])
+                        .unwrap()
+                });
+                model.live.insert(number, (pid, (node, [id, 0, 0])));
+            }
+            Op::Demonitor(pid, nth) => {
+                if let Some(number) = model.owned(pid, nth) {
+                    assert!(table.demonitor(pid, reference(number), |_| ()));
+                    model.live.remove(&number);
+                    model.due.remove(&number);
+                    assert!(!table.demonitor(pid, reference(number), |_| ()));
+                }
+            }
+            Op::DemonitorForeign(pid, nth) => {
+                if let Some(number) = model.owned(pid, nth) {
+                    assert!(!table.demonitor(pid + 1, reference(number), |_| ()));
+                }
+            }
+            Op::Take(node, limit) => {
+                take(table, model, node, limit);
+            }
+            Op::TakeAndWithdraw(node, limit) => {
+                take(table, model, node, limit);
+                while !on_node(table, node, |node| table.withdraw(node, 3)) {}
+                for target in model.sent.drain(..) {
+                    model.subscribed.remove(&target);
+                }
+            }
+            Op::Certify(node, id, reason) => {
+                let target = (node, [id, 0, 0]);
+                on_node(table, node, |node| table.certify(node, target.1, reason));
+                if model.subscribed.remove(&target) {
+                    model.fall_due(Some(reason), |found| *found == target);
+                }
+            }
+            Op::Expire(node) => {
+                on_node(table, node, |node| table.expire(node));
+                let subscribed = std::mem::take(&mut model.subscribed);
+                model.fall_due(None, |found| found.0 == node && subscribed.contains(found));
+                model.subscribed = subscribed.into_iter().filter(|t| t.0 != node).collect();
+            }
+            Op::Fail(node) => {
+                while !on_node(table, node, |node| table.fail(node, 3).1) {}
+                let subscribed = model.subscribed.clone();
+                model.fall_due(None, |found| found.0 == node && !subscribed.contains(found));
+                // A target that nobody monitors any more is dropped with the rest.
+                let live: BTreeSet<Target> = model.live.values().map(|live| live.1).collect();
+                model.subscribed.retain(|t| t.0 != node || live.contains(t));
+            }
+            Op::Resubscribe(node, limit) => {
+                let mut cursor = Cursor::default();
+                while !on_node(table, node, |node| {
+                    table.resubscribe(node, &mut cursor, limit)
+                }) {}
+                model.subscribed.retain(|target| target.0 != node);
+            }
+            Op::Depart(pid) => {
+                table.depart(pid);
+                while !table.sweep_departed(3, |_| (), |_, _| ()) {}
+                model.live.retain(|_, live| live.0 != pid);
+                model.due.retain(|_, due| due.0 != pid);
+            }
+            Op::Sweep(limit) => {
+                table.sweep_departed(limit, |_| (), |_, _| ());
+            }
+            Op::Expand(limit) => {
+                table.expand(limit);
+            }
+            Op::Deliver(turns) => {
+                for _ in 0..turns {
+                    deliver(table, model);
+                }
+            }
+        }
+        assert_eq!(table.dispatch_counts().waiting, model.due.len() as u64);
+        agree_on_holdings(table, model);
+    }
+
+    fn agree_on_holdings(table: &Table, model: &Model) {
+        let mut owned: BTreeMap<u64, usize> = BTreeMap::new();
+        let due = model.due.values().map(|due| due.0);
+        for pid in model.live.values().map(|live| live.0).chain(due) {
+            *owned.entry(pid).or_default() += 1;
+        }
+        let mut surveyed = BTreeMap::new();
+        assert!(table.survey(|holding| {
+            if holding.monitors > 0 {
+                surveyed.insert(holding.pid, holding.monitors as usize);
+            }
+            true
+        }));
+        assert_eq!(surveyed, owned);
+        for (pid, monitors) in owned {
+            let (holding, held) = table.held(pid);
+            assert_eq!((holding.pid, holding.monitors as usize), (pid, monitors));
+            assert_eq!(held.len(), monitors.min(HELD));
+        }
+    }
+
+    fn settle(table: &Table, model: &mut Model) {
+        while !table.expand(100) {}
+        while deliver(table, model) {}
+        for node in 0..3 {
+            while take(table, model, node, 100) > 0 {}
+        }
+        assert!(model.due.is_empty(), "never delivered: {:?}", model.due);
+        let live: BTreeSet<Target> = model.live.values().map(|live| live.1).collect();
+        assert_eq!(model.subscribed, live);
+        assert_eq!(table.counts().standing, model.live.len() as u64);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn every_monitor_fires_once_or_is_removed(ops in prop::collection::vec(op(), 0..150)) {
+            let table = Table::default();
+            let mut model = Model::default();
+            for op in ops {
+                apply(&table, &mut model, op);
+            }
+            settle(&table, &mut model);
+        }
+    }
+
+    fn place(table: &Table, pid: u64, number: u32, id: u32) {
+        on_node(table, 0, |node| {
+            table
+                .monitor(node, pid, reference(number), [id, 0, 0])
+                .unwrap()
+        });
+    }
+
+    fn subscribe_all(table: &Table) {
+        on_node(table, 0, |node| while !table.take(node, 9, 9).1 {});
+    }
+
+    /// Monitors targets of another node until one of them has the place of a former one.
+    fn heir(table: &Table, former: u32) -> u32 {
+        (100..)
+            .find(|&number| {
+                on_node(table, 1, |node| {
+                    table
+                        .monitor(node, 48, reference(number), [number, 0, 0])
+                        .unwrap()
+                });
+                let held = table.subscribers.held(&table.slots, 48, usize::MAX).1;
+                held.last().unwrap().1 == former
+            })
+            .unwrap()
+    }
+
+    #[test]
+    fn who_takes_a_chunk_back_leaves_the_targets_of_other_nodes_alone() {
+        let table = Table::default();
+        place(&table, 16, 0, 7);
+        let former = table.subscribers.held(&table.slots, 16, 1).1[0].1;
+        subscribe_all(&table);
+        // The target goes while its chunk is open, and its place is taken.
+        on_node(&table, 0, |node| table.certify(node, [7, 0, 0], 1));
+        assert!(table.expand(10));
+        assert_eq!(deliver_some(&table), (1, 1));
+        let heir = heir(&table, former);
+        on_node(&table, 1, |node| while !table.take(node, 99, 99).1 {});
+
+        assert!(on_node(&table, 0, |node| table.withdraw(node, 9)));
+        assert!(on_node(&table, 0, |node| node.is_outbox_empty()));
+        on_node(&table, 1, |node| table.certify(node, [heir, 0, 0], 2));
+        assert!(table.expand(10));
+        assert_eq!(deliver_some(&table), (1, 1));
+    }
+
+    #[test]
+    fn a_monitor_that_is_being_placed_is_not_shown() {
+        let table = Table::default();
+        table
+            .subscribers
+            .place(&table.slots, 16, reference(0))
+            .unwrap();
+        let (holding, held) = table.held(16);
+        assert_eq!((holding.monitors, held), (1, vec![]));
+    }
+
+    /// All turns, and how many each call took.
+    fn take_turns(table: &Table) -> (Vec<Taken>, Vec<usize>) {
+        let mut taken = Vec::new();
+        let calls = std::iter::repeat_with(|| table.next(3, |one| taken.push(one)));
+        let calls = calls.take_while(|turns| *turns > 0).collect();
+        (taken, calls)
+    }
+
+    fn turns(table: &Table) -> Vec<(u64, u32)> {
+        let taken = take_turns(table).0.into_iter();
+        taken.map(|taken| (taken.pid, taken.reference[0])).collect()
+    }
+
+    /// One process with four monitors that are due, and another with one.
+    fn four_due_and_one() -> Table {
+        let table = Table::default();
+        for number in 0..4 {
+            place(&table, 16, number, number);
+        }
+        place(&table, 32, 4, 4);
+        subscribe_all(&table);
+        for id in 0..5 {
+            on_node(&table, 0, |node| table.certify(node, [id, 0, 0], 0));
+        }
+        table.expand(100);
+        table
+    }
+
+    #[test]
+    fn subscribers_take_turns_and_each_keeps_its_order() {
+        let table = four_due_and_one();
+        assert_eq!(turns(&table), [(16, 0), (32, 4), (16, 1), (16, 2), (16, 3)]);
+    }
+
+    #[test]
+    fn who_waits_alone_gets_several_turns_at_once() {
+        assert_eq!(take_turns(&four_due_and_one()).1, [1, 1, 3]);
+    }
+
+    #[test]
+    fn a_departed_subscriber_gets_nothing_more_even_before_it_is_swept() {
+        let table = four_due_and_one();
+        assert!(table.depart(16));
+        let (taken, calls) = take_turns(&table);
+        assert_eq!((taken.len(), taken[0].pid), (1, 32));
+        assert_eq!(calls.iter().sum::<usize>(), 5);
+        while !table.sweep_departed(2, |_| (), |_, _| ()) {}
+        assert_eq!(table.counts().standing, 1);
+    }
+
+    #[test]
+    fn a_node_is_used_while_it_has_a_target_or_an_instruction() {
+        let table = Table::default();
+        let is_unused = || on_node(&table, 0, |node| table.is_unused(node));
+        assert!(is_unused());
+        place(&table, 16, 1, 1);
+        assert!(!is_unused());
+        subscribe_all(&table);
+        assert!(!is_unused());
+        assert!(table.demonitor(16, reference(1), |_| ()));
+        assert!(!is_unused(), "the node must be told");
+        subscribe_all(&table);
+        assert!(is_unused());
+        place(&table, 16, 2, 2);
+        subscribe_all(&table);
+        on_node(&table, 0, |node| table.certify(node, [2, 0, 0], 0));
+        assert!(is_unused(), "what is due does not concern the node");
+        place(&table, 16, 3, 3);
+        subscribe_all(&table);
+        on_node(&table, 0, |node| table.expire(node));
+        assert!(is_unused(), "nor does what an old connection left");
+    }
+
+    #[test]
+    fn what_was_cancelled_is_passed_over_in_steps() {
+        let table = Table::default();
+        for number in 0..10 {
+            place(&table, 16, number, number);
+        }
+        for number in 0..9 {
+            assert!(table.demonitor(16, reference(number), |_| ()));
+        }
+        let take = || on_node(&table, 0, |node| table.take(node, 5, 4));
+        assert_eq!(take(), (vec![], false));
+        assert_eq!(take(), (vec![], false));
+        let (taken, emptied) = take();
+        assert_eq!((taken.len(), emptied), (1, true));
+    }
+
+    #[test]
+    fn the_monitors_of_one_target_fire_in_the_order_of_their_placing() {
+        let table = Table::default();
+        for number in 0..5 {
+            place(&table, 16, number, 0);
+        }
+        subscribe_all(&table);
+        on_node(&table, 0, |node| table.certify(node, [0, 0, 0], 0));
+        while !table.expand(2) {}
+        let order: Vec<u32> = turns(&table).into_iter().map(|turn| turn.1).collect();
+        assert_eq!(order, [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_subscribe_and_an_unsubscribe_cancel_out() {
+        let table = Table::default();
+        place(&table, 16, 1, 1);
+        place(&table, 16, 2, 2);
+        assert!(table.demonitor(16, reference(1), |_| ()));
+        let (taken, _) = on_node(&table, 0, |node| table.take(node, 10, 10));
+        let key = |id| Key {
+            node: 0,
+            id: [id, 0, 0],
+        };
+        assert_eq!(taken, [Instruction::Subscribe(key(2))]);
+        // The other way round, too: the remote goes on watching.
+        assert!(table.demonitor(16, reference(2), |_| ()));
+        place(&table, 16, 3, 2);
+        assert!(
+            on_node(&table, 0, |node| table.take(node, 10, 10))
+                .0
+                .is_empty()
+        );
+        assert!(table.demonitor(16, reference(3), |_| ()));
+        let (taken, _) = on_node(&table, 0, |node| table.take(node, 10, 10));
+        assert_eq!(taken, [Instruction::Unsubscribe(key(2))]);
+    }
+
+    #[test]
+    fn an_outbox_is_taken_up_to_a_limit_and_no_further() {
+        for amount in [1, 63, 64, 65, 128, 200] {
+            for limit in [1, 64, 100, 128, 1_000] {
+                let table = Table::default();
+                (0..amount).for_each(|number| place(&table, 16, number, number));
+                let (taken, emptied) = on_node(&table, 0, |node| table.take(node, limit, 1_000));
+                let number = |instruction: &Instruction| match instruction {
+                    Instruction::Subscribe(key) => key.id[0],
+                    Instruction::Unsubscribe(_) => unreachable!("nothing is subscribed"),
+                };
+                let numbers: Vec<u32> = taken.iter().map(number).collect();
+                let expected = amount.min(limit as u32);
+                assert_eq!(numbers, (0..expected).collect::<Vec<_>>());
+                assert_eq!(emptied, limit > amount as usize, "{amount} up to {limit}");
+            }
+        }
+    }
+
+    #[test]
+    fn counts_what_monitors_call_for_in_whatever_way_they_end() {
+        let table = Table::default();
+        for number in 0..4 {
+            place(&table, 16, number, number / 2);
+        }
+        assert_eq!(table.instructed(), 2);
+        subscribe_all(&table);
+        assert!(table.demonitor(16, reference(0), |_| ()));
+        assert_eq!(table.instructed(), 2);
+        assert!(table.demonitor(16, reference(1), |_| ()));
+        assert_eq!(table.instructed(), 3);
+        assert!(table.depart(16));
+        while !table.sweep_departed(10, |_| (), |_, _| ()) {}
+        assert_eq!(table.instructed(), 4);
+    }
+
+    #[test]
+    fn what_is_too_much_for_an_outbox_falls_due() {
+        let table = Table::default();
+        place(&table, 16, 0, 0);
+        subscribe_all(&table);
+        for number in 1..=10 {
+            place(&table, 16, number, number);
+        }
+        // The node is still to be told that nobody monitors the first any more.
+        assert!(table.demonitor(16, reference(0), |_| ()));
+        on_node(&table, 0, |node| {
+            table.confirm(node);
+            assert_eq!(table.shed(node, 2), 2);
+            assert_eq!(table.shed(node, 5), 5);
+            assert_eq!(node.outbox_len(), 4);
+        });
+        table.expand(100);
+        let due: Vec<u32> = turns(&table).into_iter().map(|turn| turn.1).collect();
+        assert_eq!(due, [1, 2, 3, 4, 5, 6, 7]);
+        let key = |id| Key {
+            node: 0,
+            id: [id, 0, 0],
+        };
+        let mut expected = [8, 9, 10]
+            .map(|id| Instruction::Subscribe(key(id)))
+            .to_vec();
+        expected.push(Instruction::Unsubscribe(key(0)));
+        assert_eq!(
+            on_node(&table, 0, |node| table.take(node, 10, 10).0),
+            expected
+        );
+        assert!(table.demonitor(16, reference(8), |_| ()));
+        on_node(&table, 0, |node| {
+            table.confirm(node);
+            assert_eq!((table.shed(node, 5), node.outbox_len()), (0, 1));
+        });
+    }
+
+    #[test]
+    fn a_dead_node_costs_nothing_up_front() {
+        let table = Table::default();
+        for number in 0..10_000 {
+            place(&table, 16, number, number);
+        }
+        subscribe_all(&table);
+        on_node(&table, 0, |node| table.expire(node));
+        assert_eq!(table.dispatch.backlog.len(), 1);
+        assert_eq!(table.dispatch_counts().waiting, 10_000);
+        assert!(table.is_idle());
+    }
+
+    #[test]
+    fn a_subscription_over_the_new_connection_survives_the_end_of_the_old_one() {
+        let table = Table::default();
+        place(&table, 16, 1, 1);
+        subscribe_all(&table);
+        // Placed, but not sent, when the old connection ends.
+        place(&table, 16, 2, 2);
+        on_node(&table, 0, |node| table.expire(node));
+        // Placed on a target that the old connection has still to fire.
+        place(&table, 16, 3, 1);
+        subscribe_all(&table);
+        while !table.expand(100) {}
+        assert_eq!(turns(&table), [(16, 1)]);
+    }
+
+    /// A thread that waits to add a node must not stop one that expands what is due.
+    #[test]
+    fn nodes_come_while_others_go() {
+        let table = Table::default();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for node in 1..2_000 {
+                    on_node(&table, node, |_| ());
+                }
+            });
+            for _ in 0..200 {
+                on_node(&table, 0, |node| {
+                    table.expire(node);
+                    table.expand(2_000);
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn places_are_used_again() {
+        let table = Table::default();
+        for round in 0..5 {
+            for number in 0..5_000 {
+                place(&table, 16, round * 5_000 + number, number);
+            }
+            subscribe_all(&table);
+            for number in 0..5_000 {
+                assert!(table.demonitor(16, reference(round * 5_000 + number), |_| ()));
+            }
+            subscribe_all(&table);
+        }
+        assert!(table.slots.grow().unwrap() <= 5_120 + 2 * crate::structures::arena::CHUNK);
+    }
+
+    #[test]
+    fn places_are_used_again_by_other_subscribers() {
+        let table = Table::default();
+        for pid in 0..200 {
+            for number in 0..2_000 {
+                place(&table, pid * 16 * 64, number, number);
+            }
+            table.depart(pid * 16 * 64);
+            while !table.sweep_departed(1_000, |_| (), |_, _| ()) {}
+            subscribe_all(&table);
+        }
+        // Each shard of the subscribers may keep two magazines of its own.
+        assert!(table.slots.grow().unwrap() <= 2_000 + 256 * 2 * crate::monitors::slot::MAGAZINE);
+    }
+
+    /// Takes some turns and delivers. Returns how many turns, and how many were delivered.
+    fn deliver_some(table: &Table) -> (usize, u64) {
+        let mut delivery = Delivery::new(table, 10);
+        let turns = delivery.take_turns(10);
+        for number in 0..delivery.len() {
+            if delivery.begin(number) {
+                delivery.end(number);
+            }
+        }
+        (turns, delivery.sent() as u64)
+    }
+
+    /// Owners place, demonitor and die while one thread delivers and another fells the targets.
+    #[test]
+    fn threads_agree_on_who_consumes_each_monitor() {
+        use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+        const OWNERS: u64 = 4;
+        const ROUNDS: u32 = 20_000;
+        let table = Table::default();
+        on_node(&table, 0, |_| ());
+        let (sent, removed) = (AtomicU64::new(0), AtomicU64::new(0));
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let owners: Vec<_> = (0..OWNERS)
+                .map(|owner| {
+                    let (table, removed) = (&table, &removed);
+                    scope.spawn(move || {
+                        let pid = 16 * (owner + 1);
+                        for round in 0..ROUNDS {
+                            let reference = [round, owner as u32, 0];
+                            on_node(table, 0, |node| {
+                                table
+                                    .monitor(node, pid, reference, [round % 50, 0, 0])
+                                    .unwrap();
+                            });
+                            if round % 2 == 0 && table.demonitor(pid, reference, |_| ()) {
+                                removed.fetch_add(1, Ordering::Relaxed);
+                            }
+                        }
+                    })
+                })
+                .collect();
+            scope.spawn(|| {
+                let mut id = 0;
+                while !done.load(Ordering::Acquire) {
+                    on_node(&table, 0, |node| {
+                        table.take(node, 20, 20);
+                        table.certify(node, [id % 50, 0, 0], 1);
+                        if id % 1_000 == 0 {
+                            table.expire(node);
+                        }
+                    });
+                    id += 1;
+                }
+            });
+            scope.spawn(|| {
+                while !done.load(Ordering::Acquire) {
+                    table.expand(50);
+                    sent.fetch_add(deliver_some(&table).1, Ordering::Relaxed);
+                }
+            });
+            for owner in owners {
+                owner.join().unwrap();
+            }
+            done.store(true, Ordering::Release);
+        });
+        let mut model = Model::default();
+        let standing = table.counts().standing;
+        let total = sent.load(Ordering::Relaxed) + removed.load(Ordering::Relaxed) + standing;
+        assert!(total >= OWNERS * u64::from(ROUNDS), "{total}");
+        // What is left is whole: it can be felled, expanded and delivered to the last one.
+        on_node(&table, 0, |node| {
+            table.take(node, usize::MAX, usize::MAX);
+            table.expire(node);
+        });
+        while !table.expand(1_000) {}
+        model.references = 0;
+        let mut rest = 0;
+        loop {
+            let (turns, delivered) = deliver_some(&table);
+            rest += delivered;
+            if turns == 0 {
+                break;
+            }
+        }
+        let sum = sent.load(Ordering::Relaxed) + removed.load(Ordering::Relaxed) + rest;
+        assert_eq!(sum, OWNERS * u64::from(ROUNDS));
+        assert_eq!(table.counts().standing, 0);
+        assert_eq!(table.dispatch_counts().waiting, 0);
+    }
+}

@@ -1,0 +1,762 @@
+//! The targets: who monitors each one, and what the remote node has been told about it.
+//!
+//! Invariants:
+//!
+//! - The index holds at most one target of a key: the one that new monitors join.
+//! - A target has a session, the stay of its node during which it was (or will be) subscribed. It
+//!   is linked into that session's list until it is dead.
+//! - An undead target is subscribed, or queued in its node's outbox, or both.
+//! - `monitors` counts the monitors that name the target; those of an undead one are all listed.
+//! - A target is freed when it is dead, no monitor names it, and neither an outbox nor the backlog
+//!   holds its id.
+//! - A monitor is *waiting* once its `:DOWN` is due: its target is dead, or its session expired
+//!   and the target was subscribed in it.
+
+use crate::monitors::sessions::{Session, Sessions};
+use crate::monitors::slot::{Place, Slot};
+use crate::structures::arena::Arena;
+use crate::structures::hash::{hash, shard};
+use crate::structures::held::{HELD, Held};
+use crate::structures::index::Index;
+use crate::structures::limits::{self, Full};
+use crate::structures::list::{self, Links, NIL};
+use crate::structures::slab::Slab;
+use crate::structures::sync::{Mutex, MutexGuard, shards};
+use hashbrown::HashMap;
+use rustc_hash::FxBuildHasher;
+
+mod batch;
+
+const SHARDS: usize = shards(1024);
+
+/// What is monitored: a node's id, and what tells the target apart on that node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// The id of the node.
+    pub node: u32,
+    /// The target on that node.
+    pub id: [u32; 3],
+}
+
+/// What a remote node is to be told about a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Instruction {
+    /// Send a certificate when this dies.
+    Subscribe(Key),
+    /// Never mind.
+    Unsubscribe(Key),
+}
+
+/// All targets. `R` is an exit reason.
+pub struct Targets<R> {
+    shards: Box<[Mutex<Shard<R>>]>,
+}
+
+struct Shard<R> {
+    index: Index,
+    targets: Slab<Target>,
+    sessions: Sessions,
+    /// The reasons of the dead; a target that is missing here died with its node.
+    reasons: HashMap<u32, R, FxBuildHasher>,
+    /// How often monitors that came and went have called for an instruction.
+    instructed: u64,
+}
+
+/// A target: 32 bytes.
+struct Target {
+    id: [u32; 3],
+    /// Its listed monitors.
+    head: u32,
+    /// How many monitors it has, in units of [`MONITOR`], and its flags below them.
+    state: u32,
+    /// The place of its session, which knows its node; once it is dead, its node itself.
+    session: u32,
+    links: Links,
+}
+
+/// In the outbox of its node.
+const QUEUED: u32 = 1;
+/// The remote node watches it for us.
+const SUBSCRIBED: u32 = 2;
+/// Its monitors are due; new ones need a new target.
+const DEAD: u32 = 4;
+/// In the backlog.
+const BACKLOG: u32 = 8;
+/// Found by the index.
+const INDEXED: u32 = 16;
+/// One monitor.
+const MONITOR: u32 = 32;
+/// How many monitors a target may have; few enough in tests to be reached.
+pub(crate) const MOST_MONITORS: u32 = if cfg!(test) {
+    50_000
+} else {
+    u32::MAX / MONITOR
+};
+
+impl Target {
+    #[inline]
+    fn is(&self, flag: u32) -> bool {
+        self.state & flag != 0
+    }
+
+    #[inline]
+    fn monitors(&self) -> u32 {
+        self.state / MONITOR
+    }
+
+    #[inline]
+    fn key(&self, sessions: &Sessions) -> Key {
+        let node = match self.is(DEAD) {
+            true => self.session,
+            false => sessions[self.session].node,
+        };
+        Key { node, id: self.id }
+    }
+}
+
+/// What became of a target when a monitor left it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// The monitor was still in the target's list.
+    pub listed: bool,
+    /// Its `:DOWN` was due.
+    pub waiting: bool,
+    /// The node whose outbox must be given the target: nobody monitors it any more.
+    pub outbox: Option<u32>,
+}
+
+/// Where a walk through an expired session has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expired {
+    /// This target, which has more monitors, is for the backlog.
+    Target(u32),
+    /// There may be more in this shard.
+    More,
+    /// This shard is done.
+    Nothing,
+}
+
+/// How far [`Targets::resubscribe`] has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cursor {
+    /// The shard it is in.
+    pub shard: usize,
+    /// The targets of that shard that are still to be seen, once it has been entered.
+    pub left: Option<u32>,
+}
+
+impl<R> Default for Targets<R> {
+    fn default() -> Self {
+        Targets::with_most(limits::of_each(SHARDS))
+    }
+}
+
+impl<R> Targets<R> {
+    /// With at most so many targets in each shard.
+    pub(crate) fn with_most(most: u32) -> Self {
+        Targets {
+            shards: (0..SHARDS)
+                .map(|_| Mutex::new(Shard::with_most(most)))
+                .collect(),
+        }
+    }
+}
+
+impl<R> Shard<R> {
+    fn with_most(most: u32) -> Self {
+        Shard {
+            index: Index::default(),
+            targets: Slab::with_most(most),
+            sessions: Sessions::default(),
+            reasons: HashMap::default(),
+            instructed: 0,
+        }
+    }
+}
+
+impl<R: Clone> Targets<R> {
+    /// How many shards an expired session is walked through.
+    pub const SHARDS: usize = SHARDS;
+
+    /// How many targets there are, dead ones included, and how many reasons are kept for those.
+    pub fn counts(&self) -> (usize, usize) {
+        let mut counts = (0, 0);
+        for shard in &self.shards {
+            let shard = shard.lock();
+            counts.0 += shard.targets.count();
+            counts.1 += shard.reasons.len();
+        }
+        counts
+    }
+
+    /// How often monitors have called for an instruction, by coming to a new target or leaving one that
+    /// nobody else monitors.
+    pub fn instructed(&self) -> u64 {
+        self.shards
+            .iter()
+            .map(|shard| shard.lock().instructed)
+            .sum()
+    }
+
+    /// Arms a monitor and lists it under the target of `key`. Returns the target's id when it must be put into
+    /// its node's outbox. `session` reads the node's current session; it is called under the lock,
+    /// so that a session that has expired before is never joined.
+    ///
+    /// Refuses when the target has 2^27 - 1 monitors already, or when its shard has 2^22 - 1 targets; the
+    /// monitor has no target then.
+    #[inline]
+    pub fn join(
+        &self,
+        slots: &Arena<Slot>,
+        key: Key,
+        session: impl Fn() -> u32,
+        slot: u32,
+    ) -> Result<Option<u32>, Full> {
+        let hash = hash_of(key);
+        let number = shard(hash, SHARDS);
+        let shard = &mut *self.shards[number].lock();
+        shard.join(slots, (number, hash), key, session, slot)
+    }
+
+    /// Takes out a monitor whose claim the caller has won.
+    #[inline]
+    pub fn leave(&self, slots: &Arena<Slot>, slot_id: u32) -> Left {
+        self.lock(slots.get(slot_id).target()).leave(slots, slot_id)
+    }
+
+    /// Takes out monitors that were delivered, as [`Targets::leave`] does.
+    #[inline]
+    pub fn leave_delivered(&self, slots: &Arena<Slot>, slot_ids: impl Iterator<Item = u32>) {
+        let mut held = Held::new(&self.shards);
+        for slot_id in slot_ids {
+            let shard = held.lock(number(slots.get(slot_id).target()));
+            shard.leave(slots, slot_id);
+        }
+    }
+
+    /// Notes the death of a subscribed target. Returns its id, which is in the backlog now, and
+    /// how many more monitors are waiting. A certificate that answers no subscription is ignored.
+    pub fn certify(&self, key: Key, reason: R) -> Option<(u32, u32)> {
+        let hash = hash_of(key);
+        let number = shard(hash, SHARDS);
+        let shard = &mut *self.shards[number].lock();
+        let local = shard.find(hash, key)?;
+        if !shard.targets[local].is(SUBSCRIBED) || shard.has_expired(local) {
+            return None;
+        }
+        let monitors = shard.bury(local, Some(reason));
+        shard.targets[local].state |= BACKLOG;
+        Some((global(number, local), monitors))
+    }
+
+    /// Decides what the remote node must be told about targets taken from its outbox, and tells
+    /// `instruct` of each of which it must be told something.
+    #[inline]
+    pub fn emit(
+        &self,
+        target_ids: &[u32],
+        session: impl Fn() -> u32,
+        mut instruct: impl FnMut(u32, Instruction),
+    ) {
+        let mut held = Held::new(&self.shards);
+        for &target_id in target_ids {
+            let shard = held.lock(number(target_id));
+            if let Some(instruction) = shard.emit(local(target_id), &session) {
+                instruct(target_id, instruction);
+            }
+        }
+    }
+
+    /// Takes back a subscription that was emitted for a node but not sent. Returns whether the target
+    /// must be put into the node's outbox again. A stale id may give some other target: one of the same
+    /// node is merely subscribed once more.
+    pub fn withdraw(&self, target_id: u32, node: u32) -> bool {
+        let shard = &mut *self.lock(target_id);
+        let local = local(target_id);
+        shard.targets[local].key(&shard.sessions).node == node && shard.withdraw(local)
+    }
+
+    /// Gives up on a target taken from the outbox of a node that cannot be subscribed to. Returns
+    /// how many more monitors wait; the target's id is in the backlog then.
+    pub fn fail(&self, target_id: u32) -> Option<u32> {
+        let shard = &mut *self.lock(target_id);
+        let local = local(target_id);
+        shard.unqueue(local)?;
+        let target = &shard.targets[local];
+        if target.monitors() > 0 && target.is(SUBSCRIBED) {
+            return None;
+        }
+        let monitors = shard.bury(local, None);
+        if monitors == 0 {
+            shard.reap(local);
+            return None;
+        }
+        shard.targets[local].state |= BACKLOG;
+        Some(monitors)
+    }
+
+    /// Whether the node watches a target that is not dead.
+    pub fn is_subscribed(&self, target_id: u32) -> bool {
+        self.lock(target_id).targets[local(target_id)].is(SUBSCRIBED)
+    }
+
+    /// Expires a session, after its node got another one. Returns how many monitors wait for it
+    /// now; their targets are reached with [`Targets::unlist_expired`].
+    pub fn expire(&self, session: u32) -> u64 {
+        let mut waiting = 0;
+        for shard in &self.shards {
+            let sessions = &mut shard.lock().sessions;
+            if let Some(place) = sessions.find(session) {
+                sessions[place].expired = true;
+                waiting += u64::from(sessions[place].monitors);
+            }
+        }
+        waiting
+    }
+
+    /// Whether a session has a target. Who joins one later than that sees what the caller had done
+    /// before it asked: both hold the lock of the target's shard in turn.
+    pub fn has_session(&self, session: u32) -> bool {
+        let has_session = |shard: &Mutex<Shard<R>>| shard.lock().sessions.find(session).is_some();
+        self.shards.iter().any(has_session)
+    }
+
+    /// Takes targets out of an expired session, and their monitors as [`Targets::unlist`] does, up to
+    /// `limit` of either. A target that had not been subscribed yet goes over to the session that
+    /// `current` reads: the old connection owed it nothing. Returns how many targets were seen, too.
+    pub fn unlist_expired(
+        &self,
+        slots: &Arena<Slot>,
+        (number, session): (usize, u32),
+        current: impl Fn() -> u32,
+        limit: usize,
+        monitors: &mut Vec<u32>,
+    ) -> (usize, Expired) {
+        let shard = &mut *self.shards[number].lock();
+        for seen in 0..limit {
+            if monitors.len() >= limit {
+                return (seen, Expired::More);
+            }
+            let Some(place) = shard.sessions.find(session) else {
+                return (seen, Expired::Nothing);
+            };
+            let local = shard.sessions[place].head;
+            if !shard.targets[local].is(SUBSCRIBED) {
+                shard.restamp(local, current());
+                continue;
+            }
+            shard.bury(local, None);
+            if !shard.unlist(slots, local, limit, monitors) {
+                shard.targets[local].state |= BACKLOG;
+                return (seen + 1, Expired::Target(global(number, local)));
+            }
+            shard.reap(local);
+        }
+        (limit, Expired::More)
+    }
+
+    /// Takes monitors from the list of a target in the backlog until `monitors` holds `limit`, in the
+    /// order in which they were placed; they are in transit then. `true` means that none is left and the
+    /// target is out of the backlog.
+    pub fn unlist(
+        &self,
+        slots: &Arena<Slot>,
+        target_id: u32,
+        limit: usize,
+        monitors: &mut Vec<u32>,
+    ) -> bool {
+        let shard = &mut *self.lock(target_id);
+        let local = local(target_id);
+        let done = shard.unlist(slots, local, limit, monitors);
+        if done {
+            shard.targets[local].state &= !BACKLOG;
+            shard.reap(local);
+        }
+        done
+    }
+
+    /// What the `:DOWN`s of monitors say, in order: the key of the target and the reason, `None` when
+    /// the node is down. A stale id gives some other target; the claim on the monitor tells.
+    #[inline]
+    pub fn describe(&self, target_ids: impl Iterator<Item = u32>) -> Vec<(Key, Option<R>)> {
+        let mut held = Held::new(&self.shards);
+        let describe = |target_id| {
+            let shard = held.lock(number(target_id));
+            let local = local(target_id);
+            let key = shard.targets[local].key(&shard.sessions);
+            (key, shard.reasons.get(&local).cloned())
+        };
+        target_ids.map(describe).collect()
+    }
+
+    /// Up to `limit` monitors of an undead target, in order, beginning behind `last`, which was
+    /// among them when it was returned. `None` when it is not any more.
+    pub fn listed(
+        &self,
+        slots: &Arena<Slot>,
+        key: Key,
+        last: Option<u32>,
+        limit: usize,
+    ) -> Option<Vec<u32>> {
+        let hash = hash_of(key);
+        let number = shard(hash, SHARDS);
+        let shard = &mut *self.shards[number].lock();
+        let mut found = Vec::new();
+        let Some(local) = shard.find(hash, key) else {
+            return Some(found);
+        };
+        let head = shard.targets[local].head;
+        let mut id = match last {
+            None => head,
+            Some(last) => {
+                let slot = slots.get(last);
+                if slot.target() != global(number, local) || slot.place() != Place::Listed {
+                    return None;
+                }
+                slot.target_links.next()
+            }
+        };
+        // The list is circular: back at its head it has been seen.
+        while id != NIL && (id != head || last.is_none() && found.is_empty()) && found.len() < limit
+        {
+            found.push(id);
+            id = slots.get(id).target_links.next();
+        }
+        Some(found)
+    }
+
+    /// How many monitors an undead target has, and up to `limit` of them.
+    pub fn watchers(&self, slots: &Arena<Slot>, key: Key, limit: usize) -> (u32, Vec<u32>) {
+        let hash = hash_of(key);
+        let count = {
+            let shard = self.shards[shard(hash, SHARDS)].lock();
+            shard
+                .find(hash, key)
+                .map_or(0, |local| shard.targets[local].monitors())
+        };
+        (
+            count,
+            self.listed(slots, key, None, limit).unwrap_or_default(),
+        )
+    }
+
+    /// The targets of each session, and the monitors of those among them that are subscribed.
+    pub fn sessions(&self) -> HashMap<u32, (u64, u64), FxBuildHasher> {
+        let mut sums: HashMap<u32, (u64, u64), FxBuildHasher> = HashMap::default();
+        for shard in &self.shards {
+            // As many as there are nodes: a map cannot be left and entered again.
+            for session in shard.lock().sessions.iter() {
+                let sum = sums.entry(session.number).or_default();
+                sum.0 += u64::from(session.targets);
+                sum.1 += u64::from(session.monitors);
+            }
+        }
+        sums
+    }
+
+    /// Withdraws the subscriptions of a session, up to `limit` at a call: their receiver is gone
+    /// and another must make them anew. The targets that must be put into the outbox again are
+    /// added to `queued`; `true` means that the whole session was seen.
+    pub fn resubscribe(
+        &self,
+        session: u32,
+        cursor: &mut Cursor,
+        limit: usize,
+        queued: &mut Vec<u32>,
+    ) -> bool {
+        let mut steps = 0;
+        while cursor.shard < SHARDS && steps < limit {
+            let shard = &mut *self.shards[cursor.shard].lock();
+            let place = shard.sessions.find(session);
+            let targets = place.map_or(0, |place| shard.sessions[place].targets);
+            // Each target seen goes to the end of the list, so that the head is the next one.
+            let mut left = cursor.left.unwrap_or(targets).min(targets);
+            for _ in 0..HELD.min(left as usize) {
+                let record = &mut shard.sessions[place.expect("it has targets")];
+                let local = record.head;
+                record.head = shard.targets[local].links.next();
+                if shard.withdraw(local) {
+                    queued.push(global(cursor.shard, local));
+                }
+                left -= 1;
+                steps += 1;
+            }
+            steps += 1;
+            cursor.left = (left > 0).then_some(left);
+            cursor.shard += usize::from(left == 0);
+        }
+        cursor.shard == SHARDS
+    }
+
+    #[inline]
+    fn lock(&self, target_id: u32) -> MutexGuard<'_, Shard<R>> {
+        self.shards[number(target_id)].lock()
+    }
+}
+
+impl<R> Shard<R> {
+    #[inline]
+    fn join(
+        &mut self,
+        slots: &Arena<Slot>,
+        (number, hash): (usize, u64),
+        key: Key,
+        session: impl Fn() -> u32,
+        slot: u32,
+    ) -> Result<Option<u32>, Full> {
+        let found = self
+            .find(hash, key)
+            .and_then(|local| self.current(local, &session));
+        let (local, fresh) = match found {
+            Some(local) => (local, false),
+            None => (self.add(hash, key, session())?, true),
+        };
+        let target = &mut self.targets[local];
+        if target.monitors() == MOST_MONITORS {
+            return Err(Full);
+        }
+        self.instructed += u64::from(fresh);
+        target.state += MONITOR;
+        slots.get(slot).set_target(global(number, local));
+        slots.get(slot).claim.arm();
+        list::push_back(&mut target.head, slot, |id| &slots.get(id).target_links);
+        if target.is(SUBSCRIBED) {
+            self.sessions[target.session].monitors += 1;
+        }
+        Ok(fresh.then(|| global(number, local)))
+    }
+
+    #[inline]
+    fn find(&self, hash: u64, key: Key) -> Option<u32> {
+        self.index.find(hash, |id| {
+            let target = &self.targets[id];
+            target.id == key.id && target.key(&self.sessions) == key
+        })
+    }
+
+    fn add(&mut self, hash: u64, key: Key, session: u32) -> Result<u32, Full> {
+        let local = self.targets.insert(Target {
+            id: key.id,
+            head: NIL,
+            state: QUEUED | INDEXED,
+            session: NIL,
+            links: Links::default(),
+        })?;
+        self.enlist(local, key.node, session);
+        let (targets, sessions) = (&self.targets, &self.sessions);
+        self.index
+            .insert(hash, local, |id| hash_of(targets[id].key(sessions)));
+        Ok(local)
+    }
+
+    /// The found target if a new monitor may join it; otherwise it leaves the index.
+    #[inline]
+    fn current(&mut self, local: u32, session: &impl Fn() -> u32) -> Option<u32> {
+        if !self.has_expired(local) {
+            return Some(local);
+        }
+        if !self.targets[local].is(SUBSCRIBED) {
+            self.restamp(local, session());
+            return Some(local);
+        }
+        self.unindex(local);
+        None
+    }
+
+    #[inline]
+    fn has_expired(&self, local: u32) -> bool {
+        self.sessions[self.targets[local].session].expired
+    }
+
+    /// Makes a target dead: out of the index and of its session. Returns how many monitors it has.
+    fn bury(&mut self, local: u32, reason: Option<R>) -> u32 {
+        let node = self.targets[local].key(&self.sessions).node;
+        self.unindex(local);
+        self.delist(local);
+        let target = &mut self.targets[local];
+        target.state = (target.state | DEAD) & !SUBSCRIBED;
+        target.session = node;
+        let monitors = target.monitors();
+        if let Some(reason) = reason {
+            self.reasons.insert(local, reason);
+        }
+        monitors
+    }
+
+    #[inline]
+    fn leave(&mut self, slots: &Arena<Slot>, slot_id: u32) -> Left {
+        let slot = slots.get(slot_id);
+        let local = local(slot.target());
+        let target = &mut self.targets[local];
+        let listed = slot.place() == Place::Listed;
+        if listed {
+            list::unlink(&mut target.head, slot_id, |id| &slots.get(id).target_links);
+        }
+        target.state -= MONITOR;
+        let mut left = Left {
+            listed,
+            waiting: target.is(DEAD),
+            outbox: None,
+        };
+        if left.waiting {
+            self.reap(local);
+        } else if target.is(SUBSCRIBED) {
+            let session = &mut self.sessions[target.session];
+            session.monitors -= 1;
+            left.waiting = session.expired;
+            if target.monitors() == 0 && !target.is(QUEUED) && !session.expired {
+                target.state |= QUEUED;
+                left.outbox = Some(session.node);
+                self.instructed += 1;
+            }
+        }
+        left
+    }
+
+    /// Takes monitors from the list of a target until `monitors` holds `limit`. `true` means that
+    /// none is left.
+    #[inline]
+    fn unlist(
+        &mut self,
+        slots: &Arena<Slot>,
+        local: u32,
+        limit: usize,
+        monitors: &mut Vec<u32>,
+    ) -> bool {
+        let target = &mut self.targets[local];
+        while target.head != NIL && monitors.len() < limit {
+            let id = target.head;
+            list::unlink(&mut target.head, id, |id| &slots.get(id).target_links);
+            slots.get(id).set_place(Place::Transit);
+            monitors.push(id);
+        }
+        target.head == NIL
+    }
+
+    #[inline]
+    fn reap(&mut self, local: u32) {
+        let target = &self.targets[local];
+        if target.monitors() == 0 && target.state & (DEAD | QUEUED | BACKLOG) == DEAD {
+            // Most targets die without a reason of their own, and a lookup is not free.
+            if !self.reasons.is_empty() {
+                self.reasons.remove(&local);
+            }
+            self.targets.remove(local);
+        }
+    }
+
+    /// Notes that a target is out of its outbox; `None` when it is dead and has no more to say.
+    fn unqueue(&mut self, local: u32) -> Option<()> {
+        let target = &mut self.targets[local];
+        target.state &= !QUEUED;
+        if target.is(DEAD) {
+            self.reap(local);
+            return None;
+        }
+        Some(())
+    }
+
+    #[inline]
+    fn emit(&mut self, local: u32, session: impl Fn() -> u32) -> Option<Instruction> {
+        self.unqueue(local)?;
+        let target = &self.targets[local];
+        let (key, monitors) = (target.key(&self.sessions), target.monitors());
+        match (monitors > 0, target.is(SUBSCRIBED)) {
+            (true, false) => {
+                self.restamp(local, session());
+                let target = &mut self.targets[local];
+                target.state |= SUBSCRIBED;
+                self.sessions[target.session].monitors += monitors;
+                Some(Instruction::Subscribe(key))
+            }
+            (true, true) => None,
+            (false, subscribed) => {
+                let expired = self.has_expired(local);
+                self.bury(local, None);
+                self.reap(local);
+                (subscribed && !expired).then_some(Instruction::Unsubscribe(key))
+            }
+        }
+    }
+
+    fn withdraw(&mut self, local: u32) -> bool {
+        let target = &self.targets[local];
+        if !target.is(SUBSCRIBED) || self.has_expired(local) {
+            return false;
+        }
+        let (session, monitors) = (target.session, target.monitors());
+        self.sessions[session].monitors -= monitors;
+        let target = &mut self.targets[local];
+        let queue = !target.is(QUEUED);
+        target.state = (target.state | QUEUED) & !SUBSCRIBED;
+        queue
+    }
+
+    fn restamp(&mut self, local: u32, session: u32) {
+        let former = &self.sessions[self.targets[local].session];
+        if former.number != session {
+            let node = former.node;
+            self.delist(local);
+            self.enlist(local, node, session);
+        }
+    }
+
+    fn enlist(&mut self, local: u32, node: u32, number: u32) {
+        debug_assert!(!self.targets[local].is(SUBSCRIBED));
+        let place = self.sessions.find_or_add(number, || Session {
+            number,
+            node,
+            head: NIL,
+            ..Session::default()
+        });
+        self.targets[local].session = place;
+        let session = &mut self.sessions[place];
+        session.targets += 1;
+        list::push_back(&mut session.head, local, |id| &self.targets[id].links);
+    }
+
+    fn delist(&mut self, local: u32) {
+        let target = &self.targets[local];
+        let session = &mut self.sessions[target.session];
+        session.targets -= 1;
+        if target.is(SUBSCRIBED) {
+            session.monitors -= target.monitors();
+        }
+        list::unlink(&mut session.head, local, |id| &self.targets[id].links);
+        if session.targets == 0 {
+            self.sessions.remove(target.session);
+        }
+    }
+
+    fn unindex(&mut self, local: u32) {
+        let target = &mut self.targets[local];
+        if !target.is(INDEXED) {
+            return;
+        }
+        target.state &= !INDEXED;
+        let (targets, sessions) = (&self.targets, &self.sessions);
+        let hash = |id: u32| hash_of(targets[id].key(sessions));
+        self.index.remove(hash(local), |id| id == local, hash);
+    }
+}
+
+#[inline]
+fn hash_of(key: Key) -> u64 {
+    let rest = u64::from(key.id[1]) << 32 | u64::from(key.id[2]);
+    hash(rest.rotate_left(16) ^ u64::from(key.node), key.id[0])
+}
+
+#[inline]
+fn global(shard: usize, local: u32) -> u32 {
+    local * SHARDS as u32 + shard as u32
+}
+
+#[inline]
+fn number(target_id: u32) -> usize {
+    target_id as usize % SHARDS
+}
+
+#[inline]
+fn local(target_id: u32) -> u32 {
+    target_id / SHARDS as u32
+}

@@ -1,0 +1,24 @@
+//! The structures that the tables are built from. Each stands alone in its file, and none knows what it
+//! holds.
+//!
+//! - Values by number: [`slab`] under a lock; [`arena`] and [`levels`], which are read without one.
+//! - Numbers by key: [`index`] and [`hash`].
+//! - Order: [`list`], linked through the values themselves; [`id_queue`], filled without a lock.
+//! - Meeting of threads: [`bell`], [`seqlock`], and [`held`], which takes locks of neighbours once.
+//! - [`limits`]: how much there may be.
+//!
+//! All of them take what threads meet in from `sync`, where a model checker puts its own.
+//! They use nothing but each other.
+
+pub mod arena;
+pub mod bell;
+pub mod hash;
+pub mod held;
+pub mod id_queue;
+pub mod index;
+pub mod levels;
+pub mod limits;
+pub mod list;
+pub mod seqlock;
+pub mod slab;
+pub(crate) mod sync;

@@ -1,0 +1,364 @@
+//! The death certificates that wait for one connector.
+//!
+//! Invariants:
+//!
+//! - A certificate leaves by [`Outbox::sent`] alone. Whatever the taker dies of in between, its
+//!   successor's [`Outbox::reclaim`] finds what was taken and not sent, and sends that first: so a
+//!   certificate goes out at least once, and in order.
+//! - While its connection takes nothing, no more certificates come in than it has been allowed, so its
+//!   memory is bounded. Its owner must tell the subscriber of the others in another way. Those that wait
+//!   for the budget of their taker are as many as that lets be.
+//! - Only the last to reclaim takes. A call of its predecessor that is still under way gets nothing,
+//!   or what it took would be forgotten with what its successor sends.
+
+use crate::structures::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, SegQueue};
+use std::collections::VecDeque;
+
+/// A queue with many writers, and one reader at a time that may die. Readers have numbers.
+///
+/// ```
+/// use zen_monitor_core::subscriptions::outbox::Outbox;
+///
+/// let outbox = Outbox::default();
+/// outbox.push(|| "certificate");
+/// let reader = 1;
+/// outbox.reclaim(reader);
+/// let mut taken = Vec::new();
+/// outbox.take(reader, 10, |certificate| { taken.push(*certificate); true });
+/// assert_eq!(taken, ["certificate"]);
+///
+/// assert!(!outbox.is_empty(), "it may still have to be sent again");
+/// assert_eq!(outbox.sent(reader), 1);
+/// assert!(outbox.is_empty());
+/// ```
+pub struct Outbox<C> {
+    waiting: SegQueue<C>,
+    desk: Mutex<Desk<C>>,
+    closed: AtomicBool,
+    /// How many certificates wait because of the connection.
+    withheld: AtomicUsize,
+    /// How many of these there may be, and `usize::MAX` while the connection takes what it is sent.
+    limit: AtomicUsize,
+}
+
+struct Desk<C> {
+    reader: Option<u64>,
+    /// Taken by a former reader that did not say that it sent them.
+    returned: VecDeque<C>,
+    in_flight: VecDeque<C>,
+}
+
+/// What became of a certificate that was pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pushed {
+    /// It waits.
+    Waiting,
+    /// As many as may wait because of the connection do, and it is not among them.
+    Refused,
+    /// The outbox is closed.
+    Closed,
+}
+
+impl<C> Default for Outbox<C> {
+    fn default() -> Self {
+        Outbox {
+            waiting: SegQueue::new(),
+            desk: Mutex::new(Desk {
+                reader: None,
+                returned: VecDeque::new(),
+                in_flight: VecDeque::new(),
+            }),
+            closed: AtomicBool::new(false),
+            withheld: AtomicUsize::new(0),
+            limit: AtomicUsize::new(usize::MAX),
+        }
+    }
+}
+
+impl<C> Outbox<C> {
+    /// Adds the certificate that `certificate` makes, unless the outbox is closed, or as many as may
+    /// wait because of the connection do.
+    #[inline]
+    pub fn push(&self, certificate: impl FnOnce() -> C) -> Pushed {
+        if self.is_closed() {
+            return Pushed::Closed;
+        }
+        // Both relaxed: writers at the same time may pass the limit by one each, and one that has not
+        // seen a change of it yet by what it pushes until then.
+        let limit = self.limit.load(Ordering::Relaxed);
+        if limit != usize::MAX {
+            if self.withheld.load(Ordering::Relaxed) >= limit {
+                return Pushed::Refused;
+            }
+            self.withheld.fetch_add(1, Ordering::Relaxed);
+        }
+        self.waiting.push(certificate());
+        Pushed::Waiting
+    }
+
+    /// Adds a certificate that nobody can be told of in another way, limit or not, unless the outbox is
+    /// closed.
+    pub fn force(&self, certificate: C) {
+        if !self.is_closed() {
+            self.waiting.push(certificate);
+        }
+    }
+
+    /// Notes that the connection does not take what was taken out for it, which stays in flight. From
+    /// now on at most `limit` certificates wait because of that: those that come in meanwhile, and of
+    /// those that were there before as many as the budget has let go unused, `unused` more with this
+    /// call.
+    pub fn withhold(&self, unused: usize, limit: usize) {
+        // Relaxed: see `push`.
+        let withheld = self.withheld.load(Ordering::Relaxed).saturating_add(unused);
+        self.withheld
+            .store(withheld.min(self.len()), Ordering::Relaxed);
+        self.limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// Whether certificates may be refused, because the connection takes nothing.
+    pub fn is_withheld(&self) -> bool {
+        // Relaxed: see `push`.
+        self.limit.load(Ordering::Relaxed) != usize::MAX
+    }
+
+    /// Takes certificates, oldest first, until `limit` is reached, none is left, or `accept` is
+    /// shown one that it returns `false` for, which stays. Returns whether that was the end. There
+    /// is nothing for anybody but the reader.
+    pub fn take(&self, reader: u64, limit: usize, mut accept: impl FnMut(&C) -> bool) -> bool {
+        let mut desk = self.desk.lock();
+        if desk.reader != Some(reader) {
+            return false;
+        }
+        for _ in 0..limit {
+            let next = desk.returned.pop_front().or_else(|| self.waiting.pop());
+            let Some(certificate) = next else {
+                return false;
+            };
+            // First on the desk, then shown: a panic in `accept` loses nothing.
+            desk.in_flight.push_back(certificate);
+            if !desk.in_flight.back().is_some_and(&mut accept) {
+                let refused = desk.in_flight.pop_back();
+                if let Some(refused) = refused {
+                    desk.returned.push_front(refused);
+                }
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Forgets what the reader took: it is on its way, and the connection takes what it is sent. Returns
+    /// how many certificates that is.
+    pub fn sent(&self, reader: u64) -> usize {
+        let mut desk = self.desk.lock();
+        if desk.reader != Some(reader) {
+            return 0;
+        }
+        let sent = desk.in_flight.len();
+        desk.in_flight.clear();
+        let left = self.waiting.len() + desk.returned.len();
+        // Relaxed: see `push`. A backlog outlasts a message or two that get through, or a connection that
+        // takes one now and then would let in as many again each time.
+        self.limit.store(usize::MAX, Ordering::Relaxed);
+        self.withheld.fetch_min(left, Ordering::Relaxed);
+        sent
+    }
+
+    /// Whether no certificate is left to be taken.
+    pub fn is_drained(&self) -> bool {
+        self.waiting.is_empty() && self.desk.lock().returned.is_empty()
+    }
+
+    /// Puts back what was taken and not sent. A new reader begins with this, and is the reader from
+    /// then on.
+    pub fn reclaim(&self, reader: u64) {
+        let mut desk = self.desk.lock();
+        desk.reader = Some(reader);
+        let mut in_flight = std::mem::take(&mut desk.in_flight);
+        in_flight.append(&mut desk.returned);
+        desk.returned = in_flight;
+    }
+
+    /// How many certificates wait or are in flight.
+    pub fn len(&self) -> usize {
+        let desk = self.desk.lock();
+        self.waiting.len() + desk.returned.len() + desk.in_flight.len()
+    }
+
+    /// Whether nothing waits and nothing is in flight.
+    pub fn is_empty(&self) -> bool {
+        let desk = self.desk.lock();
+        self.waiting.is_empty() && desk.returned.is_empty() && desk.in_flight.is_empty()
+    }
+
+    /// Refuses all further certificates.
+    pub fn close(&self) {
+        // Release: whoever sees the outbox closed also sees what its closer did before.
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// Whether the outbox is closed.
+    #[inline]
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Drops up to `budget` waiting certificates and returns whether more are left.
+    pub fn discard(&self, budget: usize) -> bool {
+        for _ in 0..budget {
+            if self.waiting.pop().is_none() {
+                return false;
+            }
+        }
+        !self.waiting.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn push(outbox: &Outbox<u32>, certificate: u32) -> Pushed {
+        outbox.push(|| certificate)
+    }
+
+    fn take(outbox: &Outbox<u32>, reader: u64, limit: usize) -> Vec<u32> {
+        let mut taken = Vec::new();
+        outbox.take(reader, limit, |certificate| {
+            taken.push(*certificate);
+            true
+        });
+        taken
+    }
+
+    proptest! {
+        #[test]
+        fn every_certificate_goes_out_at_least_once_and_in_order(
+            ops in prop::collection::vec((0..5u8, 0..5usize), 0..200)
+        ) {
+            let outbox = Outbox::default();
+            let mut reader = 1;
+            outbox.reclaim(reader);
+            let (mut pushed, mut sent) = (0u32, 0u32);
+            let mut taken: Vec<u32> = Vec::new();
+            for (op, amount) in ops {
+                match op {
+                    0 => for _ in 0..amount {
+                        prop_assert_eq!(push(&outbox, pushed), Pushed::Waiting);
+                        pushed += 1;
+                    },
+                    1 => taken.extend(take(&outbox, reader, amount)),
+                    2 => {
+                        outbox.sent(reader);
+                        sent += taken.drain(..).len() as u32;
+                    }
+                    3 => {
+                        reader += 1;
+                        outbox.reclaim(reader);
+                        taken.clear();
+                    }
+                    // What a former reader had still under way.
+                    _ => {
+                        prop_assert_eq!(take(&outbox, reader - 1, amount), []);
+                        prop_assert_eq!(outbox.sent(reader - 1), 0);
+                    }
+                }
+                let expected: Vec<u32> = (sent..sent + taken.len() as u32).collect();
+                prop_assert_eq!(&taken, &expected);
+                prop_assert_eq!(outbox.is_empty(), sent == pushed);
+                prop_assert_eq!(outbox.len(), (pushed - sent) as usize);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_accepted_stays_in_its_place() {
+        let outbox = Outbox::default();
+        for certificate in 0..5 {
+            push(&outbox, certificate);
+        }
+        outbox.reclaim(1);
+        assert!(outbox.take(1, 5, |&certificate| certificate < 3));
+        outbox.reclaim(2);
+        assert!(outbox.take(2, 5, |&certificate| certificate < 1));
+        assert_eq!(outbox.sent(2), 1);
+        assert_eq!(take(&outbox, 2, 5), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_former_reader_takes_nothing_that_its_successor_would_forget() {
+        let outbox = Outbox::default();
+        push(&outbox, 1);
+        outbox.reclaim(1);
+        outbox.reclaim(2);
+        assert_eq!(take(&outbox, 1, 5), []);
+        assert_eq!(outbox.sent(2), 0);
+        assert_eq!(take(&outbox, 2, 5), [1]);
+        assert_eq!(outbox.sent(1), 0);
+        assert_eq!(outbox.sent(2), 1);
+    }
+
+    #[test]
+    fn what_waits_for_the_budget_is_not_limited() {
+        let outbox = Outbox::default();
+        outbox.reclaim(1);
+        for certificate in 0..100 {
+            assert_eq!(push(&outbox, certificate), Pushed::Waiting);
+        }
+        // The connection refuses a message of ten, which is all that the budget has let go unused.
+        take(&outbox, 1, 10);
+        outbox.withhold(10, 12);
+        let pushed = [100, 101, 102, 103].map(|certificate| push(&outbox, certificate));
+        let (waiting, refused) = (Pushed::Waiting, Pushed::Refused);
+        assert_eq!(pushed, [waiting, waiting, refused, refused]);
+        assert!(outbox.is_withheld() && outbox.len() == 102);
+        // Of those that waited before, the others come to wait for the connection, too.
+        outbox.withhold(1_000, 101);
+        assert_eq!(push(&outbox, 104), refused);
+        outbox.withhold(0, 103);
+        assert_eq!(push(&outbox, 105), waiting);
+        assert_eq!(push(&outbox, 106), refused);
+        outbox.force(107);
+        assert_eq!(outbox.len(), 104);
+    }
+
+    #[test]
+    fn a_connection_that_takes_a_message_now_and_then_is_no_way_round_the_limit() {
+        let outbox = Outbox::default();
+        outbox.reclaim(1);
+        let mut refused = 0;
+        for _ in 0..100 {
+            take(&outbox, 1, 1);
+            outbox.withhold(1, 50);
+            refused += (0..10)
+                .filter(|&certificate| push(&outbox, certificate) == Pushed::Refused)
+                .count();
+            assert!(outbox.len() <= 52);
+            outbox.sent(1);
+        }
+        assert!(refused > 800);
+        // All was sent: what comes then has no past.
+        take(&outbox, 1, 100);
+        outbox.sent(1);
+        assert!(outbox.is_empty() && outbox.is_drained() && !outbox.is_withheld());
+        outbox.withhold(0, 1);
+        assert_eq!(
+            [1, 2].map(|c| push(&outbox, c)),
+            [Pushed::Waiting, Pushed::Refused]
+        );
+    }
+
+    #[test]
+    fn a_closed_outbox_takes_nothing_in() {
+        let outbox = Outbox::default();
+        push(&outbox, 1);
+        push(&outbox, 2);
+        outbox.close();
+        push(&outbox, 3);
+        assert!(outbox.discard(1));
+        assert!(!outbox.discard(9));
+        assert!(outbox.is_empty());
+    }
+}
