@@ -72,6 +72,7 @@ defmodule ZenMonitor.MixProject do
       links: %{},
       files: [
         "lib",
+        "src",
         "native/compiler.exs",
         "native/*/Cargo.toml",
         "native/*/src",

@@ -9,7 +9,7 @@
 
 use super::{Shard, Subscribers, global, locate};
 use crate::monitors::claim::{Stage, Ticket};
-use crate::monitors::references::References;
+use crate::monitors::references::{References, hash_of};
 use crate::monitors::slot::{Reference, Slot};
 use crate::monitors::targets::Key;
 use crate::structures::arena::Arena;
@@ -107,10 +107,10 @@ impl Members {
     fn find(
         &self,
         slots: &Arena<Slot>,
-        words: Reference,
+        (hash, words): (u64, Reference),
         mut sending: impl FnMut(u32),
     ) -> Option<u32> {
-        self.found.find_where(slots, words, |id| {
+        self.found.find_where(slots, hash, words, |id| {
             let stage = slots.get(id).claim.stage();
             if stage == Stage::Sending {
                 sending(id);
@@ -159,8 +159,9 @@ impl Subscribers {
         let mut outcome = Ok(());
         for key in keys {
             let words = members.words_or_add(*key);
-            let mut sent = None;
-            if members.find(slots, words, |id| sent = Some(id)).is_some() {
+            let (hash, mut sent) = (hash_of(words), None);
+            let standing = members.find(slots, (hash, words), |id| sent = Some(id));
+            if standing.is_some() {
                 continue;
             }
             if let Some(slot) = sent {
@@ -173,7 +174,7 @@ impl Subscribers {
                 break;
             };
             slots.get(slot).occupy(words, global(number, local));
-            members.found.insert(slots, slot);
+            members.found.insert_at(slots, hash, slot);
             list::push_back(&mut subscriber.head, slot, |id| {
                 &slots.get(id).subscriber_links
             });
@@ -212,10 +213,12 @@ impl Subscribers {
                 found.push(Member { slot, ticket });
             };
             // Those consumed may lie behind the member as well.
-            members.found.find_where(slots, words, |slot| {
-                add(slot);
-                false
-            });
+            members
+                .found
+                .find_where(slots, hash_of(words), words, |slot| {
+                    add(slot);
+                    false
+                });
         }
     }
 
@@ -226,7 +229,8 @@ impl Subscribers {
         let members = shard.find(hash, set).map(|local| &shard.sets[&local]);
         members.is_some_and(|members| {
             let words = members.words(key);
-            words.is_some_and(|words| members.find(slots, words, |_| ()).is_some())
+            let found = |words| members.find(slots, (hash_of(words), words), |_| ());
+            words.and_then(found).is_some()
         })
     }
 
