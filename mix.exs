@@ -95,6 +95,7 @@ defmodule ZenMonitor.MixProject do
       source_ref: "v#{@version}",
       extras: [
         "README.md",
+        "guides/sets.md",
         "guides/differences.md",
         "guides/operations.md",
         "guides/architecture.md",
