@@ -5,7 +5,7 @@ defmodule ZenMonitor.ErlangTest do
   @module :zen_monitor_from_erlang
 
   setup_all do
-    source = Path.join([__DIR__, "erlang", "#{@module}.erl"])
+    source = Path.join(__DIR__, "#{@module}.erl")
     options = [:binary, :return_errors, :warnings_as_errors, :return_warnings]
     {:ok, @module, code, []} = :compile.file(String.to_charlist(source), options)
     {:module, @module} = :code.load_binary(@module, String.to_charlist(source), code)
