@@ -5,6 +5,7 @@
 
 use crate::doorbell::Doorbell;
 use crate::etf::{Batch, numbers, plain_reference, reference};
+use crate::grace::Connection;
 use crate::options::{self, Kind, WithOptions};
 use crate::origin::Origin;
 use crate::reason::Reason;
@@ -56,6 +57,8 @@ pub struct Remote {
     pub compatibility: AtomicU64,
     /// How far its subscriptions have been made anew.
     pub cursor: Mutex<Cursor>,
+    /// Which connection its subscriptions belong to, and whether that is lost.
+    pub connection: Mutex<Connection>,
 }
 
 /// Holds ERTS monitors of subscribers.
@@ -144,6 +147,7 @@ impl Remote {
             connector: Doorbell::default(),
             compatibility: AtomicU64::default(),
             cursor: Mutex::default(),
+            connection: Mutex::default(),
         }
     }
 }
@@ -310,7 +314,7 @@ fn departures_rest() -> NifResult<bool> {
 }
 
 /// The counters: `{placed, removed, standing, waiting, enqueued, processed, delivered,
-/// instructions_queued, instructions_swept}`.
+/// instructions_queued, instructions_swept, held}`.
 #[rustler::nif]
 fn local_counters(env: Env<'_>) -> NifResult<Term<'_>> {
     let state = current()?;
@@ -327,6 +331,7 @@ fn local_counters(env: Env<'_>) -> NifResult<Term<'_>> {
         dispatch.delivered,
         local.table.instructed(),
         local.swept.load(Ordering::Relaxed),
+        local.table.monitors_held(),
     ]
     .encode(env))
 }

@@ -5,7 +5,7 @@
 //!
 //! - [`subscribers`], with the [`references`] of their monitors
 //! - [`targets`], with their [`sessions`]
-//! - [`nodes`], with their outboxes
+//! - [`nodes`], with their outboxes, and [`grace`], for when their connections are lost
 //! - [`dispatch`], the queues of what is due, [`share`], how much of it one subscriber may be given at a
 //!   time, and [`delivery`], the way to it
 //! - [`slot`] and its [`claim`], one monitor and who consumes it
@@ -16,6 +16,7 @@
 pub mod claim;
 pub mod delivery;
 pub mod dispatch;
+pub mod grace;
 pub mod nodes;
 pub mod options;
 pub mod references;

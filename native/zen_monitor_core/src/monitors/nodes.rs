@@ -2,6 +2,7 @@
 //!
 //! Nodes are added and never removed: a name that was an atom once stays one, too.
 
+use crate::monitors::grace::Grace;
 use crate::structures::hash::hash;
 use crate::structures::id_queue::IdQueue;
 use crate::structures::levels::Levels;
@@ -19,6 +20,8 @@ pub struct Node<X> {
     pub(crate) outbox: IdQueue,
     /// The subscriptions of the chunk taken last, which may not have been sent.
     pub(crate) taken: Mutex<Vec<u32>>,
+    /// The sessions whose connections are gone, as long as they may be resumed.
+    pub(crate) grace: Mutex<Grace>,
     /// The host's part.
     pub host: X,
 }
@@ -152,6 +155,7 @@ impl<X> Nodes<X> {
                 session: AtomicU32::new(self.next_session()),
                 outbox: IdQueue::default(),
                 taken: Mutex::default(),
+                grace: Mutex::default(),
                 host,
             })
         });
