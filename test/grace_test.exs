@@ -141,21 +141,36 @@ defmodule ZenMonitor.GraceTest do
     end
 
     test "may be lost once more, before all is resumed and after", %{peer: peer} do
-      Connector.sweep_interval(50)
-      Connector.chunk_size(100)
+      slow_down()
       pids = on(peer, :targets, [600])
       refs = watch_all(pids)
 
       for _ <- 1..4 do
         blip(peer)
-        wait_until(fn -> Metrics.get("zen_monitor.local.held") in 1..500 end)
+        wait_until_resuming(600)
       end
 
       assert standing() == 600
-      Connector.chunk_size(5_000)
+      Connector.sweep_interval(5)
       wait_until_resumed(pids)
       on(peer, :kill, [pids])
       assert refs |> downs() |> Map.values() |> Enum.uniq() == [:killed]
+    end
+
+    test "holds what was not told yet, because nobody had answered" do
+      peer = start_connected_peer()
+      on(peer, :named_target, [:zen_early])
+      on(peer, :suspend, [ZenMonitor.Proxy])
+      ref = ZenMonitor.monitor({:zen_early, peer.node})
+      connector = Connector.get_for_node(peer.node)
+      wait_until(fn -> :sys.get_state(connector).ping != nil end)
+      Cluster.disconnect(peer)
+      wait_until_held(peer)
+      Cluster.call(peer, PeerScript, :resume, [ZenMonitor.Proxy])
+      reconnect(peer)
+      wait_until(fn -> on(peer, :named_watched?, [:zen_early]) end)
+      on(peer, :kill_named, [:zen_early])
+      assert downs([ref]) == %{ref => :killed}
     end
 
     test "is the same when this node has another name by then" do
@@ -254,11 +269,10 @@ defmodule ZenMonitor.GraceTest do
     end
 
     test "when its Proxy dies while the rest is resumed", %{peer: peer} do
-      Connector.sweep_interval(50)
-      Connector.chunk_size(100)
+      slow_down()
       refs = watch_all(on(peer, :targets, [600]))
       blip(peer)
-      wait_until(fn -> Metrics.get("zen_monitor.local.held") in 1..500 end)
+      wait_until_resuming(600)
       on(peer, :kill_name, [ZenMonitor.Proxy])
       assert refs |> downs() |> Map.values() |> Enum.uniq() == [:nodedown]
     end
@@ -330,14 +344,13 @@ defmodule ZenMonitor.GraceTest do
     end
 
     test "while they are resumed has one that goes on, or holds them again", %{peer: peer} do
-      Connector.sweep_interval(50)
-      Connector.chunk_size(100)
+      slow_down()
       pids = on(peer, :targets, [600])
       refs = watch_all(pids)
 
       for lost? <- [false, true] do
         blip(peer)
-        wait_until(fn -> Metrics.get("zen_monitor.local.held") in 1..500 end)
+        wait_until_resuming(600)
         connector = Connector.get_for_node(peer.node)
         if lost?, do: :sys.suspend(connector)
         if lost?, do: Cluster.disconnect(peer)
@@ -346,7 +359,7 @@ defmodule ZenMonitor.GraceTest do
         if lost?, do: reconnect(peer)
       end
 
-      Connector.chunk_size(5_000)
+      Connector.sweep_interval(5)
       wait_until_resumed(pids)
       on(peer, :kill, [pids])
       assert refs |> downs() |> Map.values() |> Enum.uniq() == [:killed]
@@ -420,6 +433,85 @@ defmodule ZenMonitor.GraceTest do
     assert duration in 1..(System.monotonic_time() - began + 60_000_000_000)
     assert ZenMonitor.compatibility_for_node(there) == :compatible
     assert %{held: 0, nodes: [%{held: 0} | _]} = ZenMonitor.info()
+  end
+
+  describe "blips, shorter and longer than the grace:" do
+    @describetag timeout: :infinity
+
+    test "30 of them", %{peer: peer} do
+      blips(peer, 30)
+    end
+
+    @tag :soak
+    test "1,000 of them", %{peer: peer} do
+      IO.puts(inspect(blips(peer, 1_000)))
+    end
+  end
+
+  # The standing monitors fire when a blip outlasts the grace, and never otherwise. Each round has others that are
+  # placed before and during the blip, and of which half die meanwhile. Returns what has fired.
+  defp blips(peer, rounds) do
+    standing = on(peer, :targets, [20])
+
+    {_, fired} =
+      Enum.reduce(1..rounds, {watch_all(standing), %{}}, fn round, {refs, fired} ->
+        {refs, more} = blip(peer, round, standing, refs)
+        assert standing() == length(refs)
+        {refs, Map.merge(fired, Enum.frequencies(more), fn _, a, b -> a + b end)}
+      end)
+
+    on(peer, :kill, [standing])
+    fired
+  end
+
+  defp blip(peer, round, standing, refs) do
+    outlasts? = rem(round, 3) == 0
+    ZenMonitor.nodedown_grace(if outlasts?, do: 20, else: @long)
+    [dying, living, later, dead] = Enum.chunk_every(on(peer, :targets, [20]), 5)
+    [of_dying, of_living] = for pids <- [dying, living], do: watch_all(pids)
+    cut(peer, round)
+    [of_later, of_dead] = for pids <- [later, dead], do: Enum.map(pids, &ZenMonitor.monitor/1)
+    Cluster.call(peer, PeerScript, :kill, [dying ++ dead])
+
+    if outlasts? do
+      of_all = refs ++ of_dying ++ of_living ++ of_later ++ of_dead
+      reasons = of_all |> downs() |> Map.values()
+      assert Enum.uniq(reasons) == [:nodedown]
+      reconnect(peer)
+      on(peer, :kill, [living ++ later])
+      {watch_all(standing), reasons}
+    else
+      if rem(round, 4) == 0, do: Process.sleep(:rand.uniform(100))
+      reconnect(peer)
+      wait_until_resumed(living ++ later ++ standing)
+      reasons = (of_dying ++ of_dead) |> downs() |> Map.values()
+      assert Enum.uniq(reasons) == [:noproc]
+      for ref <- of_living ++ of_later, do: assert(ZenMonitor.demonitor(ref, [:info]))
+      on(peer, :kill, [living ++ later])
+      {refs, reasons}
+    end
+  end
+
+  # One side asks for it, in turn. Both have noticed when it returns.
+  defp cut(peer, round) do
+    if rem(round, 2) == 0 do
+      Cluster.call(peer, :erlang, :disconnect_node, [node()])
+      wait_until(fn -> peer.node not in Node.list(:connected) end)
+    else
+      Cluster.disconnect(peer)
+    end
+
+    wait_until(fn -> Native.compatibility(peer.node) == :unavailable end)
+  end
+
+  # 600 processes take longer than two seconds then.
+  defp slow_down do
+    Connector.sweep_interval(400)
+    Connector.chunk_size(100)
+  end
+
+  defp wait_until_resuming(all) do
+    wait_until(fn -> Metrics.get("zen_monitor.local.held") in 1..(all - 1) end)
   end
 
   defp blip(peer) do

@@ -478,7 +478,7 @@ defmodule ZenMonitor.NativeTest do
   defp valid(:proxy_monitored, 1), do: [[]]
 
   defp valid(:connector_excess, 2), do: [:other@node, 10]
-  defp valid(:connector_hold, 3), do: [:other@node, 0, 10]
+  defp valid(:connector_hold, 4), do: [:other@node, 0, 10, true]
   defp valid(:connector_recognize, 2), do: [:other@node, 1]
   defp valid(:connector_resume, 2), do: [:other@node, 10]
   defp valid(:connector_shed, 2), do: [:other@node, 10]

@@ -43,7 +43,7 @@ defmodule ZenMonitor.Native do
   def dispatcher_rest, do: stub()
 
   # grace.rs
-  def connector_hold(_node, _now, _grace), do: stub()
+  def connector_hold(_node, _now, _grace, _asked), do: stub()
   def connector_recognize(_node, _life), do: stub()
   def connector_resume(_node, _limit), do: stub()
   def connector_held(_node), do: stub()

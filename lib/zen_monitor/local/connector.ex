@@ -526,12 +526,9 @@ defmodule ZenMonitor.Local.Connector do
     Native.set_compatibility(state.key, :unavailable, 0, 0)
     if state.unsent, do: withdraw(state.key)
     Telemetry.node_down(state.key)
+    grace = Grace.lose(state.grace, state.key, state.ping != nil)
     state = give_up_ping(state)
-
-    case Grace.lose(state.grace, state.key) do
-      :none -> expire(state)
-      held -> forget_proxy(%{state | grace: held})
-    end
+    if grace == :none, do: expire(state), else: forget_proxy(%{state | grace: grace})
   end
 
   # What a Proxy was not sent before it died is due like what it was.

@@ -2,8 +2,8 @@ defmodule ZenMonitor.Local.Grace do
   @moduledoc false
   # What becomes of the monitors on a node whose connection is lost, when `nodedown_grace` is not 0.
   #
-  # - A connection is lost over which the Proxy had answered: its session is *held*. Nothing falls due,
-  #   new monitors wait in the outbox, and a timer runs.
+  # - A connection is lost over which the Proxy had answered, or been asked: its session is *held*. Nothing
+  #   falls due, new monitors wait in the outbox, and a timer runs.
   # - The node is back and its Proxy answers. If it is the same life of the node, what is held is
   #   *resumed*: put into the outbox again, as much as the budget has room for at a time.
   # - It is another life, nothing answers, or the time is over: all expires.
@@ -31,20 +31,23 @@ defmodule ZenMonitor.Local.Grace do
     end
   end
 
-  @doc "Notes that the connection is lost. For `:none`, all that was told over it must expire."
-  @spec lose(t, node) :: t
-  def lose(grace, key) do
+  @doc """
+  Notes that the connection is lost, while the Proxy was asked for an answer or not. For `:none`, all that
+  was told over it must expire.
+  """
+  @spec lose(t, node, asked? :: boolean) :: t
+  def lose(grace, key, asked?) do
     case Config.get(:nodedown_grace) do
       0 when grace == :none -> :none
-      time -> hold(grace, key, time)
+      time -> hold(grace, key, time, asked?)
     end
   end
 
   # What is held is not told over any connection, so there is nothing more to hold.
-  defp hold({:held, timer} = held, _key, _time) when timer != nil, do: held
+  defp hold({:held, timer} = held, _key, _time, _asked?) when timer != nil, do: held
 
-  defp hold(_grace, key, time) do
-    case Native.connector_hold(key, ZenMonitor.now(), time) do
+  defp hold(_grace, key, time, asked?) do
+    case Native.connector_hold(key, ZenMonitor.now(), time, asked?) do
       nil ->
         :none
 

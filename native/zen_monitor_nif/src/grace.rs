@@ -32,16 +32,17 @@ impl Connection {
 
 /// Holds everything that a node was told to watch, since the connection to it is lost, for `grace` from
 /// `now` on. Answers until when, and how many monitors more are held now. The time counts from when the
-/// node was last there. Answers `nil` when it never was, and nothing is held then.
+/// node was last there: it had answered, or been `asked` at least. Answers `nil` when it was not, and
+/// nothing is held then.
 #[rustler::nif]
-fn connector_hold(node: Term, now: i64, grace: i64) -> NifResult<Option<(i64, u64)>> {
+fn connector_hold(node: Term, now: i64, grace: i64, asked: bool) -> NifResult<Option<(i64, u64)>> {
     let state = current()?;
     let node = state.local.node(node)?;
     let connection = &mut *node.host.connection.lock();
     if let Some(deadline) = connection.loss.as_ref().and_then(|loss| loss.deadline) {
         return Ok(Some((deadline, 0)));
     }
-    if connection.life.is_none() {
+    if connection.life.is_none() && !asked {
         return Ok(None);
     }
     let deadline = now.saturating_add(grace);

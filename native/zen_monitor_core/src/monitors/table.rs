@@ -1193,6 +1193,22 @@ mod tests {
     }
 
     #[test]
+    fn what_died_while_its_chunk_was_open_is_not_taken_back() {
+        let table = Table::default();
+        // The last of many nodes has a larger number than any shard has sessions.
+        for node in 0..9 {
+            on_node(&table, node, |_| ());
+        }
+        on_node(&table, 8, |node| {
+            table.monitor(node, 16, reference(0), [7, 0, 0]).unwrap();
+            assert_eq!(table.take(node, 9, 9).0.len(), 1);
+            table.certify(node, [7, 0, 0], 1);
+            assert!(table.withdraw(node, 9));
+            assert!(node.is_outbox_empty());
+        });
+    }
+
+    #[test]
     fn a_monitor_that_is_being_placed_is_not_shown() {
         let table = Table::default();
         table

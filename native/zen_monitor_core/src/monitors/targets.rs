@@ -607,12 +607,15 @@ impl<R> Shard<R> {
         self.sessions[self.targets[local].session].expired
     }
 
-    /// Whether the node watches an undead target over the connection that stands.
+    /// Whether the node watches a target over the connection that stands.
     #[inline]
     fn is_watched(&self, local: u32) -> bool {
         let target = &self.targets[local];
-        let session = &self.sessions[target.session];
-        target.is(SUBSCRIBED) && !session.expired && !session.held
+        // A dead target has no session, and is not subscribed.
+        target.is(SUBSCRIBED) && {
+            let session = &self.sessions[target.session];
+            !session.expired && !session.held
+        }
     }
 
     /// Makes a target dead: out of the index and of its session. Returns how many monitors it has.
