@@ -10,6 +10,7 @@ defmodule Bench.Suite do
     {"memory", Scenarios.Memory},
     {"growth", Scenarios.Growth},
     {"node_death", Scenarios.NodeDeath},
+    {"blip", Scenarios.Blip},
     {"mass_exit", Scenarios.MassExit},
     {"schedulers", Scenarios.Schedulers},
     {"fan_out", Scenarios.FanOut},
