@@ -173,6 +173,31 @@ defmodule ZenMonitor.GraceTest do
       assert downs([ref]) == %{ref => :killed}
     end
 
+    test "holds what is new when the Connector hears of the loss by its Proxy's :DOWN", context do
+      %{peer: peer, target: target} = context
+      watch(target)
+      connector = Connector.get_for_node(peer.node)
+
+      # So that there is some time between the two.
+      :sys.replace_state(connector, fn state ->
+        :ok = :net_kernel.monitor_nodes(false, node_type: :all)
+        state
+      end)
+
+      Cluster.disconnect(peer)
+      wait_until(fn -> :sys.get_state(connector).proxy == nil end)
+      ref = ZenMonitor.monitor({:zen_name, peer.node})
+      assert ZenMonitor.connect(peer.node) == :compatible
+      send(connector, :sweep)
+      refute_receive {:DOWN, _, _, _, _}, 100
+
+      send(connector, {:nodedown, peer.node, []})
+      wait_until_held(peer)
+      reconnect(peer)
+      send(connector, {:nodeup, peer.node, []})
+      assert downs([ref]) == %{ref => :noproc}
+    end
+
     test "is the same when this node has another name by then" do
       peer = Cluster.start_peer()
       observer = Cluster.start_peer(distributed: false, env: [nodedown_grace: @long])

@@ -278,7 +278,7 @@ defmodule ZenMonitor.Local.Connector do
   def handle_call(:connect, {pid, _tag} = from, state) when is_pid(pid) do
     case ensure_compatibility(state) do
       {:pending, state} -> {:noreply, %{state | callers: [from | state.callers]}}
-      {:held, state} -> {:reply, :incompatible, state, :hibernate}
+      {:away, state} -> {:reply, :incompatible, state, :hibernate}
       {compatibility, state} -> {:reply, compatibility, state, :hibernate}
     end
   end
@@ -376,8 +376,8 @@ defmodule ZenMonitor.Local.Connector do
       {:pending, state} ->
         {:noreply, state}
 
-      # So does the return of the node, or the end of the grace.
-      {:held, state} ->
+      # So does its `:nodedown`, its return, or the end of the grace.
+      {:away, state} ->
         {:noreply, state, :hibernate}
     end
   end
@@ -563,9 +563,17 @@ defmodule ZenMonitor.Local.Connector do
       timer = Process.send_after(self(), {:ping_timeout, pid}, @ping_timeout)
       {:pending, %{state | ping: {pid, timer, attempt}}}
     else
-      Native.set_compatibility(key, :unavailable, 0, 0)
-      {if(state.grace == :none, do: :incompatible, else: :held), state}
+      away(cached(key), state)
     end
+  end
+
+  # Its Proxy's `:DOWN` comes first, and what is new must not fire before the `:nodedown` has said whether it
+  # is held.
+  defp away(:compatible, state), do: {:away, state}
+
+  defp away(_cached, state) do
+    Native.set_compatibility(state.key, :unavailable, 0, 0)
+    {if(state.grace == :none, do: :incompatible, else: :away), state}
   end
 
   defp pong(node) do
