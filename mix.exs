@@ -99,6 +99,7 @@ defmodule ZenMonitor.MixProject do
         "guides/differences.md",
         "guides/operations.md",
         "guides/architecture.md",
+        "guides/protocol.md",
         "guides/measured.md",
         "docs/reliability.md",
         "SECURITY.md",

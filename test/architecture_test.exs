@@ -7,7 +7,8 @@ defmodule ZenMonitor.ArchitectureTest do
     "structures" => ~w(structures),
     "monitors" => ~w(monitors structures),
     "subscriptions" => ~w(subscriptions structures),
-    "truncation" => ~w(truncation)
+    "truncation" => ~w(truncation),
+    "wire" => ~w(wire)
   }
 
   test "the rooms of the core use only what they may" do

@@ -64,6 +64,8 @@ defmodule ZenMonitor.GraceTest do
     test "resumes within the budget, and lets what is new through", %{peer: peer, target: target} do
       Connector.sweep_interval(100)
       Connector.chunk_size(100)
+      # What is sent is read here.
+      Application.put_env(:zen_monitor, :wire, :v2)
       pids = on(peer, :targets, [1_000])
       connector = Connector.get_for_node(peer.node)
       watch_all(pids)

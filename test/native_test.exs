@@ -389,11 +389,14 @@ defmodule ZenMonitor.NativeTest do
 
     # What needs no state, and what works on the record of a connector alone.
     stateless = [
+      :knows_pids,
       :proxy_answer_certificates,
       :proxy_outbox_len,
       :proxy_shed,
+      :proxy_speak,
       :proxy_take,
       :proxy_take_bulky,
+      :proxy_version,
       :proxy_withhold,
       :reads_heap,
       :truncate
@@ -472,10 +475,15 @@ defmodule ZenMonitor.NativeTest do
   defp valid(:dispatcher_deliver, 3), do: [node(), 10, {100_000, 100}]
   defp valid(:dispatcher_deliver_bulky, 3), do: [node(), 10, :all]
   defp valid(:set_compatibility, 4), do: [:other@node, :unavailable, 0, 0]
-  defp valid(:proxy_process, 3), do: [Native.proxy_attach(), node(), []]
-  defp valid(:proxy_certify, 2), do: [self(), :reason]
+  defp valid(:connector_take_parts, 3), do: [:other@node, :other@node, 10]
+
+  defp valid(name, 3) when name in [:connector_certify_runs, :connector_certify_bulky_runs],
+    do: [:other@node, <<0x12, 0, 1::32, 1, 4, 4>>, {:reason}]
+
+  defp valid(:proxy_process, 4), do: [Native.proxy_attach(), node(), part(), []]
+  defp valid(:proxy_certify, 1), do: [[[self() | :reason], [{:name, node()} | {:why, 1}]]]
   defp valid(:proxy_certify_bulky, 2), do: [self(), :reason]
-  defp valid(:proxy_monitored, 1), do: [[]]
+  defp valid(:proxy_speak, 2), do: [Native.proxy_attach(), 1]
 
   defp valid(:connector_excess, 2), do: [:other@node, 10]
   defp valid(:connector_hold, 4), do: [:other@node, 0, 10, true]
@@ -499,17 +507,26 @@ defmodule ZenMonitor.NativeTest do
               :proxy_shed,
               :proxy_outbox_len,
               :proxy_is_unused,
+              :proxy_version,
               :proxy_answer_certificates
             ],
        do: [Native.proxy_attach()]
 
   defp valid(:proxy_withhold, 3), do: [Native.proxy_attach(), 10, 1_000]
 
-  defp valid(name, 2) when name in [:proxy_take, :proxy_take_bulky],
-    do: [Native.proxy_attach(), 10]
+  defp valid(name, 3) when name in [:proxy_take, :proxy_take_bulky],
+    do: [Native.proxy_attach(), Enum.random(0..1), 10]
 
   defp valid(_, 1), do: [:other@node]
   defp valid(_, 0), do: []
+
+  # Instructions of both kinds, about nobody.
+  defp part do
+    Enum.random([
+      [{:subscribe, :nobody}, {:unsubscribe, {:nobody, node()}}, {:subscribe, :nobody, 1}],
+      <<0x10, 1::32, 1, 4, 4, 0x11, 1::32, 0, 4>>
+    ])
+  end
 
   # In a process of its own, as it may make its caller the owner of a queue.
   defp harmless(function, arguments) do

@@ -12,6 +12,8 @@ defmodule Bench.Suite do
     {"node_death", Scenarios.NodeDeath},
     {"blip", Scenarios.Blip},
     {"mass_exit", Scenarios.MassExit},
+    {"watched", Scenarios.Watched},
+    {"wire", Scenarios.Wire},
     {"schedulers", Scenarios.Schedulers},
     {"fan_out", Scenarios.FanOut},
     {"truncation", Scenarios.Truncation},

@@ -36,6 +36,7 @@ defmodule ZenMonitor.Config do
     max_binary_size: {1_024, "an integer of at least 3 and at most #{@max}"},
     truncation_depth: {3, @non_negative},
     read_heap: {true, "a boolean"},
+    wire: {:compact, ":compact or :v2"},
     max_pending_instructions: {10_000_000, @limit},
     max_pending_certificates: {10_000_000, @limit},
     report_interval: {10_000, @positive},
@@ -60,6 +61,7 @@ defmodule ZenMonitor.Config do
           | :max_binary_size
           | :truncation_depth
           | :read_heap
+          | :wire
           | :max_pending_instructions
           | :max_pending_certificates
           | :report_interval
@@ -158,6 +160,7 @@ defmodule ZenMonitor.Config do
 
   defp valid?(:gen_module, value), do: is_atom(value) and value not in [nil, true, false]
   defp valid?(:read_heap, value), do: is_boolean(value)
+  defp valid?(:wire, value), do: value in [:compact, :v2]
   defp valid?(:max_binary_size, value), do: value in 3..@max
   defp valid?(:hibernation_threshold, value), do: value in 0..@max
   defp valid?(:nodedown_grace, value), do: value in 0..@max

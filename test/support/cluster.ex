@@ -47,7 +47,7 @@ defmodule ZenMonitor.Cluster do
     peer = %__MODULE__{control: control, node: node, flags: opts[:flags]}
     peer = %{peer | os_pid: call(peer, System, :pid, [])}
 
-    for {key, value} <- Keyword.get(opts, :env, []) do
+    for {key, value} <- Keyword.merge(configured(), Keyword.get(opts, :env, [])) do
       :ok = call(peer, Application, :put_env, [:zen_monitor, key, value])
     end
 
@@ -162,6 +162,11 @@ defmodule ZenMonitor.Cluster do
       attempts == 0 -> raise ExUnit.AssertionError, "the condition did not come to hold"
       true -> Process.sleep(10) && wait_until(condition, attempts - 1)
     end
+  end
+
+  @doc "What all nodes of a run are configured with: `ZEN_MONITOR_WIRE=v2 mix test` has them speak as version 2 does."
+  def configured do
+    for wire <- List.wrap(System.get_env("ZEN_MONITOR_WIRE")), do: {:wire, String.to_atom(wire)}
   end
 
   defp given_name(opts) do

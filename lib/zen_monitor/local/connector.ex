@@ -30,7 +30,7 @@ defmodule ZenMonitor.Local.Connector do
   use ZenMonitor.Server, restart: :temporary
 
   alias ZenMonitor.{Config, Local.Connectors, Local.Grace, Malformed, Native, Pace, Proxy}
-  alias ZenMonitor.Telemetry
+  alias ZenMonitor.{Telemetry, Wire}
 
   require Logger
 
@@ -39,6 +39,8 @@ defmodule ZenMonitor.Local.Connector do
           :miss | :compatible | :unavailable | :incompatible | {:expired, attempt :: pos_integer}
 
   @ping_timeout 5_000
+  # The most that come with one binary of certificates.
+  @reasons 256
   @base_penalty 1_000
   @maximum_penalty 60_000
 
@@ -244,15 +246,17 @@ defmodule ZenMonitor.Local.Connector do
   def init(key) do
     :net_kernel.monitor_nodes(true, node_type: :all)
 
-    # `proxy` is the monitor of the remote Proxy, `ping` the one that is under way, `callers` wait for
-    # its end, and `unsent` is a message that the connection was too busy to take. `grace` is what becomes
-    # of the monitors on a node whose connection was lost.
+    # `proxy` is the monitor of the remote Proxy, `version` that of the compact wire that it reads, `ping`
+    # the one that is under way, `callers` wait for its end, and `unsent` is a message that the connection
+    # was too busy to take, with how many instructions it has. `grace` is what becomes of the monitors on a
+    # node whose connection was lost.
     succeeds = Native.connector_answer(key)
 
     state = %{
       key: key,
       pace: Pace.new(:connector, succeeds),
       proxy: nil,
+      version: 0,
       ping: nil,
       callers: [],
       unsent: nil,
@@ -291,7 +295,15 @@ defmodule ZenMonitor.Local.Connector do
   def handle_info({:dead, _node, certificates}, state) do
     began = Telemetry.began()
     certify(state.key, certificates)
-    Telemetry.connector_certificates(began, state.key, certificates)
+    # They are counted only for somebody.
+    Telemetry.connector_certificates(began, state.key, began && Telemetry.count(certificates))
+    rest(state)
+  end
+
+  def handle_info({:dead, 1, _node, parts}, state) do
+    began = Telemetry.began()
+    certified = certify_parts(state.key, parts, 0)
+    Telemetry.connector_certificates(began, state.key, certified)
     rest(state)
   end
 
@@ -331,18 +343,18 @@ defmodule ZenMonitor.Local.Connector do
     %{state | proxy: nil} |> expire() |> penalize(1) |> request()
   end
 
-  def handle_info({:pong, pid, pong?, life}, %{ping: {pid, _, _}} = state) do
-    state |> answered(pong?, life) |> request()
+  def handle_info({:pong, pid, pong, life}, %{ping: {pid, _, _}} = state) do
+    state |> answered(pong, life) |> request()
   end
 
   # Its call may wait for the connection longer than for the answer.
   def handle_info({:ping_timeout, pid}, %{ping: {pid, _, _}} = state) do
     Process.exit(pid, :kill)
-    state |> answered(false, nil) |> request()
+    state |> answered(:error, nil) |> request()
   end
 
   # Of a ping that was given up.
-  def handle_info({:pong, pid, _pong?, _life}, state) when is_pid(pid), do: {:noreply, state}
+  def handle_info({:pong, pid, _pong, _life}, state) when is_pid(pid), do: {:noreply, state}
   def handle_info({:ping_timeout, pid}, state) when is_pid(pid), do: {:noreply, state}
 
   # The comings and goings of other nodes.
@@ -407,19 +419,18 @@ defmodule ZenMonitor.Local.Connector do
   defp send_chunk(0, state), do: {0, state}
 
   defp send_chunk(allowance, %{key: key} = state) do
-    {instructions, emptied?} = next_message(allowance, state)
+    {message, sent, emptied?} = next_message(allowance, state)
 
     receive do
-      {:nodedown, ^key, _info} -> {allowance, disconnect(%{state | unsent: instructions})}
+      {:nodedown, ^key, _info} -> {allowance, disconnect(%{state | unsent: {message, sent}})}
     after
       0 ->
-        case cast(key, instructions) do
+        case cast(key, message, sent) do
           :nosuspend ->
-            {allowance, shed(%{state | unsent: instructions})}
+            {allowance, shed(%{state | unsent: {message, sent}})}
 
           _ ->
             Native.connector_confirm(key)
-            sent = length(instructions)
             left = max(allowance - sent, 0)
             pace = Pace.enter(state.pace, sent)
             state = %{state | pace: pace, unsent: nil, shedding?: false}
@@ -428,18 +439,28 @@ defmodule ZenMonitor.Local.Connector do
     end
   end
 
-  defp next_message(allowance, %{key: key, unsent: nil}) do
-    take(key, node_name(key), Pace.message_size(allowance))
+  defp next_message(_allowance, %{unsent: {message, sent}}), do: {message, sent, false}
+
+  defp next_message(allowance, %{key: key, version: version}) do
+    size = Pace.message_size(allowance)
+
+    case Wire.to_proxy(version) do
+      0 ->
+        {instructions, emptied?} = take(key, node_name(key), size)
+        {{:process, self(), instructions}, length(instructions), emptied?}
+
+      version ->
+        {parts, sent, emptied?} = take_parts(key, node_name(key), size)
+        {{:process, version, self(), parts}, sent, emptied?}
+    end
   end
 
-  defp next_message(_allowance, %{unsent: instructions}), do: {instructions, false}
-
-  defp cast(_key, []), do: :ok
+  defp cast(_key, _message, 0), do: :ok
 
   # Not `GenServer.cast/2` itself, which waits as long as the connection is busy. `:noconnect` means
   # that the `:nodedown` is under way.
-  defp cast(key, chunk) do
-    {proxy, message} = {{Proxy, node_name(key)}, {:process, self(), chunk}}
+  defp cast(key, message, _sent) do
+    proxy = {Proxy, node_name(key)}
 
     case ZenMonitor.gen_module() do
       GenServer -> :erlang.send(proxy, {:"$gen_cast", message}, [:nosuspend, :noconnect])
@@ -490,6 +511,62 @@ defmodule ZenMonitor.Local.Connector do
       {slice, false} ->
         {more, emptied?} = take(key, name, limit - length(slice))
         {slice ++ more, emptied?}
+    end
+  end
+
+  defp take_parts(_key, _name, 0), do: {[], 0, false}
+
+  defp take_parts(key, name, limit) do
+    case Native.connector_take_parts(key, name, limit) do
+      {_parts, _amount, true} = taken ->
+        taken
+
+      {parts, amount, false} ->
+        {more, added, emptied?} = take_parts(key, name, limit - amount)
+        {parts ++ more, amount + added, emptied?}
+    end
+  end
+
+  # Returns how many certificates there were.
+  defp certify_parts(key, [{runs, reasons} | parts], certified)
+       when is_binary(runs) and is_tuple(reasons) and tuple_size(reasons) <= @reasons do
+    certify_parts(key, parts, certified + certify_runs(key, runs, reasons))
+  end
+
+  defp certify_parts(key, [certificates | parts], certified) when is_list(certificates) do
+    certify(key, certificates)
+    certify_parts(key, parts, certified + Telemetry.count(certificates))
+  end
+
+  defp certify_parts(_key, [], certified), do: certified
+
+  defp certify_parts(key, [malformed | parts], certified) do
+    Malformed.ignore([malformed], __MODULE__, key)
+    certify_parts(key, parts, certified)
+  end
+
+  defp certify_parts(key, malformed, certified) do
+    Malformed.ignore([malformed], __MODULE__, key)
+    certified
+  end
+
+  defp certify_runs(key, runs, reasons) do
+    key |> Native.connector_certify_runs(runs, reasons) |> certified_runs(key, reasons)
+  end
+
+  defp certified_runs({next, rest, certified, malformed}, key, reasons) do
+    Malformed.ignore(malformed, __MODULE__, key)
+
+    case {next, rest} do
+      {:ok, ""} ->
+        certified
+
+      {:ok, rest} ->
+        certified + certify_runs(key, rest, reasons)
+
+      {:bulky, rest} ->
+        more = Native.connector_certify_bulky_runs(key, rest, reasons)
+        certified + certified_runs(more, key, reasons)
     end
   end
 
@@ -577,29 +654,25 @@ defmodule ZenMonitor.Local.Connector do
   end
 
   defp pong(node) do
-    pong? = pong?({Proxy, node})
-    {:pong, self(), pong?, if(pong?, do: Grace.life(node))}
+    pong = Wire.ping({Proxy, node}, @ping_timeout)
+    {:pong, self(), pong, if(pong != :error, do: Grace.life(node))}
   end
 
-  defp pong?(proxy) do
-    ZenMonitor.gen_module().call(proxy, :ping, @ping_timeout) == :pong
-  catch
-    _, _ -> false
-  end
-
-  defp answered(%{key: key, ping: {_, timer, attempt}} = state, pong?, life) do
+  defp answered(%{key: key, ping: {_, timer, attempt}} = state, pong, life) do
     Process.cancel_timer(timer)
 
-    if pong? do
-      Native.set_compatibility(key, :compatible, 0, 0)
-      Telemetry.node_up(key)
-      state = %{state | grace: Grace.recognize(state.grace, key, life)}
-      # It may have one already: a Connector that was about to retire has made the cache forget.
-      proxy = state.proxy || Process.monitor({Proxy, node_name(key)})
-      reply(%{state | ping: nil, proxy: proxy}, :compatible)
-    else
-      state = if state.grace == :none, do: state, else: expire(state)
-      %{state | ping: nil} |> penalize(attempt) |> reply(:incompatible)
+    case pong do
+      {:ok, version} ->
+        Native.set_compatibility(key, :compatible, 0, 0)
+        Telemetry.node_up(key)
+        grace = Grace.recognize(state.grace, key, life)
+        # It may have one already: a Connector that was about to retire has made the cache forget.
+        proxy = state.proxy || Process.monitor({Proxy, node_name(key)})
+        reply(%{state | ping: nil, proxy: proxy, version: version, grace: grace}, :compatible)
+
+      :error ->
+        state = if state.grace == :none, do: state, else: expire(state)
+        %{state | ping: nil} |> penalize(attempt) |> reply(:incompatible)
     end
   end
 

@@ -296,8 +296,8 @@ impl<'a, 'b> Run<'a, 'b> {
         for (taken, key, _) in due {
             let options = &self.local.options;
             options.add_reference(&mut self.batch, Kind::of(taken.pid), taken.reference);
-            let (node, sample, name) = self.known(&mut nodes, *key);
-            add_object(&mut self.batch, &node.host, sample.as_deref(), *name, *key);
+            let (_, sample, name) = self.known(&mut nodes, *key);
+            add_object(&mut self.batch, sample.as_deref(), *name, *key);
         }
         let mut built = self.batch.build().ok_or(Error::BadArg)?.into_iter();
         let mut terms = Vec::with_capacity(due.len());

@@ -13,7 +13,8 @@ use rustler::{Env, NifResult, Term};
 pub struct Connection {
     /// The life of the node whose Proxy has answered over it, by its creation.
     life: Option<u32>,
-    loss: Option<Loss>,
+    /// Boxed, since most nodes have none.
+    loss: Option<Box<Loss>>,
 }
 
 /// A connection that was lost, with sessions that are held. Times are monotonic milliseconds.
@@ -47,10 +48,10 @@ fn connector_hold(node: Term, now: i64, grace: i64, asked: bool) -> NifResult<Op
     }
     let deadline = now.saturating_add(grace);
     let since = connection.loss.as_ref().map_or(now, |loss| loss.since);
-    connection.loss = Some(Loss {
+    connection.loss = Some(Box::new(Loss {
         since,
         deadline: Some(deadline),
-    });
+    }));
     Ok(Some((deadline, state.local.table.hold(node))))
 }
 

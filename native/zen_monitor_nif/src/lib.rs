@@ -1,6 +1,7 @@
 //! The NIF boundary of ZenMonitor: it converts terms and delegates to `zen_monitor_core`.
 
 mod atoms;
+mod compact;
 mod connector;
 mod direct;
 mod dispatcher;
@@ -12,8 +13,10 @@ mod library;
 mod local;
 mod malformed;
 mod message;
+mod numbering;
 mod options;
 mod origin;
+mod parts;
 mod proxy;
 mod reason;
 mod shape;

@@ -98,7 +98,7 @@ fn held<'a>(
             local.options.add_reference(&mut batch, kind, reference);
             let node = local.table.nodes.get(key.node);
             let host = name_of(env, node, name);
-            add_object(&mut batch, &node.host, None, host, key);
+            add_object(&mut batch, None, host, key);
         }
     }
     let built = batch.build().ok_or(Error::BadArg)?;

@@ -23,10 +23,14 @@ defmodule ZenMonitor.Ledger.Faults do
     Batcher.supervisor()
   ]
 
-  @doc "Kills processes whose death nobody may notice, until told to stop."
+  @doc "Kills processes whose death nobody may notice, and changes the wire, until told to stop."
   def harmless(nodes, seed) do
     lane(seed, fn ->
-      Ledger.at(pick(nodes), PeerScript, :kill_victim, [pick(@harmless)])
+      case pick([:wire | @harmless]) do
+        :wire -> Ledger.at(pick(nodes), PeerScript, :configure, [[wire: pick([:compact, :v2])]])
+        victim -> Ledger.at(pick(nodes), PeerScript, :kill_victim, [victim])
+      end
+
       Process.sleep(:rand.uniform(60))
     end)
   end

@@ -58,10 +58,11 @@ impl<R: Clone, X> MonitorTable<R, X> {
     pub fn hold(&self, node: &Node<X>) -> u64 {
         let session = {
             // The session is known to be held before it is no longer the node's.
-            let mut grace = node.grace.lock();
-            let session = node.session();
-            grace.held.push_back(Held { session, shard: 0 });
-            node.renew(self.nodes.next_session())
+            let mut desk = node.desk.lock();
+            let session = node.stay.session();
+            let held = &mut desk.get_or_insert_default().grace.held;
+            held.push_back(Held { session, shard: 0 });
+            node.stay.renew(self.nodes.next_session())
         };
         self.targets.hold(session)
     }
@@ -69,7 +70,8 @@ impl<R: Clone, X> MonitorTable<R, X> {
     /// Has up to about `limit` targets that are held subscribed again, over the connection that stands
     /// now.
     pub fn resume(&self, node: &Node<X>, limit: usize) -> Resumed {
-        let mut grace = node.grace.lock();
+        let mut desk = node.desk.lock();
+        let grace = &mut desk.get_or_insert_default().grace;
         let mut resumed = Resumed::default();
         let mut queued = Vec::new();
         let mut steps = 0;
@@ -78,9 +80,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
         {
             let most = HELD.min(limit - steps);
             let place = (held.shard, held.session);
-            let (seen, monitors) = self
-                .targets
-                .resume(place, || node.session(), most, &mut queued);
+            let (seen, monitors) = self.targets.resume(place, &node.stay, most, &mut queued);
             resumed.monitors += monitors;
             steps += 1 + seen;
             held.shard += usize::from(seen < most);
@@ -98,8 +98,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
 
     /// How many monitors are held.
     pub fn monitors_held(&self) -> u64 {
-        let sessions = |node: &Node<X>| node.grace.lock().sessions().collect::<Vec<u32>>();
-        let held: Vec<u32> = self.nodes.iter().flat_map(sessions).collect();
+        let held: Vec<u32> = self.nodes.iter().flat_map(Node::held_sessions).collect();
         match held.is_empty() {
             true => 0,
             false => self.targets.monitors_of(&held),
@@ -111,7 +110,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
 mod tests {
     use super::*;
     use crate::monitors::table::Placed;
-    use crate::monitors::targets::Instruction;
+    use crate::monitors::targets::{Instruction, NAMED};
 
     type Table = MonitorTable<u32, ()>;
 
@@ -160,6 +159,10 @@ mod tests {
         }
     }
 
+    fn certify(table: &Table, reason: u32) {
+        table.certify(node(table), [0, 0, 0], None, reason);
+    }
+
     fn due(table: &Table) -> u64 {
         table.dispatch_counts().waiting
     }
@@ -181,7 +184,7 @@ mod tests {
         assert_eq!(rest.0 + resumed.targets, 5_000);
         assert_eq!(rest.1 + resumed.monitors, 5_001);
         assert_eq!(take(&table, 10_000), 5_000);
-        table.certify(node(&table), [0, 0, 0], 1);
+        certify(&table, 1);
         assert_eq!((table.monitors_held(), due(&table)), (0, 2));
     }
 
@@ -203,13 +206,13 @@ mod tests {
     fn a_certificate_of_the_lost_connection_fires_nothing() {
         let table = table(1);
         table.hold(node(&table));
-        table.certify(node(&table), [0, 0, 0], 1);
+        certify(&table, 1);
         assert_eq!(due(&table), 0);
         assert_eq!(resume(&table, 100), (1, 1));
-        table.certify(node(&table), [0, 0, 0], 1);
+        certify(&table, 1);
         assert_eq!(due(&table), 0);
         assert_eq!(take(&table, 10), 1);
-        table.certify(node(&table), [0, 0, 0], 2);
+        certify(&table, 2);
         assert_eq!(due(&table), 1);
     }
 
@@ -227,6 +230,35 @@ mod tests {
         assert_eq!(resume(&table, 100), (2, 2));
         assert_eq!(take(&table, 10), 2);
         assert_eq!(table.sizes().targets, 2);
+    }
+
+    #[test]
+    fn a_name_that_is_held_gets_its_new_number_when_it_is_resumed() {
+        let name = [7, 0, NAMED];
+        let table = table(0);
+        let monitor = |number| {
+            let placed = table.monitor(node(&table), 16, [number, 0, 0], name);
+            placed.unwrap();
+        };
+        let take = || table.take_numbered(node(&table), 9, 9).0;
+        let subscribed = |[instruction]: [Instruction; 1]| match instruction {
+            Instruction::SubscribeName(_, number) => number,
+            _ => panic!("no subscription of a name"),
+        };
+        monitor(0);
+        let former = subscribed(take().try_into().unwrap());
+        table.hold(node(&table));
+        // It is unwanted for a moment, so its process may be another one by now.
+        assert!(table.demonitor(16, [0, 0, 0], |_| ()));
+        monitor(1);
+        assert_eq!(take(), []);
+        assert_eq!(resume(&table, 100), (1, 1));
+        let number = subscribed(take().try_into().unwrap());
+        assert_ne!(number, former);
+        table.certify(node(&table), name, Some(former), 1);
+        assert_eq!(due(&table), 0);
+        table.certify(node(&table), name, Some(number), 1);
+        assert_eq!(due(&table), 1);
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //!
 //! - [`subscribers`], with the [`references`] of their monitors
 //! - [`targets`], with their [`sessions`]
-//! - [`nodes`], with their outboxes, and [`grace`], for when their connections are lost
+//! - [`nodes`], with their outboxes, the [`stay`] that each is in, and [`grace`], for when their connections
+//!   are lost
 //! - [`dispatch`], the queues of what is due, [`share`], how much of it one subscriber may be given at a
 //!   time, and [`delivery`], the way to it
 //! - [`slot`] and its [`claim`], one monitor and who consumes it
@@ -23,6 +24,7 @@ pub mod references;
 pub mod sessions;
 pub mod share;
 pub mod slot;
+pub mod stay;
 #[cfg(all(test, not(loom)))]
 mod stress;
 pub mod subscribers;

@@ -1,8 +1,11 @@
 //! The nodes whose processes are monitored, each with its outbox.
 //!
-//! Nodes are added and never removed: a name that was an atom once stays one, too.
+//! Nodes are added and never removed: a name that was an atom once stays one, too. So one on which nothing
+//! is monitored any more has to be small.
 
 use crate::monitors::grace::Grace;
+use crate::monitors::stay::Stay;
+use crate::monitors::targets::Cursor;
 use crate::structures::hash::hash;
 use crate::structures::id_queue::IdQueue;
 use crate::structures::levels::Levels;
@@ -14,16 +17,32 @@ use std::sync::atomic;
 pub struct Node<X> {
     id: u32,
     name: u64,
-    session: AtomicU32,
+    /// The session that new subscriptions belong to.
+    pub(crate) stay: Stay,
     /// Targets of which the node must be told something. What, is decided when they are taken out:
     /// that a subscribe and an unsubscribe which meet here cancel out is all in that.
     pub(crate) outbox: IdQueue,
-    /// The subscriptions of the chunk taken last, which may not have been sent.
-    pub(crate) taken: Mutex<Vec<u32>>,
-    /// The sessions whose connections are gone, as long as they may be resumed.
-    pub(crate) grace: Mutex<Grace>,
+    /// What its Connector has under way. Boxed, since most nodes that were ever known have none.
+    pub(crate) desk: Mutex<Option<Box<Desk>>>,
     /// The host's part.
     pub host: X,
+}
+
+/// What the Connector of a node has under way.
+#[derive(Default)]
+pub(crate) struct Desk {
+    /// The subscriptions of the chunk taken last, which may not have been sent.
+    pub(crate) taken: Vec<u32>,
+    /// How far its subscriptions have been made anew.
+    pub(crate) cursor: Cursor,
+    /// The sessions whose connections are gone, as long as they may be resumed.
+    pub(crate) grace: Grace,
+}
+
+impl Desk {
+    fn is_free(&self) -> bool {
+        self.taken.is_empty() && self.grace.is_over()
+    }
 }
 
 impl<X> Node<X> {
@@ -46,7 +65,8 @@ impl<X> Node<X> {
 
     /// How many targets wait in its outbox, or were taken out of it and may not have been sent.
     pub fn pending(&self) -> usize {
-        self.outbox_len() + self.taken.lock().len()
+        let desk = self.desk.lock();
+        self.outbox_len() + desk.as_ref().map_or(0, |desk| desk.taken.len())
     }
 
     /// Whether nothing waits to be sent to it.
@@ -55,17 +75,33 @@ impl<X> Node<X> {
         self.outbox.is_empty()
     }
 
-    /// The session that new subscriptions belong to.
-    #[inline]
-    pub(crate) fn session(&self) -> u32 {
-        // Relaxed: read under the lock of a target shard. Expiring a session takes each of those
-        // locks after the change, so whoever locks one later reads the new number.
-        self.session.load(Ordering::Relaxed)
+    /// Whether any of its sessions is held.
+    pub fn is_held(&self) -> bool {
+        let desk = self.desk.lock();
+        desk.as_ref().is_some_and(|desk| !desk.grace.is_over())
     }
 
-    /// Begins another session and returns the former.
-    pub(crate) fn renew(&self, session: u32) -> u32 {
-        self.session.swap(session, Ordering::Relaxed)
+    /// Its sessions that are held.
+    pub(crate) fn held_sessions(&self) -> Vec<u32> {
+        let desk = self.desk.lock();
+        desk.as_ref()
+            .map_or_else(Vec::new, |desk| desk.grace.sessions().collect())
+    }
+
+    /// Holds no session any more, and returns those that were.
+    pub(crate) fn give_up(&self) -> Vec<u32> {
+        let mut desk = self.desk.lock();
+        desk.as_mut()
+            .map_or_else(Vec::new, |desk| desk.grace.give_up())
+    }
+
+    /// Gives the memory back that only a node with a Connector needs, unless something is in it.
+    pub fn give_back(&self) {
+        self.outbox.give_back();
+        let mut desk = self.desk.lock();
+        if desk.as_ref().is_some_and(|desk| desk.is_free()) {
+            *desk = None;
+        }
     }
 }
 
@@ -152,10 +188,9 @@ impl<X> Nodes<X> {
             Box::new(Node {
                 id,
                 name,
-                session: AtomicU32::new(self.next_session()),
+                stay: Stay::new(self.next_session()),
                 outbox: IdQueue::default(),
-                taken: Mutex::default(),
-                grace: Mutex::default(),
+                desk: Mutex::default(),
                 host,
             })
         });
@@ -191,7 +226,7 @@ mod tests {
         assert_eq!(nodes.find_or_add(7, || "c").host, "a");
         assert_eq!(nodes.find(9).map(Node::id), Some(1));
         assert_eq!(nodes.get(1).host, "b");
-        assert_ne!(nodes.get(0).session(), nodes.get(1).session());
+        assert_ne!(nodes.get(0).stay.session(), nodes.get(1).stay.session());
     }
 
     #[test]
