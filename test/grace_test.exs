@@ -43,6 +43,28 @@ defmodule ZenMonitor.GraceTest do
       assert ZenMonitor.demonitor(ref, [:info])
     end
 
+    test "leaves the members of sets and bulk monitors as they were", context do
+      %{peer: peer, target: living} = context
+      [dead, later] = on(peer, :targets, [2])
+      set = ZenMonitor.Set.new(tag: :gone)
+      2 = ZenMonitor.Set.put(set, [living, dead])
+      bulk = for pid <- [living, dead], do: ZenMonitor.monitor(pid, bulk: true)
+      Enum.each([living, dead], &wait_until_watched/1)
+      Cluster.disconnect(peer)
+      wait_until_held(peer)
+      Cluster.call(peer, PeerScript, :kill, [[dead]])
+      1 = ZenMonitor.Set.put(set, [living, later])
+      1 = ZenMonitor.Set.delete(set, later)
+      assert Metrics.get("zen_monitor.local.held") == 4
+      reconnect(peer)
+      wait_until_resumed([living])
+      {ref, [_, of_dead]} = {set.ref, bulk}
+      assert_receive {:gone, ^ref, :process, ^dead, {:zen_monitor, :noproc}}, 10_000
+      assert_receive {:DOWN, :bulk, [{^of_dead, ^dead, {:zen_monitor, :noproc}}]}, 10_000
+      refute_receive _, 50
+      assert ZenMonitor.Set.to_list(set) == [living]
+    end
+
     test "has what is monitored meanwhile wait", %{peer: peer, target: target} do
       [later, dead] = on(peer, :targets, [2])
       first = watch(target)

@@ -33,7 +33,9 @@ defmodule ZenMonitor.Cluster do
   """
   def start_peer(opts \\ []) do
     opts = Keyword.put_new(opts, :flags, flags())
-    options = Map.new([connection: :standard_io, args: args(opts)] ++ Keyword.take(opts, [:exec]))
+    # On a machine with much else to do, a VM may take longer to start than the 15 s of `:peer`.
+    options = %{connection: :standard_io, wait_boot: 60_000, args: args(opts)}
+    options = Map.merge(options, Map.new(Keyword.take(opts, [:exec])))
     host = Keyword.get(opts, :host, ~c"127.0.0.1")
 
     options =

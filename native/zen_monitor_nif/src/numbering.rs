@@ -5,6 +5,9 @@
 //! about that is taken on trust: when the library is loaded, [`probe`] has the VM decode pids, learns
 //! what each bit becomes, and compares what would be read and made of some others. As long as it is
 //! unknown, the node does not offer the compact wire.
+//!
+//! The *plain* word of a local pid has nothing but the bits of its numbers. Those of neighbours are neighbours,
+//! and a table that is keyed by them keeps them together, which it does not with the others.
 
 use crate::etf::{Identity, Pid, decode_pids};
 use crate::word;
@@ -43,11 +46,29 @@ impl Numbering {
         (word & TAG == self.tag).then_some(numbers)
     }
 
-    /// The word of the local pid that has these numbers, if one can have them.
+    /// The plain word of a word, which is the same for what is no local pid.
     #[inline]
-    pub fn word(&self, numbers: Numbers) -> Option<u64> {
-        let fits = numbers[0] <= most(self.bits[0]) && numbers[1] <= most(self.bits[1]);
-        fits.then(|| self.word_of(numbers))
+    pub fn plain(&self, word: u64) -> u64 {
+        if word & TAG != self.tag {
+            return word;
+        }
+        let bits = self.bits[0] + self.bits[1] + TAG_BITS;
+        word & (u64::MAX >> (u64::BITS - bits))
+    }
+
+    /// The plain word of the local pid that has these numbers, if one can have them.
+    #[inline]
+    pub fn plain_of(&self, [id, serial]: Numbers) -> Option<u64> {
+        let fits = id <= most(self.bits[0]) && serial <= most(self.bits[1]);
+        let data = u64::from(serial) << self.bits[0] | u64::from(id);
+        fits.then_some(data << TAG_BITS | self.tag)
+    }
+
+    /// The word whose plain one this is.
+    #[inline]
+    pub fn whole(&self, plain: u64) -> u64 {
+        self.numbers(plain)
+            .map_or(plain, |numbers| self.word_of(numbers))
     }
 
     #[inline]
@@ -93,8 +114,12 @@ fn learn(env: Env) -> Option<Numbering> {
         let all = |bits: &u32| decode(one(part, most(*bits))).is_some();
         (1..=u32::BITS).rev().find(all)
     };
+    let bits = [bits(0)?, bits(1)?];
+    if bits[0] + bits[1] + TAG_BITS > u64::BITS {
+        return None;
+    }
     let mut numbering = Numbering {
-        bits: [bits(0)?, bits(1)?],
+        bits,
         tag: decode([0, 0])?,
         bytes: [[0; 256]; 8],
     };
@@ -126,7 +151,10 @@ fn learn(env: Env) -> Option<Numbering> {
         let sample = [id & ids, serial & serials];
         let word = decode(sample);
         word.is_some_and(|word| {
-            numbering.word(sample) == Some(word) && numbering.numbers(word) == Some(sample)
+            let plain = numbering.plain(word);
+            numbering.numbers(word) == Some(sample)
+                && numbering.plain_of(sample) == Some(plain)
+                && numbering.whole(plain) == word
         })
     };
     let is_as_expected = numbering.tag & !TAG == 0 && alone.chain(some).all(agree);

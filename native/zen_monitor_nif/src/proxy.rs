@@ -271,7 +271,7 @@ impl Subject {
         }
         if term.is_pid() {
             return match term.decode::<LocalPid>() {
-                Ok(_) => known(word::from_term(term), 0),
+                Ok(_) => known(plain(word::from_term(term)), 0),
                 Err(_) => Some(Subject::Foreign),
             };
         }
@@ -341,8 +341,16 @@ fn is_local(destination: Destination, home: [u64; 2]) -> bool {
     destination.node == 0 || home.contains(&destination.node)
 }
 
+/// The word of a local pid as the table has it, whose neighbours are those of the pid.
+#[inline]
+fn plain(word: u64) -> u64 {
+    Numbering::known().map_or(word, |numbering| numbering.plain(word))
+}
+
 fn destination_to_term(env: Env<'_>, destination: Destination) -> Term<'_> {
-    let name = word::to_term(env, destination.word);
+    let word = destination.word;
+    let word = Numbering::known().map_or(word, |numbering| numbering.whole(word));
+    let name = word::to_term(env, word);
     match destination.node {
         0 => name,
         node => (name, word::to_term(env, node)).encode(env),
@@ -578,7 +586,7 @@ fn read_runs<'a>(
     let bytes = Binary::from_term(part)?;
     let creation = Identity::of_caller(env).ok_or(Error::BadArg)?.creation;
     let numbering = Numbering::known();
-    let own = |numbers, of| numbering.filter(|_| of == creation)?.word(numbers);
+    let own = |numbers, of| numbering.filter(|_| of == creation)?.plain_of(numbers);
     let mut decoder = Decoder::new(&bytes);
     let sub = |from: &[u8], to: &[u8]| {
         let place = bytes.len() - from.len();

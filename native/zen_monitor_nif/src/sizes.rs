@@ -9,10 +9,12 @@ rustler::atoms! {
     certificates,
     departed,
     heavy,
+    members,
     outboxes,
     reasons,
     references,
     ring,
+    sets,
     subscribers,
     subscriptions,
     targets,
@@ -28,6 +30,8 @@ fn sizes(env: Env<'_>) -> NifResult<Term<'_>> {
     let (subscribed, watching, queued) = state.proxy.sizes();
     let sizes = [
         (references(), local.references),
+        (sets(), state.local.sets.counts().0),
+        (members(), local.members),
         (subscribers(), local.subscribers),
         (targets(), local.targets),
         (reasons(), local.reasons),

@@ -5,6 +5,7 @@
 //!
 //! - [`subscribers`], with the [`references`] of their monitors
 //! - [`targets`], with their [`sessions`]
+//! - [`sets`], subscribers of a kind of their own
 //! - [`nodes`], with their outboxes, the [`stay`] that each is in, and [`grace`], for when their connections
 //!   are lost
 //! - [`dispatch`], the queues of what is due, [`share`], how much of it one subscriber may be given at a
@@ -22,6 +23,7 @@ pub mod nodes;
 pub mod options;
 pub mod references;
 pub mod sessions;
+pub mod sets;
 pub mod share;
 pub mod slot;
 pub mod stay;
