@@ -486,6 +486,9 @@ defmodule ZenMonitor.NativeTest do
   defp valid(:proxy_speak, 2), do: [Native.proxy_attach(), 1]
 
   defp valid(:connector_excess, 2), do: [:other@node, 10]
+  defp valid(:connector_hold, 4), do: [:other@node, 0, 10, true]
+  defp valid(:connector_recognize, 2), do: [:other@node, 1]
+  defp valid(:connector_resume, 2), do: [:other@node, 10]
   defp valid(:connector_shed, 2), do: [:other@node, 10]
   defp valid(:malformed, 2), do: [1, 10_000]
 
