@@ -13,7 +13,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # $(call need,COMMAND,PACKAGES) installs PACKAGES unless COMMAND is there.
 need = command -v $(1) > /dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install --yes $(2); }
 
-.PHONY: demo test soak rust elixir dialyzer bench bench-small bench-core docs test-matrix mix clean
+.PHONY: demo test soak rust elixir dialyzer bench bench-small bench-core docs library test-matrix mix clean
 
 demo: mix
 	mix zen_monitor.demo
@@ -46,6 +46,10 @@ elixir: mix
 	mix format --check-formatted
 	mix compile --warnings-as-errors
 	mix test --warnings-as-errors
+	ZEN_MONITOR_WIRE=v2 mix test $(FAULTS)
+
+# What nodes with this version say to each other as version 2 does, once more.
+FAULTS := test/crash_test.exs test/link_test.exs test/slow_test.exs test/ledger_test.exs test/kinds_test.exs test/mesh_test.exs
 
 # Analysing OTP and Elixir takes minutes, so the result is kept, one file for each pair of versions.
 # Status 2 means warnings: since OTP 26, about calls from there to what was left out.
@@ -80,6 +84,25 @@ docs: mix
 	else \
 	  echo "ExDoc is not at hand: install Hex (mix local.hex), or elixir-ex-doc on Debian 13"; exit 1; \
 	fi
+
+# The native library for machines without Rust, packed for each kind of them. `make library GLIBC=2.17`
+# builds for systems as old as that, with cargo-zigbuild and Zig. Otherwise the linkers are Debian's cross
+# compilers, and the glibc is theirs.
+TARGETS := x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu
+GLIBC :=
+LIBRARIES := _build/libraries
+
+linkers = CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER=x86_64-linux-gnu-gcc \
+	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
+
+library: mix
+	@$(if $(GLIBC),,$(call need,x86_64-linux-gnu-gcc,gcc-x86-64-linux-gnu))
+	@$(if $(GLIBC),,$(call need,aarch64-linux-gnu-gcc,gcc-aarch64-linux-gnu))
+	rustup target add $(TARGETS)
+	for target in $(TARGETS); do \
+	  $(if $(GLIBC),,$(linkers)) mix zen_monitor.library.pack --target $$target \
+	    --output $(LIBRARIES) $(if $(GLIBC),--glibc $(GLIBC)); \
+	done
 
 # `make bench SCENARIOS="monitor memory" SIZE=100000 ROUNDS=1` measures less. What it found goes into
 # bench/README.md and, with the curves, into bench/results.

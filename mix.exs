@@ -15,6 +15,8 @@ defmodule ZenMonitor.MixProject do
       elixirc_paths: elixirc_paths(Mix.env()),
       elixirc_options: elixirc_options(),
       compilers: [:zen_monitor_native | Mix.compilers()],
+      # Only Mix tasks call it, and nothing at run time depends on it.
+      xref: [exclude: [:crypto]],
       start_permanent: Mix.env() == :prod,
       deps: deps(Mix.env()),
       aliases: aliases(),
@@ -99,8 +101,11 @@ defmodule ZenMonitor.MixProject do
         "guides/differences.md",
         "guides/operations.md",
         "guides/architecture.md",
+        "guides/protocol.md",
+        "guides/measured.md",
         "docs/reliability.md",
         "SECURITY.md",
+        "CONTRIBUTING.md",
         "CHANGELOG.md",
         "LICENSE"
       ],

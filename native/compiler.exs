@@ -1,39 +1,29 @@
 defmodule Mix.Tasks.Compile.ZenMonitorNative do
   @moduledoc """
-  Builds the NIF library of ZenMonitor with Cargo.
+  Puts the NIF library of ZenMonitor where the VM looks for it.
 
-  Cargo runs in the root of the package, so its own settings (`CARGO_TARGET_DIR`,
-  `CARGO_BUILD_TARGET`, `.cargo/config.toml`) apply. The library goes to the `priv/native` of the
-  build path rather than of the sources: environments and projects that share one checkout do not
-  overwrite each other's, and releases take it from there.
+  Cargo builds it, in the root of the package, so its own settings (`CARGO_TARGET_DIR`,
+  `CARGO_BUILD_TARGET`, `.cargo/config.toml`) apply. Or a library is taken that
+  `mix zen_monitor.library.pack` has packed, and Rust need not be there: the environment variable
+  `ZEN_MONITOR_LIBRARY`, or `config :zen_monitor, library: path`, names the tarball, a folder of them,
+  or a `.so` beside its manifest. `ZEN_MONITOR_BUILD=1` has it built all the same.
+
+  The library goes to the `priv/native` of the build path rather than of the sources: environments
+  and projects that share one checkout do not overwrite each other's, and releases take it from there.
   """
   use Mix.Task.Compiler
 
+  alias Mix.ZenMonitor.Library.{Cargo, Prebuilt, Sources, Target}
+
+  # See `with_parts/1`.
+  @compile {:no_warn_undefined, [Cargo, Prebuilt, Sources, Target]}
+
   @recursive true
 
-  @crate "zen_monitor_nif"
-  @sources [
-    "native/**/*.rs",
-    "native/*/Cargo.toml",
-    "Cargo.toml",
-    "Cargo.lock",
-    ".cargo/config.toml"
-  ]
+  @parts Path.wildcard(Path.expand("../lib/mix/zen_monitor/library/*.ex", __DIR__))
 
   @impl true
-  def run(args) do
-    fingerprint = fingerprint()
-
-    if "--force" in args or stale?(fingerprint) do
-      require_rust!()
-      install(build!())
-      File.mkdir_p!(Path.dirname(manifest()))
-      File.write!(manifest(), fingerprint)
-      {:ok, []}
-    else
-      {:noop, []}
-    end
-  end
+  def run(args), do: with_parts(fn -> bring_up_to_date("--force" in args) end)
 
   @impl true
   def manifests, do: [manifest()]
@@ -50,91 +40,88 @@ defmodule Mix.Tasks.Compile.ZenMonitorNative do
   defp manifest, do: Path.join(Mix.Project.manifest_path(), "compile.zen_monitor_native")
 
   # The VM looks for .so on macOS as well.
-  defp library, do: Path.join(Mix.Project.app_path(), "priv/native/#{@crate}.so")
+  defp library, do: Path.join(Mix.Project.app_path(), "priv/native/zen_monitor_nif.so")
 
-  defp stale?(fingerprint) do
-    not File.regular?(library()) or File.read(manifest()) != {:ok, fingerprint}
-  end
+  # What this compiler shares with `mix zen_monitor.library.pack` is part of the package, and compiled
+  # after this has run. So it is loaded from its sources here, and unloaded again before Elixir's
+  # compiler comes, which would warn of modules that are there already.
+  defp with_parts(fun) do
+    former = Code.get_compiler_option(:ignore_module_conflict)
+    Code.put_compiler_option(:ignore_module_conflict, true)
 
-  # Content rather than modification times: an upgraded package may bring files that are older than
-  # the last build, and a deleted file has no time at all.
-  defp fingerprint do
-    files = Enum.flat_map(@sources, &Path.wildcard(&1, match_dot: true))
-    contents = for file <- Enum.sort(files), do: [file, 0, File.read!(file), 0]
-    :erlang.md5(contents)
-  end
+    {:ok, modules, _} = Kernel.ParallelCompiler.require(@parts)
+    Code.put_compiler_option(:ignore_module_conflict, former)
 
-  defp build! do
-    # What users get is what was tested; only a developer may be in the middle of changing it.
-    locked = if Mix.env() == :dev, do: [], else: ["--locked"]
-    args = ["build", "--release", "--package", @crate] ++ locked
-
-    # Cargo reports progress and errors on stderr, which passes through to the terminal. Its
-    # messages on stdout say where the library is, which depends on the user's settings.
-    case System.cmd("cargo", args ++ ["--message-format=json-render-diagnostics"]) do
-      {messages, 0} ->
-        artifact!(messages)
-
-      {_, status} ->
-        Mix.raise(
-          "Could not build the native library of ZenMonitor: `cargo #{Enum.join(args, " ")}` " <>
-            "in #{File.cwd!()} exited with status #{status} after the messages above."
-        )
+    try do
+      fun.()
+    after
+      for module <- modules, do: :code.delete(module) and :code.purge(module)
     end
   end
 
-  defp artifact!(messages) do
-    [file] =
-      for line <- String.split(messages, "\n"),
-          line =~ ~s("reason":"compiler-artifact"),
-          [_, file] <- [Regex.run(~r/"filenames":\["([^"]*lib#{@crate}\.(?:so|dylib))"/, line)],
-          do: file
+  defp bring_up_to_date(force?) do
+    sources = Sources.hash()
+    {origin, get} = wanted(sources)
 
-    file
+    if force? or stale?(sources, origin) do
+      install(get.())
+      File.mkdir_p!(Path.dirname(manifest()))
+      File.write!(manifest(), [sources, "\n", origin || "built"])
+      {:ok, []}
+    else
+      {:noop, []}
+    end
+  end
+
+  # Where the library has to come from, the digest of a file, `built`, or `nil` for either; and how to
+  # get it. A prebuilt one is read each time, so one that does not fit is told of each time.
+  defp wanted(sources) do
+    location = Prebuilt.location()
+
+    cond do
+      System.get_env("ZEN_MONITOR_BUILD") in ["1", "true"] ->
+        {"built", &build!/0}
+
+      location ->
+        {library, digest} = Prebuilt.read!(location, expected(sources))
+        {digest, fn -> library end}
+
+      true ->
+        {nil, &build!/0}
+    end
+  end
+
+  defp expected(sources) do
+    %{
+      package: Mix.Project.config()[:version],
+      sources: sources,
+      target: Target.wanted(),
+      nif: Sources.nif_version()
+    }
+  end
+
+  defp stale?(sources, origin) do
+    with true <- File.regular?(library()),
+         {:ok, text} <- File.read(manifest()),
+         [^sources, former] <- String.split(text, "\n") do
+      origin not in [nil, former]
+    else
+      _ -> true
+    end
+  end
+
+  # What users get is what was tested; only a developer may be in the middle of changing it.
+  defp build! do
+    locked = if Mix.env() == :dev, do: [], else: ["--locked"]
+    locked |> Cargo.build!() |> File.read!()
   end
 
   # Renamed into place: a running VM may have the old file mapped, and would crash were it
   # overwritten. Two of them, an editor's and a terminal's, may compile at the same time.
-  defp install(artifact) do
+  defp install(content) do
     new = "#{library()}.#{System.pid()}"
     File.mkdir_p!(Path.dirname(new))
-    File.cp!(artifact, new)
+    File.write!(new, content)
     File.rename!(new, library())
-  end
-
-  defp require_rust! do
-    floor = floor!()
-    for tool <- ["cargo", "rustc"], do: require_tool!(tool, floor)
-  end
-
-  defp require_tool!(tool, floor) do
-    case System.find_executable(tool) && System.cmd(tool, ["--version"], stderr_to_stdout: true) do
-      nil ->
-        Mix.raise(
-          "ZenMonitor needs Rust #{floor} or newer to build its native library, and `#{tool}` is " <>
-            "not on the PATH: install Rust from https://rustup.rs and compile again."
-        )
-
-      {output, _} ->
-        if version(output) < version(floor) do
-          Mix.raise(
-            "ZenMonitor needs Rust #{floor} or newer to build its native library, and " <>
-              "`#{tool} --version` says #{inspect(String.trim(output))}: run `rustup update`, or " <>
-              "install Rust from https://rustup.rs, and compile again."
-          )
-        end
-    end
-  end
-
-  defp floor! do
-    [_, floor] = Regex.run(~r/^rust-version = "([\d.]+)"/m, File.read!("Cargo.toml"))
-    floor
-  end
-
-  defp version(text) do
-    case Regex.run(~r/(\d+)\.(\d+)/, text) do
-      [_, major, minor] -> {String.to_integer(major), String.to_integer(minor)}
-      nil -> {0, 0}
-    end
   end
 end

@@ -86,6 +86,7 @@ defmodule ZenMonitor.ConfigTest do
           pacing: 0,
           pacing: true,
           pacing: @max + 1,
+          wire: :v3,
           sweep: :sometimes,
           sweep: [],
           sweep: [connector: :sometimes],

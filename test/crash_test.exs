@@ -136,7 +136,7 @@ defmodule ZenMonitor.CrashTest do
       for {pid, round} <- Enum.with_index(pids) do
         reason = {:shutdown, {pid, Enum.map(1..500_000, &{&1})}}
         {:ok, [], []} = Native.connector_certify_bulky(peer.node, [{pid, reason}])
-        deliverer = spawn(fn -> Native.dispatcher_deliver_bulky(node(), 1) end)
+        deliverer = spawn(fn -> Native.dispatcher_deliver_bulky(node(), 1, :all) end)
         # Some are still building their message then.
         Process.sleep(5 * round)
         kill(deliverer)

@@ -86,6 +86,41 @@ defmodule ZenMonitor.DifferencesTest do
     :net_kernel.monitor_nodes(false)
   end
 
+  # Placed in no order that pids or tables might have.
+  test "order: the :DOWNs of a lost node do not come in that of placing", %{peer: peer} do
+    targets = Enum.shuffle(on(peer, :targets, [500]))
+    plain = for target <- targets, do: Process.monitor(target)
+    zen = watch_all(targets)
+    Cluster.disconnect(peer)
+
+    for {refs, reason, as_placed?} <- [
+          {plain, :noconnection, true},
+          {zen, {:zen_monitor, :nodedown}, false}
+        ] do
+      received =
+        for _ <- refs do
+          assert_receive {:DOWN, ref, :process, _, ^reason}, 10_000
+          ref
+        end
+
+      assert Enum.sort(received) == Enum.sort(refs)
+      assert received == refs == as_placed?
+    end
+  end
+
+  test "order: those that exit one after the other come in that order", %{peer: peer} do
+    targets = on(peer, :targets, [100])
+    watch_all(targets)
+    for target <- targets, do: Process.monitor(target)
+    killed = Enum.shuffle(targets)
+    on(peer, :kill_certified, [killed])
+
+    for reason <- [:killed, {:zen_monitor, :killed}], target <- killed do
+      assert_receive {:DOWN, _, :process, received, ^reason}, 10_000
+      assert received == target
+    end
+  end
+
   # One that was never connected: a link that was just cut may be made again by `global`.
   test "connections: no node is connected" do
     peer = Cluster.start_peer()

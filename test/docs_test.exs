@@ -5,7 +5,12 @@ defmodule ZenMonitor.DocsTest do
 
   alias ZenMonitor.TelemetryStandIn
 
-  @pages ["README.md", "SECURITY.md", "CHANGELOG.md" | Path.wildcard("{guides,docs}/*.md")]
+  @pages [
+    "README.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "CHANGELOG.md" | Path.wildcard("{guides,docs}/*.md")
+  ]
 
   setup do
     TelemetryStandIn.install(

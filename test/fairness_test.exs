@@ -29,6 +29,32 @@ defmodule ZenMonitor.FairnessTest do
     assert Enum.all?(order -- [self()], &(&1 == guild))
   end
 
+  test "one subscriber gets a hundred at once, the others all, and then it gets what flows", %{
+    peer: peer
+  } do
+    [crowd] = on(peer, :targets, [1])
+    # One every 100 ms flows.
+    Dispatcher.demand_interval(100_000)
+    guild = guild(crowd, 1_000)
+    watchers = watchers(300, [crowd])
+    while_suspended(1_300, fn -> Process.exit(crowd, :kill) end)
+    order = for {to, _} <- deliveries(402), do: to
+    {burst, flow} = Enum.split(order, 400)
+    assert Enum.count(burst, &(&1 == guild)) == 100
+    assert Enum.sort(burst -- List.duplicate(guild, 100)) == Enum.sort(watchers)
+    assert flow == [guild, guild]
+  end
+
+  test "pacing: 1 gives one subscriber the whole budget at once", %{peer: peer} do
+    [crowd] = on(peer, :targets, [1])
+    Dispatcher.demand_interval(100_000)
+    Dispatcher.pacing(1)
+    guild(crowd, 1_000)
+    trace_deliveries()
+    while_suspended(1_000, fn -> Process.exit(crowd, :kill) end)
+    assert length(deliveries(1_000)) == 1_000
+  end
+
   test "turns are taken by all, one each", %{peer: peer} do
     pids = on(peer, :targets, [10])
     watchers = watchers(4, pids)

@@ -4,6 +4,7 @@ defmodule ZenMonitor.KindsTest do
   use ExUnit.Case
 
   alias ZenMonitor.{Cluster, PeerScript}
+  alias ZenMonitor.Local.Connectors
 
   import ZenMonitor.Cluster, only: [wait_until: 1]
 
@@ -34,18 +35,22 @@ defmodule ZenMonitor.KindsTest do
 
       test "knows names, and what is dead", %{watching: a, watched: b} do
         watcher = call(a, :watcher, [])
-        named = call(b, :named_target, [:somebody])
-        for name <- [:somebody, :nobody], do: call(a, :place, [watcher, {name, b.node}])
+        [named, near] = for node <- [b, a], do: call(node, :named_target, [:somebody])
         dead = call(b, :dead_target, [])
-        call(a, :place, [watcher, dead])
-        nobody = [{dead, :noproc}, {{:nobody, b.node}, :noproc}]
-        wait_until(fn -> all(a, watcher) == nobody end)
-        wait_until(fn -> call(b, :watched?, [named]) end)
-        call(b, :kill, [[named]])
+        names = [:somebody, :nobody, {:somebody, b.node}, {:nobody, b.node}]
+        call(a, :place_all, [watcher, [dead | names]])
+        nobody = [{dead, :noproc}, {{:nobody, a.node}, :noproc}, {{:nobody, b.node}, :noproc}]
+        wait_until(fn -> all(a, watcher) == Enum.sort(nobody) end)
 
-        wait_until(fn ->
-          all(a, watcher) == Enum.sort([{{:somebody, b.node}, :killed} | nobody])
-        end)
+        for {node, pid} <- [{b, named}, {a, near}],
+            do: wait_until(fn -> call(node, :watched?, [pid]) end)
+
+        call(b, :kill, [[named]])
+        distant = [{{:somebody, b.node}, :killed} | nobody]
+        wait_until(fn -> all(a, watcher) == Enum.sort(distant) end)
+        call(a, :kill, [[near]])
+        near = [{{:somebody, a.node}, :killed} | distant]
+        wait_until(fn -> all(a, watcher) == Enum.sort(near) end)
       end
 
       test "is told nothing of what it has removed", %{watching: a, watched: b} do
@@ -56,6 +61,36 @@ defmodule ZenMonitor.KindsTest do
         wait_until(fn -> downs(a, watcher) != %{} end)
         Process.sleep(200)
         assert downs(a, watcher) == %{{kept, :killed} => 1}
+
+        # As `Process.demonitor/2` does.
+        [target] = call(b, :targets, [1])
+        options = [[], [:info], [:flush], [:flush, :info]]
+        assert {[true, false, true], fired, false} = call(a, :removals, [target, options])
+
+        assert fired == [
+                 {[], true, true},
+                 {[:info], false, true},
+                 {[:flush], true, false},
+                 {[:flush, :info], false, false}
+               ]
+      end
+
+      test "tells each of many subscribers, by whichever Connector", %{watching: a, watched: b} do
+        [target] = call(b, :targets, [1])
+        crowd = call(a, :crowd, [500, target])
+        wait_until(fn -> call(b, :watched?, [target]) end)
+        [former] = connectors(a)
+        call(a, :kill_children, [Connectors.supervisor()])
+        wait_until(fn -> match?([pid] when pid != former, connectors(a)) end)
+        # Its successor has begun, so what is placed now is sent last.
+        for connector <- connectors(a), do: call(a, :sys, :get_state, [connector])
+        [last] = call(b, :targets, [1])
+        crowd = crowd ++ call(a, :crowd, [500, target])
+        watcher = watch(a, b, [last])
+        call(b, :send_all, [[target, last], [{:exit, :told}]])
+        wait_until(fn -> downs(a, watcher) == %{{last, :told} => 1} end)
+        told = List.duplicate(%{{target, :told} => 1}, 1_000)
+        wait_until(fn -> call(a, :crowd_downs, [crowd]) == told end)
       end
 
       test "hears of the loss of the connection, and goes on with the next", context do
@@ -67,14 +102,19 @@ defmodule ZenMonitor.KindsTest do
         true = call(a, :erlang, :disconnect_node, [b.node])
         wait_until(fn -> downs(a, :zen_monitor_first) == %{{target, :nodedown} => 1} end)
 
-        # A node that was given its name has lost it with the connection, and is another one now.
-        unless context.options |> elem(0) |> Keyword.has_key?(:name) do
-          connect(a, b)
-          call(a, :named_watcher, [:zen_monitor_second])
-          watch(a, b, [target], :zen_monitor_second)
-          call(b, :kill, [[target]])
-          wait_until(fn -> downs(a, :zen_monitor_second) == %{{target, :killed} => 1} end)
-        end
+        %{watching: a, watched: b} = connect_again(context)
+        call(a, :named_watcher, [:zen_monitor_second])
+
+        # A node that was given its name has lost it with the connection: its pids of before are of a node
+        # that is gone.
+        again = if b.node == node(target), do: target, else: hd(call(b, :targets, [1]))
+        watch(a, b, [again], :zen_monitor_second)
+        call(a, :place, [:zen_monitor_second, target])
+        call(b, :kill, [[again]])
+        reason = if again == target, do: :killed, else: :nodedown
+        expected = Enum.frequencies([{again, :killed}, {target, reason}])
+        wait_until(fn -> downs(a, :zen_monitor_second) == expected end)
+        assert downs(a, :zen_monitor_first) == %{{target, :nodedown} => 1}
       end
 
       test "hears of the loss of a Proxy, and of the node", %{watching: a, watched: b} do
@@ -93,19 +133,88 @@ defmodule ZenMonitor.KindsTest do
     end
   end
 
+  test "TLS that verifies both ends carries monitors, and none to another authority" do
+    [a, b] = for _ <- 1..2, do: peer(carrier: :verified_tls)
+    connect(a, b)
+
+    for {here, there} <- [{a, b}, {b, a}] do
+      [exits, stays] = targets = call(there, :targets, [2])
+      call(here, :named_watcher, [:zen_monitor_tls])
+      watch(here, there, targets, :zen_monitor_tls)
+      call(there, :send_all, [[exits], [{:exit, :told}]])
+      wait_until(fn -> downs(here, :zen_monitor_tls) == %{{exits, :told} => 1} end)
+      true = call(here, :erlang, :disconnect_node, [there.node])
+      expected = %{{exits, :told} => 1, {stays, :nodedown} => 1}
+      wait_until(fn -> downs(here, :zen_monitor_tls) == expected end)
+      connect(here, there)
+    end
+
+    foreign = peer(carrier: :foreign_tls)
+
+    for {one, other} <- [{a, foreign}, {foreign, a}] do
+      refute call(one, Node, :connect, [other.node])
+      watcher = call(one, :watcher, [])
+      [target] = call(other, :targets, [1])
+      call(one, :place, [watcher, target])
+      wait_until(fn -> downs(one, watcher) == %{{target, :nodedown} => 1} end)
+    end
+  end
+
+  # Whoever gave it its name gives it the same again, once its loss has been noticed there.
+  test "a node that is given its former name is another life of that node" do
+    %{watching: a, watched: b} = pair(%{options: {[name: :dynamic], []}, role: :watched})
+    [former] = call(b, :targets, [1])
+    true = call(b, :erlang, :disconnect_node, [a.node])
+    wait_until(fn -> call(b, :erlang, :node, []) == :nonode@nohost end)
+    wait_until(fn -> call(a, :erlang, :nodes, [:connected]) == [] end)
+    call(a, :sys, :get_state, [:net_kernel])
+    wait_until(fn -> call(b, Node, :connect, [a.node]) == true end)
+    assert Cluster.name(b).node == b.node
+    connect(a, b)
+    [target] = call(b, :targets, [1])
+    watcher = watch(a, b, [former, target])
+    call(b, :kill, [[target]])
+    expected = %{{former, :noproc} => 1, {target, :killed} => 1}
+    wait_until(fn -> downs(a, watcher) == expected end)
+  end
+
   # The kind under test has the role, and connects: who is given a name has none until then.
   defp pair(%{options: {special, plain}, role: role}) do
     Process.flag(:trap_exit, true)
-    [special, plain] = for options <- [special, plain], do: Cluster.start_peer(options)
+    [special, plain] = for options <- [special, plain], do: peer(options)
     true = call(special, Node, :connect, [plain.node])
     special = Cluster.name(special)
     connect(special, plain)
-    for node <- [special, plain], do: call(node, Logger, :configure, [[level: :error]])
 
     case role do
       :watching -> %{watching: special, watched: plain}
       :watched -> %{watching: plain, watched: special}
     end
+  end
+
+  defp peer(options) do
+    peer = Cluster.start_peer(options)
+    # What they say of each other is expected.
+    call(peer, Logger, :configure, [[level: :critical]])
+    peer
+  end
+
+  # Who was given its name lost it with its last connection. The same node would give it the same name
+  # again, another one gives it another.
+  defp connect_again(%{options: {[name: :dynamic], _}, role: role} = pair) do
+    [plain_role] = [:watching, :watched] -- [role]
+    %{^role => special, ^plain_role => plain} = pair
+    wait_until(fn -> call(special, :erlang, :node, []) == :nonode@nohost end)
+    true = call(special, Node, :connect, [peer([]).node])
+    renamed = Cluster.name(special)
+    assert renamed.node != special.node
+    connect(renamed, plain)
+    %{role => renamed, plain_role => plain}
+  end
+
+  defp connect_again(%{watching: a, watched: b} = pair) do
+    connect(a, b)
+    pair
   end
 
   defp connect(a, b) do
@@ -119,6 +228,10 @@ defmodule ZenMonitor.KindsTest do
     call(a, :place_all, [watcher, targets])
     wait_until(fn -> call(b, :watched?, [List.last(targets)]) end)
     watcher
+  end
+
+  defp connectors(node) do
+    for {_, pid, _, _} <- call(node, :children, [Connectors.supervisor()]), do: pid
   end
 
   defp downs(node, watcher), do: call(node, :downs, [watcher])

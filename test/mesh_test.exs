@@ -76,6 +76,84 @@ defmodule ZenMonitor.MeshTest do
     end
   end
 
+  describe "a node that cuts another off" do
+    @describetag carrier: :tcp
+
+    setup :mesh
+
+    test "has each monitor on a lost node fire, once, and no other; then all work again", %{
+      nodes: nodes
+    } do
+      for [one, other | others] <- [nodes, Enum.reverse(nodes)] do
+        placed = watch_each_other(nodes)
+        true = call(one, :erlang, :disconnect_node, [other.node])
+        wait_until(fn -> partitioned?(nodes) end)
+        Cluster.mesh(nodes)
+        wait_until(fn -> Enum.all?(nodes, &(fired(&1, placed) == expected(&1, placed))) end)
+        assert other.node in nodes_lost(one, placed)
+        assert one.node in nodes_lost(other, placed)
+
+        # The others drop one of the two or both, but never each other.
+        for node <- others do
+          assert nodes_lost(node, placed) != []
+          assert nodes_lost(node, placed) -- names([one, other]) == []
+        end
+
+        placed = watch_each_other(nodes)
+        for {node, %{targets: targets}} <- placed, do: call(node, :kill, [targets])
+
+        for {node, %{watcher: watcher, others: others}} <- placed do
+          wait_until(fn ->
+            call(node, :downs, [watcher]) == Map.new(others, &{{&1, :killed}, 1})
+          end)
+        end
+      end
+    end
+  end
+
+  # Whether no connection crosses the bounds of a group in which all are connected to all.
+  defp partitioned?(nodes) do
+    groups = for node <- nodes, do: Enum.sort([node.node | call(node, Node, :list, [])])
+    sizes = Enum.frequencies(groups)
+    map_size(sizes) > 1 and Enum.all?(sizes, fn {group, size} -> length(group) == size end)
+  end
+
+  # 50 processes on each, which all others watch.
+  defp watch_each_other(nodes) do
+    targets = for node <- nodes, do: {node, call(node, :targets, [50])}
+
+    placed =
+      for {node, own} <- targets, into: %{} do
+        others = Enum.flat_map(targets, &elem(&1, 1)) -- own
+        watcher = call(node, :watcher_of_nodes, [])
+        call(node, :place_all, [watcher, others])
+        {node, %{watcher: watcher, targets: own, others: others}}
+      end
+
+    for node <- nodes, do: wait_until_watched_by_all(node, placed[node].targets)
+    placed
+  end
+
+  defp wait_until_watched_by_all(node, targets) do
+    last = List.last(targets)
+    wait_until(fn -> length(call(node, ZenMonitor, :info, [last]).watched_by) == 3 end)
+  end
+
+  # The nodes that it has lost since, as it has seen.
+  defp nodes_lost(node, placed) do
+    lost = for {:nodedown, lost} <- call(node, :received, [placed[node].watcher]), do: lost
+    lost |> Enum.uniq() |> Enum.sort()
+  end
+
+  defp fired(node, placed), do: call(node, :downs, [placed[node].watcher])
+
+  defp expected(node, placed) do
+    lost = nodes_lost(node, placed)
+    for pid <- placed[node].others, node(pid) in lost, into: %{}, do: {{pid, :nodedown}, 1}
+  end
+
+  defp names(nodes), do: Enum.sort(for node <- nodes, do: node.node)
+
   defp mesh(%{carrier: carrier}) do
     env = [max_pending_certificates: @limit]
     nodes = for _ <- 1..4, do: Cluster.start_peer(flags: :default, carrier: carrier, env: env)
@@ -89,10 +167,8 @@ defmodule ZenMonitor.MeshTest do
   end
 
   defp assert_meshed(nodes) do
-    names = Enum.sort(for node <- nodes, do: node.node)
-
     for node <- nodes do
-      assert Enum.sort([node.node | call(node, Node, :list, [])]) == names
+      assert Enum.sort([node.node | call(node, Node, :list, [])]) == names(nodes)
     end
   end
 

@@ -137,15 +137,16 @@ defmodule ZenMonitor.NativeTest do
     assert down(ref) == {target, :killed}
   end
 
-  # `{}` is the one tuple whose header is a word of zeros.
+  # `{}` is the one tuple whose header is a word of zeros. That no unknown header is 0, `heap.rs` asserts when it is
+  # compiled: since OTP 25 there is one `{}` in a VM, and no choice of what lies behind it.
   test "no term is taken for a pid, whether or not pids are read on the heap" do
     peer = start_connected_peer(env: [read_heap: false])
     destinations = destinations()
 
     for {call, node} <- [{&:erlang.apply/3, peer.node}, {&Cluster.call(peer, &1, &2, &3), node()}] do
       certificates = for destination <- destinations, do: {destination, :gone}
-      {:ok, [], malformed} = call.(Native, :connector_certify, [node, certificates])
-      assert malformed == certificates
+      certify = &call.(Native, :connector_certify, [node, &1])
+      assert malformed(certify, certificates) == certificates
 
       for destination <- destinations do
         assert_raise ArgumentError, fn ->
@@ -155,10 +156,22 @@ defmodule ZenMonitor.NativeTest do
     end
   end
 
+  # A call ends when its time is up, too, and leaves the rest to the next one.
+  defp malformed(certify, certificates) do
+    case certify.(certificates) do
+      {:ok, [], malformed} -> malformed
+      {:ok, rest, malformed} -> malformed ++ malformed(certify, rest)
+    end
+  end
+
   # All kinds of terms that are boxed, and some that are not.
   defp destinations do
     big = Integer.pow(2, 100)
-    port = hd(Port.list())
+    # Of another node, and of other lives of these two.
+    stranger = for creation <- 1..2, do: forged(creation)
+    distant = <<131, 120, 100, 0, 5, "a@b.c", 7::64, 1::32>>
+    ports = [hd(Port.list()), :erlang.binary_to_term(distant)]
+    references = [make_ref(), :erlang.alias(), foreign_reference(), distant_reference()]
     long = String.duplicate("x", 100)
     maps = [%{}, %{a: 1}, Map.new(1..100, &{&1, &1})]
     tuples = [{}, {1}, {1, 2, 3}, Tuple.duplicate(:x, 5), Tuple.duplicate(:x, 1_000)]
@@ -167,8 +180,6 @@ defmodule ZenMonitor.NativeTest do
       1.5,
       big,
       -big,
-      make_ref(),
-      port,
       "",
       "x",
       long,
@@ -177,7 +188,10 @@ defmodule ZenMonitor.NativeTest do
       &is_atom/1
     ]
 
-    maps ++ tuples ++ others ++ [[], [1], [1 | 2], 1, {"name", node()}, {self(), node()}]
+    foreign = stranger ++ ports ++ references
+
+    maps ++
+      tuples ++ others ++ foreign ++ [[], [1], [1 | 2], 1, {"name", node()}, {self(), node()}]
   end
 
   describe "a reason that takes long to encode" do
@@ -188,22 +202,7 @@ defmodule ZenMonitor.NativeTest do
     end
 
     test "is left to a dirty scheduler, whatever it is made of", %{peer: peer, target: target} do
-      long = Enum.to_list(1..100_000)
-      big = Integer.pow(2, 100_000)
-      deep = Enum.reduce(1..2_000, :end, &{&1, &2})
-
-      for heavy <- [
-            long,
-            List.to_tuple(long),
-            Map.new(long, &{&1, &1}),
-            :binary.copy("x", 100_000),
-            big,
-            deep,
-            [{:error, %{state: long}} | :improper],
-            fn -> long end,
-            <<1::3>>,
-            {:shutdown, long}
-          ] do
+      for heavy <- heavy() do
         certificates = [{target, heavy}, {target, :other}]
         assert Native.connector_certify(peer.node, certificates) == {:bulky, certificates, []}
       end
@@ -211,9 +210,37 @@ defmodule ZenMonitor.NativeTest do
       assert standing() == 1
     end
 
+    test "is found in the same way by the interface of the VM" do
+      peer = start_connected_peer(env: [read_heap: false])
+      refute Cluster.call(peer, Native, :reads_heap, [])
+
+      for {reasons, tag} <- [{heavy(), :bulky}, {light(), :ok}], reason <- reasons do
+        certificates = [{{:nobody, node()}, reason}]
+        arguments = [node(), certificates]
+        assert {^tag, rest, []} = Cluster.call(peer, Native, :connector_certify, arguments)
+        assert rest == if(tag == :ok, do: [], else: certificates)
+      end
+    end
+
+    test "is not made up of many that take a while: few of them are taken at once", context do
+      for part <- [1, 1.5, self(), make_ref(), :atom, {}, [], "b", %{}] do
+        # All are light, if only just.
+        weight = if is_integer(part) or is_float(part) or part in [{}, "b", %{}], do: 1, else: 4
+        reasons = for i <- 1..100, do: [i | List.duplicate(part, div(950, weight))]
+        certificates = for reason <- reasons, do: {{:nobody, context.peer.node}, reason}
+        assert {:ok, rest, []} = Native.connector_certify(context.peer.node, certificates)
+        # Between two looks at the clock there are more.
+        assert (100 - length(rest)) in 1..9
+      end
+    end
+
     test "and only that", %{peer: peer, target: target, ref: ref} do
-      trace = for line <- 1..12, do: {ZenMonitor, :function, 3, [file: 'lib/a.ex', line: line]}
-      reason = {{:badmatch, %{a: 1.5, b: ["b", {}, self(), make_ref()]}}, trace}
+      for light <- light() do
+        certificates = [{{:nobody, peer.node}, light}]
+        assert Native.connector_certify(peer.node, certificates) == {:ok, [], []}
+      end
+
+      reason = hd(light())
       certificates = [{{:nobody, peer.node}, {:shutdown, :x}}, {target, reason}, {target, reason}]
       assert Native.connector_certify(peer.node, certificates) == {:ok, [], []}
       assert reason(ref) == reason
@@ -226,15 +253,54 @@ defmodule ZenMonitor.NativeTest do
     end
   end
 
+  defp heavy do
+    long = Enum.to_list(1..100_000)
+    map = Map.new(long, &{&1, &1})
+    # None is longer in the external format, whose bytes are four for each of these.
+    atom = String.to_atom(String.duplicate("𝔸", 255))
+
+    [
+      long,
+      List.to_tuple(long),
+      map,
+      %{map => :key},
+      :binary.copy("x", 100_000),
+      Integer.pow(2, 100_000),
+      Enum.reduce(1..2_000, :end, &{&1, &2}),
+      Enum.reduce(1..2_000, :end, fn _, nested -> [nested] end),
+      [{:error, %{state: long}} | :improper],
+      [:improper | List.to_tuple(long)],
+      List.duplicate(atom, 300),
+      fn -> long end,
+      <<1::3>>,
+      {:shutdown, long}
+    ]
+  end
+
+  defp light do
+    trace = for line <- 1..12, do: {ZenMonitor, :function, 3, [file: ~c"lib/a.ex", line: line]}
+
+    [
+      {{:badmatch, %{a: 1.5, b: ["b", {}, self(), make_ref()]}}, trace},
+      Enum.to_list(1..900),
+      List.to_tuple(Enum.to_list(1..900)),
+      Map.new(1..400, &{&1, &1}),
+      Enum.reduce(1..50, :end, &{&1, &2}),
+      :binary.copy("x", 50_000),
+      [1 <<< 59, 1 <<< 62, -(1 <<< 62) | 1.5],
+      {:shutdown, :x}
+    ]
+  end
+
   test "what waits to be told to another node slows no delivery", %{target: target} do
     native = Native.proxy_attach()
     bulky = :binary.copy("x", 100_000)
     Native.proxy_enqueue(native, :erlang.term_to_binary({:name, bulky}))
-    assert {0, false} = Native.dispatcher_deliver(node(), 10)
+    assert {0, false} = Native.dispatcher_deliver(node(), 10, :all)
     ref = watch(target)
     :sys.suspend(Dispatcher)
     send(Connector.get(target), {:dead, node(target), [{target, bulky}]})
-    wait_until(fn -> Native.dispatcher_deliver(node(), 10) == :bulky end)
+    wait_until(fn -> Native.dispatcher_deliver(node(), 10, :all) == :bulky end)
     :sys.resume(Dispatcher)
     assert reason(ref) == bulky
   end
@@ -323,11 +389,14 @@ defmodule ZenMonitor.NativeTest do
 
     # What needs no state, and what works on the record of a connector alone.
     stateless = [
+      :knows_pids,
       :proxy_answer_certificates,
       :proxy_outbox_len,
       :proxy_shed,
+      :proxy_speak,
       :proxy_take,
       :proxy_take_bulky,
+      :proxy_version,
       :proxy_withhold,
       :reads_heap,
       :truncate
@@ -381,6 +450,11 @@ defmodule ZenMonitor.NativeTest do
     :erlang.binary_to_term(<<131, 88, 100, 0, 5, "a@b.c", id::32, 0::32, creation::32>>)
   end
 
+  # One of another node.
+  defp distant_reference do
+    :erlang.binary_to_term(<<131, 90, 3::16, 119, 5, "a@b.c", 7::32, 1::32, 2::32, 3::32>>)
+  end
+
   # The numbers of a reference of this node, but of another one.
   defp foreign_reference do
     encoded = :erlang.term_to_binary(make_ref())
@@ -398,13 +472,18 @@ defmodule ZenMonitor.NativeTest do
   defp valid(:connector_take, 3), do: [:other@node, :other@node, 10]
   defp valid(:connector_certify, 2), do: [:other@node, [{:name, :reason}]]
   defp valid(:connector_certify_bulky, 2), do: [:other@node, [{:name, :reason}]]
-  defp valid(:dispatcher_deliver, 2), do: [node(), 10]
-  defp valid(:dispatcher_deliver_bulky, 2), do: [node(), 10]
+  defp valid(:dispatcher_deliver, 3), do: [node(), 10, {100_000, 100}]
+  defp valid(:dispatcher_deliver_bulky, 3), do: [node(), 10, :all]
   defp valid(:set_compatibility, 4), do: [:other@node, :unavailable, 0, 0]
-  defp valid(:proxy_process, 3), do: [Native.proxy_attach(), node(), []]
-  defp valid(:proxy_certify, 4), do: [self(), :reason, 3, 1_024]
+  defp valid(:connector_take_parts, 3), do: [:other@node, :other@node, 10]
+
+  defp valid(name, 3) when name in [:connector_certify_runs, :connector_certify_bulky_runs],
+    do: [:other@node, <<0x12, 0, 1::32, 1, 4, 4>>, {:reason}]
+
+  defp valid(:proxy_process, 4), do: [Native.proxy_attach(), node(), part(), []]
+  defp valid(:proxy_certify, 1), do: [[[self() | :reason], [{:name, node()} | {:why, 1}]]]
   defp valid(:proxy_certify_bulky, 2), do: [self(), :reason]
-  defp valid(:proxy_monitored, 1), do: [[]]
+  defp valid(:proxy_speak, 2), do: [Native.proxy_attach(), 1]
 
   defp valid(:connector_excess, 2), do: [:other@node, 10]
   defp valid(:connector_shed, 2), do: [:other@node, 10]
@@ -425,17 +504,26 @@ defmodule ZenMonitor.NativeTest do
               :proxy_shed,
               :proxy_outbox_len,
               :proxy_is_unused,
+              :proxy_version,
               :proxy_answer_certificates
             ],
        do: [Native.proxy_attach()]
 
   defp valid(:proxy_withhold, 3), do: [Native.proxy_attach(), 10, 1_000]
 
-  defp valid(name, 2) when name in [:proxy_take, :proxy_take_bulky],
-    do: [Native.proxy_attach(), 10]
+  defp valid(name, 3) when name in [:proxy_take, :proxy_take_bulky],
+    do: [Native.proxy_attach(), Enum.random(0..1), 10]
 
   defp valid(_, 1), do: [:other@node]
   defp valid(_, 0), do: []
+
+  # Instructions of both kinds, about nobody.
+  defp part do
+    Enum.random([
+      [{:subscribe, :nobody}, {:unsubscribe, {:nobody, node()}}, {:subscribe, :nobody, 1}],
+      <<0x10, 1::32, 1, 4, 4, 0x11, 1::32, 0, 4>>
+    ])
+  end
 
   # In a process of its own, as it may make its caller the owner of a queue.
   defp harmless(function, arguments) do

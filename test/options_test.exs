@@ -42,9 +42,26 @@ defmodule ZenMonitor.OptionsTest do
       :sys.suspend(Dispatcher)
       on(peer, :kill, [pids])
       wait_until(fn -> Local.batch_length() == 64 end)
-      assert {sent, true} = Native.dispatcher_deliver(node(), 64)
+      assert {sent, true} = Native.dispatcher_deliver(node(), 64, :all)
       assert sent in 1..16
       :sys.resume(Dispatcher)
+    end
+
+    test "that is large slows no other delivery, be its monitor due or not", %{peer: peer} do
+      [standing, due] = on(peer, :targets, [2])
+      tag = Enum.to_list(1..1_000)
+      ZenMonitor.monitor(standing, tag: tag)
+      ref = ZenMonitor.monitor(due, tag: tag)
+      wait_until_watched(due)
+      assert Native.sizes()[:heavy] == 0
+
+      while_suspended(1, fn ->
+        on(peer, :kill, [[due]])
+        wait_until(fn -> Local.batch_length() == 1 end)
+        assert Native.sizes()[:heavy] == 0
+      end)
+
+      assert_receive {^tag, ^ref, :process, ^due, {:zen_monitor, :killed}}, 10_000
     end
 
     test "comes with what is monitored by name", %{peer: peer} do
@@ -68,16 +85,18 @@ defmodule ZenMonitor.OptionsTest do
     end
 
     test "goes with its monitor", %{peer: peer} do
-      [pid, other] = on(peer, :targets, [2])
-      ref = ZenMonitor.monitor(pid, tag: :gone)
-      assert ZenMonitor.demonitor(ref, [:info])
-      refute ZenMonitor.demonitor(ref, [:info])
-      assert standing() == 0
-      # One that is found by a stranger only.
-      ref = ZenMonitor.monitor(other, tag: :gone)
-      refute Task.await(Task.async(fn -> ZenMonitor.demonitor(ref, [:info]) end))
-      assert ZenMonitor.Local.Connector.monitors(other, self()) == [ref]
-      assert ZenMonitor.demonitor(ref, [:info])
+      for tag <- [:gone, {:small, "tag"}, Enum.to_list(1..1_000)] do
+        [pid, other] = on(peer, :targets, [2])
+        ref = ZenMonitor.monitor(pid, tag: tag)
+        assert ZenMonitor.demonitor(ref, [:info])
+        refute ZenMonitor.demonitor(ref, [:info])
+        assert standing() == 0
+        # One that is found by a stranger only.
+        ref = ZenMonitor.monitor(other, tag: tag)
+        refute Task.await(Task.async(fn -> ZenMonitor.demonitor(ref, [:info]) end))
+        assert ZenMonitor.Local.Connector.monitors(other, self()) == [ref]
+        assert ZenMonitor.demonitor(ref, [:info])
+      end
     end
 
     test "of a process that dies is forgotten with its monitors", %{peer: peer} do
@@ -87,7 +106,12 @@ defmodule ZenMonitor.OptionsTest do
       for _ <- 1..40 do
         subscriber =
           spawn(fn ->
-            for pid <- pids, do: ZenMonitor.monitor(pid, tag: {:gone, Enum.to_list(1..100)})
+            for pid <- pids,
+                do:
+                  ZenMonitor.monitor(pid,
+                    tag: Enum.random([{:gone, Enum.to_list(1..100)}, Enum.to_list(1_001..1_300)])
+                  )
+
             Process.sleep(:infinity)
           end)
 

@@ -142,6 +142,70 @@ defmodule ZenMonitor.ProxyTest do
     end
   end
 
+  describe "exits that wait together" do
+    # All that a test sends waits until it is done.
+    setup do
+      targets = for _ <- 1..200, do: target()
+      process(for target <- targets, do: {:subscribe, target})
+      Proxy.ping()
+      true = :erlang.suspend_process(Process.whereis(Proxy))
+      %{targets: targets}
+    end
+
+    test "are told in their order, each with its reason", %{targets: targets} do
+      large = Enum.to_list(1..10_000)
+
+      reasons =
+        for n <- 1..200 do
+          case rem(n, 7) do
+            0 -> {:shutdown, {n, large}}
+            1 -> {:number, n}
+            2 -> {:error, large}
+            _ -> :same
+          end
+        end
+
+      exits = Enum.zip(targets, reasons)
+      for {target, reason} <- exits, do: exit_with(target, reason)
+      :erlang.resume_process(Process.whereis(Proxy))
+
+      expected =
+        for {target, reason} <- exits do
+          {target, if(match?({:error, _}, reason), do: {:error, :truncated}, else: reason)}
+        end
+
+      assert certificates(200) == expected
+    end
+
+    test "are not mixed up with what comes between them", %{targets: [first, second | others]} do
+      name = :zen_monitor_between
+      tag = make_ref()
+      {last, some} = List.pop_at(others, -1)
+      Process.register(last, name)
+      {before, behind} = Enum.split(some, 100)
+      exit_with(first, :first)
+      send(Proxy, {:"$gen_call", {self(), tag}, :ping})
+      for target <- before, do: exit_with(target, :before)
+      GenServer.cast(Proxy, {:process, self(), [{:unsubscribe, second}, {:subscribe, name}]})
+      exit_with(second, :second)
+      send(Proxy, :nonsense)
+      send(Proxy, {:"$gen_call", {self(), make_ref()}, :nonsense})
+      task = Task.async(fn -> :sys.get_state(Proxy) end)
+      wait_until(fn -> waiting(:system) == 1 end)
+      for target <- behind, do: exit_with(target, :behind)
+      exit_with(last, :last)
+      ignored = Native.malformed_count()
+      resume = fn -> :erlang.resume_process(Process.whereis(Proxy)) && Task.await(task) end
+      ExUnit.CaptureLog.capture_log(resume)
+      assert_receive {^tag, :pong}
+      expected = [{first, :first} | for(target <- before, do: {target, :before})]
+      expected = expected ++ for(target <- behind, do: {target, :behind})
+      assert certificates(200) == expected ++ [{last, :last}, {name, :noproc}]
+      assert Native.malformed_count() == ignored + 2
+      assert is_map(:sys.get_state(Proxy))
+    end
+  end
+
   describe "an unsubscription" do
     test "removes the monitor with the last subscriber" do
       target = target()
@@ -397,17 +461,15 @@ defmodule ZenMonitor.ProxyTest do
   # What the Proxy does for a connector that it has not seen.
   defp attach(instructions) do
     native = Native.proxy_attach()
-    process_native(native, instructions)
+    process_native(native, instructions, [])
     native
   end
 
-  defp process_native(_native, []), do: :ok
+  defp process_native(_native, [], []), do: :ok
 
-  defp process_native(native, instructions) do
-    {rest, made, [], []} = Native.proxy_process(native, node(), instructions)
-    ref = make_ref()
-    Native.proxy_monitored(for {target, _destination} <- made, do: {target, ref})
-    process_native(native, rest)
+  defp process_native(native, instructions, monitors) do
+    {rest, destinations, [], []} = Native.proxy_process(native, node(), instructions, monitors)
+    process_native(native, rest, for(_ <- destinations, do: make_ref()))
   end
 
   defp cast_from(peer, connector, instructions) do
@@ -433,6 +495,11 @@ defmodule ZenMonitor.ProxyTest do
   defp monitors(pid) do
     {:monitored_by, by} = Process.info(pid, :monitored_by)
     Enum.count(by, &(&1 == Process.whereis(Proxy)))
+  end
+
+  defp waiting(tag) do
+    {:messages, messages} = Process.info(Process.whereis(Proxy), :messages)
+    Enum.count(messages, &match?({^tag, _, _}, &1))
   end
 
   defp subscriptions, do: elem(Native.proxy_counters(), 0)

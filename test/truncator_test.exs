@@ -7,6 +7,8 @@ defmodule ZenMonitor.TruncatorTest do
 
   alias ZenMonitor.{Config, Native}
 
+  require Config
+
   doctest ZenMonitor.Truncator
 
   defmodule Guarded do
@@ -56,6 +58,23 @@ defmodule ZenMonitor.TruncatorTest do
       binary = String.duplicate("x", 1_024)
       term = {:error, [binary, %{}], %{__struct__: @unloaded, a: 1, b: 2, c: 3, d: 4}}
       assert :erts_debug.same(truncate(term), term)
+    end
+
+    test "beside what changes, as the very same term" do
+      same = {:a, [1, "b"], %{c: 2.5}}
+      long = [1, 2, 3, 4, 5]
+
+      for {term, part} <- [
+            {{same, long}, &elem(&1, 0)},
+            {{long, same, 1}, &elem(&1, 1)},
+            {{1, 2, long, same}, &elem(&1, 3)},
+            {[long, same], &List.last/1},
+            {[1, same, long], &Enum.at(&1, 1)},
+            {[same, 1, 2, long], &hd/1},
+            {%{a: long, b: same}, & &1.b}
+          ] do
+        assert :erts_debug.same(part.(truncate(term, 4)), part.(term))
+      end
     end
   end
 
@@ -415,6 +434,7 @@ defmodule ZenMonitor.TruncatorTest do
         end
 
       assert truncate(term, depth) === expected
+      assert depth > 4 or :erts_debug.same(truncate(expected, depth), expected)
       assert Native.truncate(term, depth, 10) === expected
     end
   end
@@ -442,6 +462,33 @@ defmodule ZenMonitor.TruncatorTest do
       send(second, {:exit, {:a, {:b}}})
       assert reason(List.last(refs)) == {:a, {:truncated}}
       assert truncate({:a, {:b}}) === {:a, {:truncated}}
+    end
+
+    test "that cannot work, put behind the back, counts as the default" do
+      long = {:error, String.duplicate("x", 1_025), {{{}}}}
+      short = {:error, String.duplicate("x", 1_021) <> "...", {{:truncated}}}
+
+      for bad <- [-1, nil, 1.5, "3", :infinity, 1 <<< 70] do
+        Application.put_env(:zen_monitor, :truncation_depth, bad)
+        Application.put_env(:zen_monitor, :max_binary_size, if(bad == -1, do: 2, else: bad))
+        [first, second] = PeerScript.targets(2)
+        [_, ref] = refs = watch_all([first, second])
+        PeerScript.kill([first])
+        assert reason(hd(refs)) == :killed
+        send(second, {:exit, long})
+        assert reason(ref) == short
+        assert truncate(long) === short
+      end
+    end
+
+    test "that changes replaces no term that processes could refer to" do
+      for {depth, size} <- [{3, 5}, {0, 0xFFFF_FFFF}, {100, 3}, {3, 1_024}] do
+        Config.put(:truncation_depth, depth)
+        Config.put(:max_binary_size, size)
+        assert [noted] = for({Config.Truncation, noted} <- :persistent_term.get(), do: noted)
+        assert {Config.truncation_depth(noted), Config.max_binary_size(noted)} == {depth, size}
+        assert is_integer(noted) and :erts_debug.flat_size(noted) == 0
+      end
     end
   end
 

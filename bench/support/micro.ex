@@ -19,8 +19,11 @@ defmodule Bench.Micro do
           percentile_99: float
         }
 
-  # A call that is as short as the reading of a clock is measured many at a time.
-  @batch 20_000
+  # A call that is as short as the reading of a clock is measured many at a time: for so many ns, so that each
+  # batch has its share of the garbage collections that free what the calls make.
+  @batch 1_000_000
+  # So many in a row, or to count them would take longer than the shortest of them.
+  @row 8
 
   @doc "Runs every job with every input, prints what it took, and returns it by job and input."
   @spec run(%{String.t() => job}, %{String.t() => term}, Options.t()) ::
@@ -91,7 +94,7 @@ defmodule Bench.Micro do
 
   defp warm_up_and_sample(function, input, time) do
     times = calibrate(function, input, 1)
-    run = fn -> batch(function, input, times) / times end
+    run = fn -> batch(function, input, times) / (times * @row) end
     repeat(run, time / 4)
     repeat(run, time)
   end
@@ -111,7 +114,7 @@ defmodule Bench.Micro do
   defp call(_function, _input, 0), do: :ok
 
   defp call(function, input, times) do
-    function.(input)
+    unquote_splicing(List.duplicate(quote(do: var!(function).(var!(input))), @row))
     call(function, input, times - 1)
   end
 

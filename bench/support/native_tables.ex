@@ -84,7 +84,7 @@ defmodule Bench.NativeTables do
   def deliver do
     unless Native.backlog_expand(), do: raise("more is due than is expanded at once")
 
-    case Native.dispatcher_deliver(node(), 1_000_000) do
+    case Native.dispatcher_deliver(node(), 1_000_000, :all) do
       {sent, true} -> sent + deliver()
       {sent, false} -> sent
     end

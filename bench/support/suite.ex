@@ -12,6 +12,8 @@ defmodule Bench.Suite do
     {"growth", Scenarios.Growth},
     {"node_death", Scenarios.NodeDeath},
     {"mass_exit", Scenarios.MassExit},
+    {"watched", Scenarios.Watched},
+    {"wire", Scenarios.Wire},
     {"schedulers", Scenarios.Schedulers},
     {"fan_out", Scenarios.FanOut},
     {"truncation", Scenarios.Truncation},

@@ -16,6 +16,10 @@ defmodule Bench.Targets do
   @spec slice(non_neg_integer, pos_integer) :: [pid]
   def slice(from, amount), do: Agent.get(__MODULE__, &Enum.slice(&1, from, amount), :infinity)
 
+  @doc "Puts them in an order at random."
+  @spec shuffle() :: :ok
+  def shuffle, do: Agent.update(__MODULE__, &Enum.shuffle/1, :infinity)
+
   @doc "Ends all of them and returns at once."
   @spec kill() :: :ok
   def kill do

@@ -5,9 +5,13 @@ defmodule ZenMonitor.Config do
   # takes effect by the next sweep. The limits of truncation are not: to read them there takes longer than to
   # truncate most reasons.
 
+  import Bitwise
+
   @app :zen_monitor
   # An atom, which is found several times as fast as any other key.
   @truncation ZenMonitor.Config.Truncation
+  # Nothing that lies deeper is kept, whatever the setting.
+  @deepest 100
 
   # The longest time that a process can wait, and no amount comes near it. The NIFs decode such a
   # number on every platform.
@@ -32,6 +36,7 @@ defmodule ZenMonitor.Config do
     max_binary_size: {1_024, "an integer of at least 3 and at most #{@max}"},
     truncation_depth: {3, @non_negative},
     read_heap: {true, "a boolean"},
+    wire: {:compact, ":compact or :v2"},
     max_pending_instructions: {10_000_000, @limit},
     max_pending_certificates: {10_000_000, @limit},
     report_interval: {10_000, @positive},
@@ -55,6 +60,7 @@ defmodule ZenMonitor.Config do
           | :max_binary_size
           | :truncation_depth
           | :read_heap
+          | :wire
           | :max_pending_instructions
           | :max_pending_certificates
           | :report_interval
@@ -92,18 +98,37 @@ defmodule ZenMonitor.Config do
     end
   end
 
-  @doc "The depth and the size of the longest binary, as they were when they were last noted."
-  @spec truncation() :: {depth :: non_neg_integer, max_binary_size :: pos_integer}
-  def truncation, do: :persistent_term.get(@truncation, nil) || note_truncation()
+  @doc "The limits of truncation, as they were when they were last noted: see the two guards for each."
+  @spec truncation() :: pos_integer
+  def truncation do
+    case :persistent_term.get(@truncation, nil) do
+      nil -> note_truncation()
+      limits -> limits
+    end
+  end
 
-  @doc "Notes the limits of truncation, in case that they were changed without `put/2`."
-  @spec note_truncation() :: {depth :: non_neg_integer, max_binary_size :: pos_integer}
+  @doc "The depth of noted limits."
+  defguard truncation_depth(limits) when band(limits, 0x7F)
+
+  @doc "The bytes of the longest binary that passes, of noted limits."
+  defguard max_binary_size(limits) when bsr(limits, 7)
+
+  @doc """
+  Notes the limits of truncation, in case that they were changed without `put/2`. The default takes the place
+  of one that cannot work.
+  """
+  @spec note_truncation() :: pos_integer
   def note_truncation do
-    # To put what is there already costs nothing. What differs has all processes look for the former.
-    # What the NIFs surely can decode, whatever was put there. Their own bounds lie far below.
-    limits = {min(get(:truncation_depth), @max), min(get(:max_binary_size), @max)}
+    # One small integer: what replaces any larger term has the VM search all processes for it.
+    limits = valid(:max_binary_size) <<< 7 ||| min(valid(:truncation_depth), @deepest)
     :persistent_term.put(@truncation, limits)
     limits
+  end
+
+  defp valid(key) do
+    value = get(key)
+    {default, _} = Map.fetch!(@options, key)
+    if valid?(key, value), do: value, else: default
   end
 
   @spec put(key, term) :: :ok
@@ -133,6 +158,7 @@ defmodule ZenMonitor.Config do
 
   defp valid?(:gen_module, value), do: is_atom(value) and value not in [nil, true, false]
   defp valid?(:read_heap, value), do: is_boolean(value)
+  defp valid?(:wire, value), do: value in [:compact, :v2]
   defp valid?(:max_binary_size, value), do: value in 3..@max
   defp valid?(:hibernation_threshold, value), do: value in 0..@max
   defp valid?(:truncation_depth, value), do: value in 0..@max

@@ -15,6 +15,11 @@ defmodule ZenMonitor.Native do
     |> :erlang.load_nif(Config.get(:read_heap))
   end
 
+  # compact.rs
+  def connector_take_parts(_node, _name, _limit), do: stub()
+  def connector_certify_runs(_node, _runs, _reasons), do: stub()
+  def connector_certify_bulky_runs(_node, _runs, _reasons), do: stub()
+
   # connector.rs
   def connector(_node), do: stub()
   def connector_answer(_node), do: stub()
@@ -38,8 +43,8 @@ defmodule ZenMonitor.Native do
 
   # dispatcher.rs
   def dispatcher_answer, do: stub()
-  def dispatcher_deliver(_name, _limit), do: stub()
-  def dispatcher_deliver_bulky(_name, _limit), do: stub()
+  def dispatcher_deliver(_name, _limit, _share), do: stub()
+  def dispatcher_deliver_bulky(_name, _limit, _share), do: stub()
   def dispatcher_rest, do: stub()
 
   # heap.rs
@@ -62,6 +67,9 @@ defmodule ZenMonitor.Native do
   def malformed(_amount, _interval), do: stub()
   def malformed_count, do: stub()
 
+  # numbering.rs
+  def knows_pids, do: stub()
+
   # options.rs
   def monitor_with(_subscriber, _node, _target, _monitor, _options), do: stub()
 
@@ -70,17 +78,18 @@ defmodule ZenMonitor.Native do
   def proxy_free, do: stub()
   def proxy_attach, do: stub()
   def proxy_detach(_connector), do: stub()
-  def proxy_process(_connector, _node, _instructions), do: stub()
-  def proxy_monitored(_placed), do: stub()
-  def proxy_certify(_destination, _reason, _depth, _max_binary_size), do: stub()
+  def proxy_process(_connector, _node, _part, _monitors), do: stub()
+  def proxy_certify(_exits), do: stub()
   def proxy_certify_bulky(_destination, _reason), do: stub()
   def proxy_release, do: stub()
   def proxy_answer_departures, do: stub()
   def proxy_sweep, do: stub()
   def proxy_answer_certificates(_connector), do: stub()
   def proxy_enqueue(_connector, _encoded), do: stub()
-  def proxy_take(_connector, _limit), do: stub()
-  def proxy_take_bulky(_connector, _limit), do: stub()
+  def proxy_take(_connector, _version, _limit), do: stub()
+  def proxy_take_bulky(_connector, _version, _limit), do: stub()
+  def proxy_speak(_connector, _version), do: stub()
+  def proxy_version(_connector), do: stub()
   def proxy_sent(_connector), do: stub()
   def proxy_withhold(_connector, _unused, _limit), do: stub()
   def proxy_shed(_connector), do: stub()

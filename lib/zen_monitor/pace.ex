@@ -7,6 +7,9 @@ defmodule ZenMonitor.Pace do
   # has room (see ZenMonitor.Window), and a gap of 2 ms after the last one: an idle stage sweeps at
   # once, and a trickle is gathered into a bounded number of messages.
   #
+  # Delivery on the leading edge is bounded for each subscriber as well: a burst at once, and from then on
+  # what flows if the budget is spread evenly (`share/0`).
+  #
   # With pacing, a sweep sends a slice of the budget at most, and the gap is a slice of the interval.
   #
   # In periodic sweeping a sweep runs only one interval after the last, or whole intervals later. A
@@ -22,6 +25,9 @@ defmodule ZenMonitor.Pace do
   # processor's cache, other messages to the node get in between, and the node decodes each without
   # a break.
   @message_size 5_000
+  # A subscriber that was left alone is given as much at once, or this part of the budget if that is more.
+  @burst 100
+  @bursts 10
   # What a predecessor may have sent: more than any budget.
   @full 0xFFFF_FFFF
 
@@ -78,6 +84,26 @@ defmodule ZenMonitor.Pace do
     case plan(pace, limits(pace.stage), now) do
       {:sweep, allowance, pace} -> {allowance, pace}
       {:wait, until} -> {0, arm(pace, now, until)}
+    end
+  end
+
+  @typedoc """
+  What one subscriber may be given: `burst` at once, and one more every `each` nanoseconds.
+  """
+  @type share :: {each :: pos_integer, burst :: pos_integer} | :all
+
+  @doc """
+  The share of each subscriber in what is delivered. With pacing or in periodic sweeping, which have
+  their own ways to spread the budget, a subscriber may be given all of it.
+  """
+  @spec share() :: share
+  def share do
+    if Config.get(:pacing) || Config.sweep(:dispatcher) == :periodic do
+      :all
+    else
+      amount = Config.get(:demand_amount)
+      interval = System.convert_time_unit(Config.get(:demand_interval), :millisecond, :nanosecond)
+      {max(1, div(interval, amount)), max(@burst, ceil_div(amount, @bursts))}
     end
   end
 

@@ -24,19 +24,21 @@ defmodule ZenMonitor.Proxy do
 
   use ZenMonitor.Server
 
-  alias ZenMonitor.{Config, Malformed, Native, Telemetry}
+  alias ZenMonitor.{Malformed, Native, Telemetry, Truncator, Wire}
   alias ZenMonitor.Proxy.Batcher
 
   # In ms. Instructions leave garbage behind, and each `:DOWN` of a mass exit is a message.
   @hibernate_after 1_000
+  # The most exits that are handled at once.
+  @batch 64
 
   defmodule Connector do
     @moduledoc false
     # `native` is its record in the subscription table, `batcher` is nil while there is no supervisor
-    # to start one.
+    # to start one, and `version` that of the compact wire that it speaks.
 
     @enforce_keys [:native, :batcher]
-    defstruct [:native, :batcher]
+    defstruct [:native, :batcher, version: 0]
   end
 
   @doc """
@@ -92,9 +94,11 @@ defmodule ZenMonitor.Proxy do
 
   @impl true
   def handle_call(:ping, {pid, _tag} = from, connectors) when is_pid(pid) do
+    pong = Wire.pong(from)
+
     if node(pid) == node(),
-      do: GenServer.reply(from, :pong),
-      else: spawn(fn -> GenServer.reply(from, :pong) end)
+      do: GenServer.reply(from, pong),
+      else: spawn(fn -> GenServer.reply(from, pong) end)
 
     {:noreply, connectors}
   end
@@ -114,13 +118,11 @@ defmodule ZenMonitor.Proxy do
 
   @impl true
   def handle_cast({:process, pid, instructions}, connectors) when is_pid(pid) do
-    connectors = attach(pid, connectors)
+    {:noreply, process(pid, 0, [instructions], connectors)}
+  end
 
-    with %{^pid => connector} <- connectors do
-      process(connector.native, instructions, node(pid))
-    end
-
-    {:noreply, connectors}
+  def handle_cast({:process, 1, pid, parts}, connectors) when is_pid(pid) do
+    {:noreply, process(pid, 1, parts, connectors)}
   end
 
   def handle_cast({:subscribe, pid, destinations}, connectors) when is_pid(pid) do
@@ -142,15 +144,34 @@ defmodule ZenMonitor.Proxy do
 
   def handle_cast(message, connectors), do: super(message, connectors)
 
+  # Of a message that came behind exits, and was received with them.
   @impl true
-  def handle_info({:DOWN, _monitor, :process, pid, reason}, connectors) do
-    certify(pid, reason)
+  def handle_continue({:next, {:"$gen_cast", request}}, connectors) do
+    handle_cast(request, connectors)
+  end
+
+  def handle_continue({:next, {:"$gen_call", from, request}}, connectors) do
+    with {:reply, reply, connectors} <- handle_call(request, from, connectors) do
+      GenServer.reply(from, reply)
+      {:noreply, connectors}
+    end
+  end
+
+  # OTP's own, which only the loop of the server can handle.
+  def handle_continue({:next, message}, connectors) when elem(message, 0) == :system do
+    send(self(), message)
     {:noreply, connectors}
   end
 
+  def handle_continue({:next, message}, connectors), do: handle_info(message, connectors)
+
+  @impl true
+  def handle_info({:DOWN, _monitor, :process, pid, reason}, connectors) do
+    certify_all([[pid | reason]], connectors)
+  end
+
   def handle_info({{:DOWN, name}, _monitor, :process, _object, reason}, connectors) do
-    certify(name, reason)
-    {:noreply, connectors}
+    certify_all([[name | reason]], connectors)
   end
 
   def handle_info({{:batcher_down, pid}, _monitor, :process, batcher, reason}, connectors) do
@@ -225,23 +246,53 @@ defmodule ZenMonitor.Proxy do
 
   ## Instructions
 
-  defp process(native, instructions, origin) do
-    {rest, made, released, malformed} = Native.proxy_process(native, node(), instructions)
-    Malformed.ignore(malformed, __MODULE__, origin)
-    Telemetry.malformed(origin, malformed)
-    demonitor(released)
+  # It gets its certificates in the version in which it has spoken last.
+  defp process(pid, version, parts, connectors) do
+    case attach(pid, connectors) do
+      %{^pid => %{native: native, version: ^version}} = connectors ->
+        process_parts(native, parts, node(pid))
+        connectors
 
-    if made != [] do
-      Native.proxy_monitored(
-        for {target, destination} <- made, do: {target, monitor(destination)}
-      )
+      %{^pid => %{native: native} = connector} = connectors ->
+        Native.proxy_speak(native, version)
+        process_parts(native, parts, node(pid))
+        %{connectors | pid => %{connector | version: version}}
+
+      connectors ->
+        connectors
     end
-
-    unless rest == [], do: process(native, rest, origin)
   end
 
+  defp process_parts(native, [part | rest], origin) do
+    process_part(native, part, [], origin)
+    process_parts(native, rest, origin)
+  end
+
+  defp process_parts(_native, [], _origin), do: :ok
+  defp process_parts(_native, malformed, origin), do: ignore([malformed], origin)
+
+  # `monitors` are those that the slice before has called for.
+  defp process_part(_native, [], [], _origin), do: :ok
+
+  defp process_part(native, part, monitors, origin) do
+    {rest, destinations, released, malformed} =
+      Native.proxy_process(native, node(), part, monitors)
+
+    ignore(malformed, origin)
+    demonitor(released)
+    process_part(native, rest, monitor_all(destinations), origin)
+  end
+
+  defp ignore(malformed, origin) do
+    Malformed.ignore(malformed, __MODULE__, origin)
+    Telemetry.malformed(origin, malformed)
+  end
+
+  defp monitor_all([]), do: []
+  defp monitor_all([destination | rest]), do: [monitor(destination) | monitor_all(rest)]
+
   # The `:DOWN` of a name tells neither how it was asked for nor what the node was called then.
-  defp monitor(pid) when is_pid(pid), do: Process.monitor(pid)
+  defp monitor(pid) when is_pid(pid), do: :erlang.monitor(:process, pid)
   defp monitor({name, _node} = destination), do: monitor_name(name, destination)
   defp monitor(name), do: monitor_name(name, name)
 
@@ -262,13 +313,65 @@ defmodule ZenMonitor.Proxy do
 
   ## Certificates
 
-  # The one reason that is not cut down, whatever its size.
-  defp certify(destination, {:shutdown, detail} = reason) when not is_atom(detail) do
-    Native.proxy_certify_bulky(destination, reason)
+  # The exits that follow in the mailbox belong to it: a mass exit is one native call for many. What comes
+  # behind them is handled next, so that all stays in its order.
+  defp certify_all(exit, connectors) do
+    {exits, next} = exits(exit, @batch - 1)
+    certify(exits)
+
+    case next do
+      {:next, _message} -> {:noreply, connectors, {:continue, next}}
+      nil -> {:noreply, connectors}
+    end
   end
 
-  defp certify(destination, reason) do
-    {depth, size} = Config.truncation()
-    Native.proxy_certify(destination, reason, depth, size)
+  # The latest is the first, and behind it they are in their order when they are turned round.
+  defp exits(exits, 0), do: {Enum.reverse(exits), nil}
+
+  defp exits(exits, left) do
+    receive do
+      {:DOWN, _monitor, :process, pid, reason} ->
+        exits([[pid | reason] | exits], left - 1)
+
+      {{:DOWN, name}, _monitor, :process, _object, reason} ->
+        exits([[name | reason] | exits], left - 1)
+
+      message ->
+        {Enum.reverse(exits), {:next, message}}
+    after
+      0 -> {Enum.reverse(exits), nil}
+    end
   end
+
+  defp certify([]), do: :ok
+
+  # The one reason that is not cut down, whatever its size.
+  defp certify([[destination | {:shutdown, detail} = reason] | rest]) when not is_atom(detail) do
+    Native.proxy_certify_bulky(destination, reason)
+    certify(rest)
+  end
+
+  defp certify(exits) do
+    {plain, rest} = truncate(exits, nil)
+    certify_plain(plain)
+    certify(rest)
+  end
+
+  defp certify_plain([]), do: :ok
+  defp certify_plain(exits), do: exits |> Native.proxy_certify() |> certify_plain()
+
+  # Up to the next that is not cut down. What is left of a reason is small enough to be compared: that of a mass
+  # exit is nearly always the same, and is encoded once.
+  defp truncate([[_ | {:shutdown, detail}] | _] = rest, _last) when not is_atom(detail) do
+    {[], rest}
+  end
+
+  defp truncate([[destination | reason] | rest], last) do
+    cut = Truncator.truncate(reason)
+    last = if cut === last, do: last, else: cut
+    {plain, rest} = truncate(rest, last)
+    {[[destination | last] | plain], rest}
+  end
+
+  defp truncate([], _last), do: {[], []}
 end

@@ -88,7 +88,7 @@ defmodule ZenMonitor.Telemetry do
   def connector_certificates(nil, _key, _certificates), do: :ok
 
   def connector_certificates(began, key, certificates) do
-    measurements = %{duration: since(began), certificates: count(certificates, 0)}
+    measurements = %{duration: since(began), certificates: certificates}
     execute([:connector, :certificates], measurements, %{node: name(key)})
   end
 
@@ -116,10 +116,9 @@ defmodule ZenMonitor.Telemetry do
 
   @doc false
   def batcher_sweep(nil, _connector, _native, _certificates), do: :ok
-  def batcher_sweep(_began, _connector, _native, []), do: :ok
+  def batcher_sweep(_began, _connector, _native, 0), do: :ok
 
-  def batcher_sweep(began, connector, native, certificates) do
-    sent = length(certificates)
+  def batcher_sweep(began, connector, native, sent) do
     # What was sent is still counted there.
     queue = Native.proxy_outbox_len(native) - sent
     measurements = %{duration: since(began), certificates: sent, queue: queue}
@@ -200,7 +199,10 @@ defmodule ZenMonitor.Telemetry do
     apply(@telemetry, :execute, [[:zen_monitor | event], measurements, metadata])
   end
 
-  # What another node has sent need not be a proper list.
+  @doc false
+  # How many elements a list has that another node has sent, which need not be a proper one.
+  def count(list), do: count(list, 0)
+
   defp count([_ | rest], number), do: count(rest, number + 1)
   defp count(_end, number), do: number
 

@@ -18,12 +18,13 @@ defmodule ZenMonitor.Truncator do
 
   The work is bounded too, so that no reason can hold up a scheduler: whatever the depth, nothing
   below level 100 is kept, and after some 5,000 terms (or 5 MB of shortened binaries) the rest of a
-  reason becomes `:truncated`. A binary that starts within a byte, as in `<<_::1, rest::binary>>`,
-  has to be copied for native code to look at it, and 200 KB of such binaries make up all the work of a
-  Proxy. Otherwise, the default configuration comes nowhere near the bounds.
+  reason becomes `:truncated`. The default configuration comes nowhere near the bounds. With a depth of more than
+  4, or binaries of more than 4 KB, a reason is truncated in native code, for which a binary that starts within
+  a byte, as in `<<_::1, rest::binary>>`, has to be copied: 200 KB of such binaries make up all the work.
 
   Configuration, under `config :zen_monitor`. What is changed behind the back of `ZenMonitor`, with
-  `Application.put_env/3`, holds from the next sweep of a `ZenMonitor.Proxy.Batcher`:
+  `Application.put_env/3`, holds from the next sweep of a `ZenMonitor.Proxy.Batcher`; a value that cannot work
+  counts as the default then:
 
   | key | default | meaning |
   |---|---|---|
@@ -33,6 +34,8 @@ defmodule ZenMonitor.Truncator do
 
   # Below these limits no term takes long, and plain Elixir is faster than to call the NIF. The rules are the
   # same in both; a test compares them.
+
+  import ZenMonitor.Config, only: [max_binary_size: 1, truncation_depth: 1]
 
   alias ZenMonitor.{Config, Native}
 
@@ -59,8 +62,8 @@ defmodule ZenMonitor.Truncator do
   def truncate(map) when is_large(map), do: :truncated
 
   def truncate(term) do
-    {depth, size} = Config.truncation()
-    truncate(term, depth, size)
+    limits = Config.truncation()
+    truncate(term, truncation_depth(limits), max_binary_size(limits))
   end
 
   @doc """
@@ -79,138 +82,106 @@ defmodule ZenMonitor.Truncator do
   end
 
   def truncate(term, depth) when is_integer(depth) and depth >= 0 do
-    {_depth, size} = Config.truncation()
-    truncate(term, depth, size)
+    truncate(term, depth, max_binary_size(Config.truncation()))
   end
 
   def truncate(_term, depth) do
     raise ArgumentError, "expected depth to be a non-negative integer, got: #{inspect(depth)}"
   end
 
-  defp truncate(term, depth, size) when is_plain(depth, size) do
-    # Most reasons pass, and then nothing is made anew.
-    if passes?(term, depth, size), do: term, else: cut(term, depth, size)
-  end
+  defp truncate(term, depth, size) when is_plain(depth, size), do: cut(term, depth, size)
 
   defp truncate(term, depth, size) do
     Native.truncate(term, min(depth, Config.unlimited()), size)
   end
 
-  # `levels` are left.
-  defp passes?(_term, 0, _size), do: false
-  defp passes?(term, _levels, _size) when is_atom(term), do: true
-  defp passes?({a, b}, left, size), do: passes?(a, left - 1, size) and passes?(b, left - 1, size)
-
-  defp passes?({a, b, c}, left, size) do
-    passes?(a, left - 1, size) and passes?(b, left - 1, size) and passes?(c, left - 1, size)
-  end
-
-  defp passes?([_ | _] = list, left, size), do: all_pass?(list, 4, left - 1, size)
-  defp passes?(binary, _left, size) when is_binary(binary), do: byte_size(binary) <= size
-
-  defp passes?(tuple, left, size) when is_tuple(tuple) and tuple_size(tuple) <= 4 do
-    all_pass?(Tuple.to_list(tuple), 4, left - 1, size)
-  end
-
-  defp passes?(map, left, size) when is_map(map) and map_size(map) <= 5 do
-    case map do
-      %{__struct__: module} when is_atom(module) ->
-        all_pass?(Map.values(map), 5, left - 1, size)
-
-      _ ->
-        all_pass?(Map.values(map), 4, left - 1, size)
-    end
-  end
-
-  defp passes?(term, _left, _size) do
-    term == [] or is_number(term) or is_pid(term) or is_reference(term) or is_port(term)
-  end
-
-  # There are no more than so many.
-  defp all_pass?([], _most, _left, _size), do: true
-
-  defp all_pass?([term | terms], most, left, size) when most > 0 do
-    passes?(term, left, size) and all_pass?(terms, most - 1, left, size)
-  end
-
-  defp all_pass?(_terms, _most, _left, _size), do: false
-
+  # Most of a reason passes, and what has no part that changes is returned as it is: nothing is made anew for it.
+  # To see that two parts are one and the same takes a single instruction. `levels` are left.
   defp cut(_term, 0, _size), do: :truncated
   defp cut(term, _levels, _size) when is_atom(term), do: term
 
-  defp cut({a, b}, levels, size) do
+  defp cut({a, b} = tuple, levels, size) do
     levels = levels - 1
-    {cut(a, levels, size), cut(b, levels, size)}
+    {x, y} = {cut(a, levels, size), cut(b, levels, size)}
+    if x === a and y === b, do: tuple, else: {x, y}
   end
 
-  defp cut({a, b, c}, levels, size) do
+  defp cut({a, b, c} = tuple, levels, size) do
     levels = levels - 1
-    {cut(a, levels, size), cut(b, levels, size), cut(c, levels, size)}
+    {x, y, z} = {cut(a, levels, size), cut(b, levels, size), cut(c, levels, size)}
+    if x === a and y === b and z === c, do: tuple, else: {x, y, z}
   end
 
-  defp cut([a], levels, size), do: [cut(a, levels - 1, size)]
-
-  defp cut([a, b], levels, size) do
-    levels = levels - 1
-    [cut(a, levels, size), cut(b, levels, size)]
-  end
-
-  defp cut([a, b, c], levels, size) do
-    levels = levels - 1
-    [cut(a, levels, size), cut(b, levels, size), cut(c, levels, size)]
-  end
-
-  defp cut([a, b, c, d], levels, size) do
-    levels = levels - 1
-    [cut(a, levels, size), cut(b, levels, size), cut(c, levels, size), cut(d, levels, size)]
-  end
-
-  defp cut([_ | _], _levels, _size), do: :truncated
-
-  defp cut({a, b, c, d}, levels, size) do
-    levels = levels - 1
-    {cut(a, levels, size), cut(b, levels, size), cut(c, levels, size), cut(d, levels, size)}
-  end
-
-  defp cut({a}, levels, size), do: {cut(a, levels - 1, size)}
-  defp cut(term, _levels, _size) when term == {} or term == [], do: term
+  defp cut([_ | _] = list, levels, size), do: cut_list(list, levels - 1, size)
 
   defp cut(binary, _levels, size) when is_binary(binary) and byte_size(binary) <= size, do: binary
 
+  # Not a part of it, which would keep the whole alive.
   defp cut(binary, _levels, size) when is_binary(binary) do
     kept = size - 3
-    <<start::binary-size(kept), _::binary>> = binary
-
-    # Not `start` itself, which would keep the whole alive; and with its size, or room for more is taken.
-    <<start::binary-size(kept), "...">>
+    <<binary::binary-size(kept), "...">>
   end
 
-  defp cut(map, levels, size) when is_map(map) do
-    case map do
-      %{__struct__: module} when is_atom(module) and map_size(map) <= 5 ->
-        cut_map(map, levels, size)
+  defp cut({a} = tuple, levels, size) do
+    x = cut(a, levels - 1, size)
+    if x === a, do: tuple, else: {x}
+  end
 
-      _ when map_size(map) <= 4 ->
-        cut_map(map, levels, size)
+  defp cut({a, b, c, d} = tuple, levels, size) do
+    list = [a, b, c, d]
+    kept = cut_list(list, levels - 1, size)
+    if kept === list, do: tuple, else: List.to_tuple(kept)
+  end
 
-      _ ->
-        :truncated
-    end
+  defp cut(%{__struct__: module} = struct, levels, size)
+       when is_atom(module) and map_size(struct) <= 5 do
+    struct |> Map.to_list() |> cut_values(struct, levels - 1, size)
+  end
+
+  defp cut(map, levels, size) when is_map(map) and map_size(map) <= 4 do
+    map |> Map.to_list() |> cut_values(map, levels - 1, size)
   end
 
   defp cut(term, _levels, _size)
-       when is_number(term) or is_pid(term) or is_reference(term) or is_port(term),
+       when is_number(term) or is_pid(term) or is_reference(term) or is_port(term) or
+              term == [] or term == {},
        do: term
 
   defp cut(_term, _levels, _size), do: :truncated
 
-  defp cut_map(map, levels, size) do
-    :maps.map(
-      fn
-        :__struct__, module when is_atom(module) -> module
-        _key, value -> cut(value, levels - 1, size)
-      end,
-      map
-    )
+  defp cut_list([a] = list, levels, size) do
+    x = cut(a, levels, size)
+    if x === a, do: list, else: [x]
+  end
+
+  defp cut_list([a, b] = list, levels, size) do
+    {x, y} = {cut(a, levels, size), cut(b, levels, size)}
+    if x === a and y === b, do: list, else: [x, y]
+  end
+
+  defp cut_list([a, b, c] = list, levels, size) do
+    {x, y, z} = {cut(a, levels, size), cut(b, levels, size), cut(c, levels, size)}
+    if x === a and y === b and z === c, do: list, else: [x, y, z]
+  end
+
+  defp cut_list([a, b, c, d] = list, levels, size) do
+    {w, x} = {cut(a, levels, size), cut(b, levels, size)}
+    {y, z} = {cut(c, levels, size), cut(d, levels, size)}
+    if w === a and x === b and y === c and z === d, do: list, else: [w, x, y, z]
+  end
+
+  defp cut_list(_longer_or_improper, _levels, _size), do: :truncated
+
+  defp cut_values([], map, _levels, _size), do: map
+
+  defp cut_values([{:__struct__, module} | entries], map, levels, size) when is_atom(module) do
+    cut_values(entries, map, levels, size)
+  end
+
+  defp cut_values([{key, value} | entries], map, levels, size) do
+    case cut(value, levels, size) do
+      ^value -> cut_values(entries, map, levels, size)
+      other -> cut_values(entries, %{map | key => other}, levels, size)
+    end
   end
 end

@@ -94,7 +94,7 @@ defmodule ZenMonitor.Local.DispatcherTest do
       send(pid, {:exit, reason})
       wait_until(fn -> Local.batch_length() == 64 end)
       # All of them are 16 MB.
-      {sent, true} = Native.dispatcher_deliver(node(), 64)
+      {sent, true} = Native.dispatcher_deliver(node(), 64, :all)
       assert sent in 1..32
       assert Local.batch_length() == 64 - sent
       :sys.resume(Dispatcher)

@@ -105,7 +105,7 @@ defmodule ZenMonitor.Proxy.BatcherTest do
       for number <- 1..5, do: Native.proxy_enqueue(native, encoded(number))
       # What it has done when it is killed between its taking and its sending.
       :sys.replace_state(batcher, fn state ->
-        {[zen_a: 1, zen_a: 2], 0} = Native.proxy_take(native, 2)
+        {[zen_a: 1, zen_a: 2], 2, 0} = Native.proxy_take(native, 0, 2)
         state
       end)
 
@@ -120,8 +120,8 @@ defmodule ZenMonitor.Proxy.BatcherTest do
       :sys.suspend(batcher)
       Native.proxy_enqueue(native, encoded(1))
       # This process was never the Batcher, as the dead one is not any more.
-      assert {[], 0} = Native.proxy_take_bulky(native, 10)
-      assert {[], 0} = Native.proxy_take(native, 10)
+      assert {[], 0, 0} = Native.proxy_take_bulky(native, 0, 10)
+      assert {[], 0, 0} = Native.proxy_take(native, 0, 10)
       :sys.resume(batcher)
       assert {_, [{:zen_a, 1}]} = batch()
     end

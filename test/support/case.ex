@@ -1,21 +1,32 @@
 defmodule ZenMonitor.Case do
   @moduledoc false
   # Every test of such a module begins with fresh tables, no Connector and the default configuration.
+  # With `flags: :default`, its peers have OTP's default flags.
 
   use ExUnit.CaseTemplate
 
   alias ZenMonitor.{Cluster, Local.Dispatcher, Metrics}
 
-  using do
+  using opts do
     quote do
+      @moduletag unquote(opts)
+
       import ZenMonitor.Case
       import ZenMonitor.Cluster, only: [wait_until: 1]
 
       alias ZenMonitor.{Cluster, Metrics, Native, PeerScript}
+
+      # Before any other, which may start peers.
+      setup_all do
+        Cluster.put_flags(Keyword.get(unquote(opts), :flags, :alone))
+        on_exit(fn -> Cluster.put_flags(:alone) end)
+      end
     end
   end
 
-  setup do
+  setup context do
+    # `global` may have cut off a peer that all tests of a module share, when another of them cut a link.
+    if context[:peer] && Cluster.flags() == :default, do: Cluster.connect(context.peer)
     configured = Application.get_all_env(:zen_monitor)
     restart()
 
@@ -27,6 +38,28 @@ defmodule ZenMonitor.Case do
       Application.put_all_env(zen_monitor: configured)
       restart()
     end)
+  end
+
+  @doc """
+  Defines the module of a test file once more, under another name, for peers with OTP's default flags.
+
+  Options: further ones of `use ZenMonitor.Case`, which become tags of the module.
+  """
+  def with_default_flags(file, opts) do
+    file
+    |> File.read!()
+    |> Code.string_to_quoted!(file: file)
+    |> Macro.prewalk(fn
+      {:defmodule, meta, [{:__aliases__, _, name} | block]} ->
+        {:defmodule, meta, [Module.concat(name ++ [DefaultFlags]) | block]}
+
+      {:use, meta, [{:__aliases__, _, [:ZenMonitor, :Case]} = this]} ->
+        {:use, meta, [this, [flags: :default] ++ opts]}
+
+      code ->
+        code
+    end)
+    |> Code.eval_quoted([], file: file)
   end
 
   @doc "Starts the application anew."

@@ -7,7 +7,7 @@ defmodule ZenMonitor.Cluster do
   alias ZenMonitor.Cluster.TLS
 
   @enforce_keys [:control, :node]
-  defstruct [:control, :node, :os_pid]
+  defstruct [:control, :node, :os_pid, :flags]
 
   @doc "Makes this VM a node, unless it is one."
   def start_distribution do
@@ -26,11 +26,14 @@ defmodule ZenMonitor.Cluster do
   Options: `:name`, that of a former peer (a new one), or `:dynamic` for one that the first node gives
   it that it connects to, see `name/1`; `:application`, whether to start `:zen_monitor` on it (true); `:env`, its configuration;
   `:kernel`, that of Kernel; `:hidden` (false); `:distributed`, whether to give it a name (true);
-  `:flags`, `:default` for OTP's own, with which nodes mesh and `global` guards the mesh (`:alone`);
-  `:carrier`, `:tls` for distribution over TLS, which speaks to such nodes alone (`:tcp`).
+  `:flags`, `:default` for OTP's own, with which nodes mesh and `global` guards the mesh, or `:alone` (what `put_flags/1` set);
+  `:carrier`, `:tls` for distribution over TLS, which speaks to such nodes alone, `:verified_tls` where
+  both ends verify each other, `:foreign_tls` where another authority than theirs has signed (`:tcp`).
   """
   def start_peer(opts \\ []) do
-    options = %{connection: :standard_io, args: args(opts)}
+    opts = Keyword.put_new(opts, :flags, flags())
+    # On a machine with much else to do, a VM may take longer to start than the 15 s of `:peer`.
+    options = %{connection: :standard_io, wait_boot: 60_000, args: args(opts)}
 
     options =
       if Keyword.get(opts, :distributed, true) and opts[:name] != :dynamic do
@@ -40,10 +43,10 @@ defmodule ZenMonitor.Cluster do
       end
 
     {:ok, control, node} = :peer.start_link(options)
-    peer = %__MODULE__{control: control, node: node}
+    peer = %__MODULE__{control: control, node: node, flags: opts[:flags]}
     peer = %{peer | os_pid: call(peer, System, :pid, [])}
 
-    for {key, value} <- Keyword.get(opts, :env, []) do
+    for {key, value} <- Keyword.merge(configured(), Keyword.get(opts, :env, [])) do
       :ok = call(peer, Application, :put_env, [:zen_monitor, key, value])
     end
 
@@ -54,8 +57,17 @@ defmodule ZenMonitor.Cluster do
     peer
   end
 
+  @doc "Sets the `:flags` of the peers that are started without, from now on."
+  def put_flags(flags), do: Application.put_env(:ex_unit, __MODULE__, flags)
+
+  @doc "The `:flags` of the peers that are started without."
+  def flags, do: Application.get_env(:ex_unit, __MODULE__, :alone)
+
   @doc "Calls a function on a peer, connected or not."
-  def call(peer, module, function, args, timeout \\ 15_000) do
+  def call(peer, module, function, args, timeout \\ 15_000)
+  def call(%{control: nil}, module, function, args, _), do: apply(module, function, args)
+
+  def call(peer, module, function, args, timeout) do
     :peer.call(peer.control, module, function, args, timeout)
   end
 
@@ -67,12 +79,45 @@ defmodule ZenMonitor.Cluster do
 
   `global` greets a new node by a cast. If the link is cut before, the cast connects the two again, so
   both are asked first whether they are done. This makes it rare, not impossible: a test that must not
-  be connected takes a peer that never was.
+  be connected takes a peer that never was. A peer that takes part in a mesh is connected to all of it then.
   """
   def connect(peer) do
     true = Node.connect(peer.node)
     for side <- [node(), peer.node], do: :sys.get_state({:global_name_server, side})
+    if peer.flags == :default, do: wait_until(fn -> join(peer) end)
     true
+  end
+
+  # `global` connects nodes that have not met before. A hidden one takes no part in this.
+  defp join(peer) do
+    others = Node.list() -- [peer.node]
+    for other <- others, do: call(peer, Node, :connect, [other])
+    peer.node not in Node.list() or others -- call(peer, Node, :list, []) == []
+  end
+
+  @doc "This VM, in place of a peer."
+  def here, do: %__MODULE__{control: nil, node: node()}
+
+  # How long a mesh must have stood before it counts as settled, in steps of 10 milliseconds.
+  @calm 30
+
+  @doc """
+  Connects nodes until all are connected to all, and stay so.
+
+  After a cut, `global` may go on to cut for a while.
+  """
+  def mesh(nodes, calm \\ 0, attempts \\ 1_000)
+  def mesh(_, @calm, _), do: :ok
+
+  def mesh(nodes, calm, attempts) when attempts > 0 do
+    for node <- nodes, other <- nodes, node != other, do: call(node, Node, :connect, [other.node])
+    Process.sleep(10)
+    mesh(nodes, if(Enum.all?(nodes, &meshed?(&1, nodes)), do: calm + 1, else: 0), attempts - 1)
+  end
+
+  defp meshed?(node, nodes) do
+    connected = [node.node | call(node, Node, :list, [])]
+    Enum.all?(nodes, &(&1.node in connected))
   end
 
   @doc "Cuts the distribution link to a peer and returns when both sides have noticed."
@@ -118,6 +163,11 @@ defmodule ZenMonitor.Cluster do
     end
   end
 
+  @doc "What all nodes of a run are configured with: `ZEN_MONITOR_WIRE=v2 mix test` has them speak as version 2 does."
+  def configured do
+    for wire <- List.wrap(System.get_env("ZEN_MONITOR_WIRE")), do: {:wire, String.to_atom(wire)}
+  end
+
   defp given_name(opts) do
     case Keyword.fetch(opts, :name) do
       {:ok, node} -> node |> Atom.to_charlist() |> Enum.take_while(&(&1 != ?@))
@@ -130,7 +180,7 @@ defmodule ZenMonitor.Cluster do
     dynamic = if opts[:name] == :dynamic, do: [~c"-name", ~c"undefined@127.0.0.1"], else: []
     hidden = if Keyword.get(opts, :hidden, false), do: [~c"-hidden"], else: []
     cookie = [~c"-setcookie", Atom.to_charlist(Node.get_cookie())]
-    flags = opts |> Keyword.get(:flags, :alone) |> flags()
+    flags = opts |> Keyword.fetch!(:flags) |> flags()
     carrier = opts |> Keyword.get(:carrier, :tcp) |> carrier()
 
     kernel =
@@ -150,7 +200,7 @@ defmodule ZenMonitor.Cluster do
 
   defp carrier(:tcp), do: []
 
-  defp carrier(:tls) do
-    [~c"-proto_dist", ~c"inet_tls", ~c"-ssl_dist_optfile", to_charlist(TLS.options_file())]
+  defp carrier(tls) do
+    [~c"-proto_dist", ~c"inet_tls", ~c"-ssl_dist_optfile", to_charlist(TLS.options_file(tls))]
   end
 end

@@ -3,7 +3,8 @@ defmodule ZenMonitor.Ledger do
   # Random monitors, removals, exits, deaths and faults between three nodes, with every monitor's fate
   # in a book.
   #
-  # Subscribers are on this node and on a peer, targets on those and on a third. A run consists of
+  # Subscribers are on this node and on a peer, targets on those and on a third. This node always has
+  # OTP's default flags, the peers have those of the test. A run consists of
   # rounds. In each, the subscribers take their steps while targets die and faults happen; then all
   # faults are mended, all mortal targets are dead, and
   #
@@ -49,6 +50,9 @@ defmodule ZenMonitor.Ledger do
   def at(member, module, function, args, t),
     do: Cluster.call(member.peer, module, function, args, t)
 
+  @doc "Connects all nodes to all, after which `global` leaves them so."
+  def mesh(nodes), do: Cluster.mesh(for(node <- nodes, do: node.peer || Cluster.here()))
+
   @doc "The nodes that have subscribers."
   def observers(nodes), do: Enum.filter(nodes, &(&1.index < 2))
 
@@ -73,6 +77,7 @@ defmodule ZenMonitor.Ledger do
     Cluster.kill(last.peer)
     for other <- others, do: Cluster.wait_until(fn -> not connected?(other, last) end)
     again = start_member(last.index, others, name: last.node)
+    if Cluster.flags() == :default, do: mesh(others ++ [again])
     for member <- observers(others), do: :ok = at(member, Site, :calm, [last.index, last.node])
     {others ++ [again], [last.index]}
   end

@@ -56,6 +56,15 @@ defmodule ZenMonitor.PeerScript do
   @doc "Kills processes one after the other."
   def kill_in_turn(pids), do: for(pid <- pids, do: kill([pid]))
 
+  @doc "Kills processes that other nodes watch, each when the exit of the one before has been certified."
+  def kill_certified(pids) do
+    for pid <- pids do
+      left = subscriptions() - 1
+      kill([pid])
+      ZenMonitor.Cluster.wait_until(fn -> subscriptions() <= left end)
+    end
+  end
+
   @doc "Sends each of the messages to each of the processes."
   def send_all(processes, messages) do
     for process <- processes, message <- messages, do: send(process, message)
@@ -177,6 +186,55 @@ defmodule ZenMonitor.PeerScript do
   def place_all(watcher, destinations) do
     for destination <- destinations, do: place(watcher, destination)
     :ok
+  end
+
+  @doc "So many watchers of one destination."
+  def crowd(amount, destination) do
+    for _ <- 1..amount do
+      watcher = watcher()
+      place(watcher, destination)
+      watcher
+    end
+  end
+
+  @doc "The `downs/1` of each of them."
+  def crowd_downs(watchers), do: for(watcher <- watchers, do: downs(watcher))
+
+  @doc "A watcher that keeps what happens to the connections of this node as well."
+  def watcher_of_nodes do
+    spawn(fn ->
+      :ok = :net_kernel.monitor_nodes(true)
+      watch([], %{})
+    end)
+  end
+
+  @doc """
+  What `demonitor/2` answers thrice for a monitor that stands; then, for monitors that have fired, what
+  it answers with these options, and whether the message is still there.
+  """
+  def removals(target, options) do
+    standing = ZenMonitor.monitor(target)
+    refs = for _ <- options, do: ZenMonitor.monitor(target)
+    answers = for opts <- [[:info], [:info], [:flush]], do: ZenMonitor.demonitor(standing, opts)
+    send(target, {:exit, :done})
+
+    ZenMonitor.Cluster.wait_until(fn ->
+      {:messages, messages} = Process.info(self(), :messages)
+      Enum.all?(refs, &List.keymember?(messages, &1, 1))
+    end)
+
+    {answers,
+     for {ref, opts} <- Enum.zip(refs, options) do
+       {opts, ZenMonitor.demonitor(ref, opts), down?(ref)}
+     end, down?(standing)}
+  end
+
+  defp down?(ref) do
+    receive do
+      {:DOWN, ^ref, _, _, _} -> true
+    after
+      0 -> false
+    end
   end
 
   @doc "How often a watcher has received the `:DOWN` of each pid, by pid and reason."

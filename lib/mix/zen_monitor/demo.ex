@@ -86,7 +86,7 @@ defmodule Mix.ZenMonitor.Demo do
       "#{number(count)} are killed while their watcher gets a message of another kind each ms:"
     )
 
-    for {slices, pacing} <- [{false, "without pacing"}, {20, "with pacing: 20"}] do
+    for {slices, pacing} <- [{1, "with pacing: 1, as in version 2"}, {false, "by default"}] do
       Dispatcher.pacing(slices)
       pids = remote(node, :spawn_idle, [count])
       for pid <- pids, do: ZenMonitor.monitor(pid)

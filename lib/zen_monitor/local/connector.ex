@@ -28,7 +28,7 @@ defmodule ZenMonitor.Local.Connector do
   # Local.Connectors starts it, and starts it again when it dies.
   use ZenMonitor.Server, restart: :temporary
 
-  alias ZenMonitor.{Config, Local.Connectors, Malformed, Native, Pace, Proxy, Telemetry}
+  alias ZenMonitor.{Config, Local.Connectors, Malformed, Native, Pace, Proxy, Telemetry, Wire}
 
   require Logger
 
@@ -37,6 +37,8 @@ defmodule ZenMonitor.Local.Connector do
           :miss | :compatible | :unavailable | :incompatible | {:expired, attempt :: pos_integer}
 
   @ping_timeout 5_000
+  # The most that come with one binary of certificates.
+  @reasons 256
   @base_penalty 1_000
   @maximum_penalty 60_000
 
@@ -242,14 +244,16 @@ defmodule ZenMonitor.Local.Connector do
   def init(key) do
     :net_kernel.monitor_nodes(true, node_type: :all)
 
-    # `proxy` is the monitor of the remote Proxy, `ping` the one that is under way, `callers` wait for
-    # its end, and `unsent` is a message that the connection was too busy to take.
+    # `proxy` is the monitor of the remote Proxy, `version` that of the compact wire that it reads, `ping`
+    # the one that is under way, `callers` wait for its end, and `unsent` is a message that the connection
+    # was too busy to take, with how many instructions it has.
     succeeds = Native.connector_answer(key)
 
     state = %{
       key: key,
       pace: Pace.new(:connector, succeeds),
       proxy: nil,
+      version: 0,
       ping: nil,
       callers: [],
       unsent: nil,
@@ -286,7 +290,15 @@ defmodule ZenMonitor.Local.Connector do
   def handle_info({:dead, _node, certificates}, state) do
     began = Telemetry.began()
     certify(state.key, certificates)
-    Telemetry.connector_certificates(began, state.key, certificates)
+    # They are counted only for somebody.
+    Telemetry.connector_certificates(began, state.key, began && Telemetry.count(certificates))
+    rest(state)
+  end
+
+  def handle_info({:dead, 1, _node, parts}, state) do
+    began = Telemetry.began()
+    certified = certify_parts(state.key, parts, 0)
+    Telemetry.connector_certificates(began, state.key, certified)
     rest(state)
   end
 
@@ -314,18 +326,18 @@ defmodule ZenMonitor.Local.Connector do
     %{state | proxy: nil} |> expire() |> penalize(1) |> request()
   end
 
-  def handle_info({:pong, pid, pong?}, %{ping: {pid, _, _}} = state) do
-    state |> answered(pong?) |> request()
+  def handle_info({:pong, pid, pong}, %{ping: {pid, _, _}} = state) do
+    state |> answered(pong) |> request()
   end
 
   # Its call may wait for the connection longer than for the answer.
   def handle_info({:ping_timeout, pid}, %{ping: {pid, _, _}} = state) do
     Process.exit(pid, :kill)
-    state |> answered(false) |> request()
+    state |> answered(:error) |> request()
   end
 
   # Of a ping that was given up.
-  def handle_info({:pong, pid, _pong?}, state) when is_pid(pid), do: {:noreply, state}
+  def handle_info({:pong, pid, _pong}, state) when is_pid(pid), do: {:noreply, state}
   def handle_info({:ping_timeout, pid}, state) when is_pid(pid), do: {:noreply, state}
 
   # The comings and goings of other nodes.
@@ -379,19 +391,18 @@ defmodule ZenMonitor.Local.Connector do
   defp send_chunk(0, state), do: {0, state}
 
   defp send_chunk(allowance, %{key: key} = state) do
-    {instructions, emptied?} = next_message(allowance, state)
+    {message, sent, emptied?} = next_message(allowance, state)
 
     receive do
-      {:nodedown, ^key, _info} -> {allowance, disconnect(%{state | unsent: instructions})}
+      {:nodedown, ^key, _info} -> {allowance, disconnect(%{state | unsent: {message, sent}})}
     after
       0 ->
-        case cast(key, instructions) do
+        case cast(key, message, sent) do
           :nosuspend ->
-            {allowance, shed(%{state | unsent: instructions})}
+            {allowance, shed(%{state | unsent: {message, sent}})}
 
           _ ->
             Native.connector_confirm(key)
-            sent = length(instructions)
             left = max(allowance - sent, 0)
             pace = Pace.enter(state.pace, sent)
             state = %{state | pace: pace, unsent: nil, shedding?: false}
@@ -400,18 +411,28 @@ defmodule ZenMonitor.Local.Connector do
     end
   end
 
-  defp next_message(allowance, %{key: key, unsent: nil}) do
-    take(key, node_name(key), Pace.message_size(allowance))
+  defp next_message(_allowance, %{unsent: {message, sent}}), do: {message, sent, false}
+
+  defp next_message(allowance, %{key: key, version: version}) do
+    size = Pace.message_size(allowance)
+
+    case Wire.to_proxy(version) do
+      0 ->
+        {instructions, emptied?} = take(key, node_name(key), size)
+        {{:process, self(), instructions}, length(instructions), emptied?}
+
+      version ->
+        {parts, sent, emptied?} = take_parts(key, node_name(key), size)
+        {{:process, version, self(), parts}, sent, emptied?}
+    end
   end
 
-  defp next_message(_allowance, %{unsent: instructions}), do: {instructions, false}
-
-  defp cast(_key, []), do: :ok
+  defp cast(_key, _message, 0), do: :ok
 
   # Not `GenServer.cast/2` itself, which waits as long as the connection is busy. `:noconnect` means
   # that the `:nodedown` is under way.
-  defp cast(key, chunk) do
-    {proxy, message} = {{Proxy, node_name(key)}, {:process, self(), chunk}}
+  defp cast(key, message, _sent) do
+    proxy = {Proxy, node_name(key)}
 
     case ZenMonitor.gen_module() do
       GenServer -> :erlang.send(proxy, {:"$gen_cast", message}, [:nosuspend, :noconnect])
@@ -462,6 +483,62 @@ defmodule ZenMonitor.Local.Connector do
       {slice, false} ->
         {more, emptied?} = take(key, name, limit - length(slice))
         {slice ++ more, emptied?}
+    end
+  end
+
+  defp take_parts(_key, _name, 0), do: {[], 0, false}
+
+  defp take_parts(key, name, limit) do
+    case Native.connector_take_parts(key, name, limit) do
+      {_parts, _amount, true} = taken ->
+        taken
+
+      {parts, amount, false} ->
+        {more, added, emptied?} = take_parts(key, name, limit - amount)
+        {parts ++ more, amount + added, emptied?}
+    end
+  end
+
+  # Returns how many certificates there were.
+  defp certify_parts(key, [{runs, reasons} | parts], certified)
+       when is_binary(runs) and is_tuple(reasons) and tuple_size(reasons) <= @reasons do
+    certify_parts(key, parts, certified + certify_runs(key, runs, reasons))
+  end
+
+  defp certify_parts(key, [certificates | parts], certified) when is_list(certificates) do
+    certify(key, certificates)
+    certify_parts(key, parts, certified + Telemetry.count(certificates))
+  end
+
+  defp certify_parts(_key, [], certified), do: certified
+
+  defp certify_parts(key, [malformed | parts], certified) do
+    Malformed.ignore([malformed], __MODULE__, key)
+    certify_parts(key, parts, certified)
+  end
+
+  defp certify_parts(key, malformed, certified) do
+    Malformed.ignore([malformed], __MODULE__, key)
+    certified
+  end
+
+  defp certify_runs(key, runs, reasons) do
+    key |> Native.connector_certify_runs(runs, reasons) |> certified_runs(key, reasons)
+  end
+
+  defp certified_runs({next, rest, certified, malformed}, key, reasons) do
+    Malformed.ignore(malformed, __MODULE__, key)
+
+    case {next, rest} do
+      {:ok, ""} ->
+        certified
+
+      {:ok, rest} ->
+        certified + certify_runs(key, rest, reasons)
+
+      {:bulky, rest} ->
+        more = Native.connector_certify_bulky_runs(key, rest, reasons)
+        certified + certified_runs(more, key, reasons)
     end
   end
 
@@ -525,7 +602,8 @@ defmodule ZenMonitor.Local.Connector do
   defp ping(%{key: key} = state, attempt) do
     if connected?(state) do
       connector = self()
-      pid = spawn(fn -> send(connector, {:pong, self(), pong?({Proxy, node_name(key)})}) end)
+      proxy = {Proxy, node_name(key)}
+      pid = spawn(fn -> send(connector, {:pong, self(), Wire.ping(proxy, @ping_timeout)}) end)
       timer = Process.send_after(self(), {:ping_timeout, pid}, @ping_timeout)
       {:pending, %{state | ping: {pid, timer, attempt}}}
     else
@@ -534,23 +612,19 @@ defmodule ZenMonitor.Local.Connector do
     end
   end
 
-  defp pong?(proxy) do
-    ZenMonitor.gen_module().call(proxy, :ping, @ping_timeout) == :pong
-  catch
-    _, _ -> false
-  end
-
-  defp answered(%{key: key, ping: {_, timer, attempt}} = state, pong?) do
+  defp answered(%{key: key, ping: {_, timer, attempt}} = state, pong) do
     Process.cancel_timer(timer)
 
-    if pong? do
-      Native.set_compatibility(key, :compatible, 0, 0)
-      Telemetry.node_up(key)
-      # It may have one already: a Connector that was about to retire has made the cache forget.
-      proxy = state.proxy || Process.monitor({Proxy, node_name(key)})
-      reply(%{state | ping: nil, proxy: proxy}, :compatible)
-    else
-      %{state | ping: nil} |> penalize(attempt) |> reply(:incompatible)
+    case pong do
+      {:ok, version} ->
+        Native.set_compatibility(key, :compatible, 0, 0)
+        Telemetry.node_up(key)
+        # It may have one already: a Connector that was about to retire has made the cache forget.
+        proxy = state.proxy || Process.monitor({Proxy, node_name(key)})
+        reply(%{state | ping: nil, proxy: proxy, version: version}, :compatible)
+
+      :error ->
+        %{state | ping: nil} |> penalize(attempt) |> reply(:incompatible)
     end
   end
 

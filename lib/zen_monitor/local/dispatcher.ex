@@ -3,7 +3,9 @@ defmodule ZenMonitor.Local.Dispatcher do
   Delivers `:DOWN` messages, at most `demand_amount/0` of them per `demand_interval/0`.
 
   The subscribers that have messages waiting take turns, one message each; each gets its own in the
-  order in which they fell due.
+  order in which they fell due. No subscriber gets more than 100 in a row, or a tenth of
+  `demand_amount/0` if that is more: the rest of its share is spread over the interval, so that its other
+  messages get in between. A bulk message counts as one.
   """
   use ZenMonitor.Server
 
@@ -39,11 +41,16 @@ defmodule ZenMonitor.Local.Dispatcher do
   def demand_amount(value), do: Config.put(:demand_amount, value)
 
   @doc """
-  In how many slices one `demand_amount/0` is delivered, or `false` for as fast as it can.
+  In how many slices one `demand_amount/0` is delivered, or `false` to bound what each subscriber gets.
 
-  Slices are spread over the `demand_interval/0`, so that no process receives more than
-  `demand_amount / slices` messages in a row. None is shorter than 2 ms, whatever this number, and
-  periodic sweeping knows none.
+  With `false`, the default, all subscribers together may get the whole budget at once, and each of them
+  100 messages or a tenth of the budget. The rest of what waits for it is spread evenly.
+
+  Slices are for all subscribers together. They are spread over the `demand_interval/0`, so that no process
+  receives more than `demand_amount / slices` messages in a row. None is shorter than 2 ms, whatever this
+  number. With 1, one subscriber may get the whole budget at once.
+
+  Periodic sweeping knows neither: it delivers the whole budget at each tick.
   """
   @spec pacing() :: pos_integer | false
   def pacing, do: Config.get(:pacing)
@@ -89,22 +96,22 @@ defmodule ZenMonitor.Local.Dispatcher do
 
       {allowance, pace} ->
         began = Telemetry.began()
-        {delivered, pace} = deliver(allowance, pace, 0)
+        {delivered, pace} = deliver(allowance, Pace.share(), pace, 0)
         Telemetry.delivery(began, delivered)
         rest(pace)
     end
   end
 
   # A slice at a time, so that no single call holds the scheduler.
-  defp deliver(left, pace, delivered) do
-    {sent, more?} = deliver_slice(left)
+  defp deliver(left, share, pace, delivered) do
+    {sent, more?} = deliver_slice(left, share)
     {pace, delivered} = {Pace.enter(pace, sent), delivered + sent}
-    if more?, do: deliver(left - sent, pace, delivered), else: {delivered, pace}
+    if more?, do: deliver(left - sent, share, pace, delivered), else: {delivered, pace}
   end
 
-  defp deliver_slice(limit) do
-    case Native.dispatcher_deliver(node(), limit) do
-      :bulky -> Native.dispatcher_deliver_bulky(node(), limit)
+  defp deliver_slice(limit, share) do
+    case Native.dispatcher_deliver(node(), limit, share) do
+      :bulky -> Native.dispatcher_deliver_bulky(node(), limit, share)
       delivered -> delivered
     end
   end

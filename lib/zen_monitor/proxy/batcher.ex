@@ -31,11 +31,11 @@ defmodule ZenMonitor.Proxy.Batcher do
   # The Proxy starts it, and starts it again when it dies.
   use ZenMonitor.Server, restart: :temporary, shutdown: :brutal_kill
 
-  alias ZenMonitor.{Config, Native, Pace, Proxy, Telemetry}
+  alias ZenMonitor.{Config, Native, Pace, Proxy, Telemetry, Wire}
 
   require Logger
 
-  # `unsent` is a message that the connection has refused, and `refused` up to when its refusing has
+  # `unsent` is a message that the connection has refused, with how many certificates it has, and `refused` up to when its refusing has
   # been told to the outbox, in native units of monotonic time.
   @enforce_keys [:connector, :native, :pace]
   defstruct [
@@ -184,38 +184,49 @@ defmodule ZenMonitor.Proxy.Batcher do
 
     case next_message(state, size) do
       :closed -> {:stop, :normal, state}
-      certificates -> certificates |> deliver(state) |> delivered(certificates, began, allowance)
+      next -> next |> deliver(state) |> delivered(next, began, allowance)
     end
   end
 
-  defp next_message(%{unsent: nil, native: native}, size), do: take(native, size)
-  defp next_message(%{unsent: certificates}, _size), do: certificates
+  # The message, and how many certificates are in it.
+  defp next_message(%{unsent: nil, native: native}, size) do
+    version = native |> Native.proxy_version() |> Wire.current()
 
-  defp delivered({:ok, state}, certificates, began, allowance) do
-    Telemetry.batcher_sweep(began, state.connector, state.native, certificates)
-    sent = length(certificates)
+    case take(native, version, size) do
+      :closed -> :closed
+      {certificates, amount} -> {message(version, certificates), amount}
+    end
+  end
+
+  defp next_message(%{unsent: unsent}, _size), do: unsent
+
+  defp message(0, certificates), do: {:dead, node(), certificates}
+  defp message(version, parts), do: {:dead, version, node(), parts}
+
+  defp delivered({:ok, state}, {_message, sent}, began, allowance) do
+    Telemetry.batcher_sweep(began, state.connector, state.native, sent)
     pace = Pace.enter(state.pace, sent)
     full? = sent >= Pace.message_size(allowance)
     state = %{state | pace: pace, unsent: nil, refused: nil}
     rest(state, if(full?, do: max(allowance - sent, 0), else: 0))
   end
 
-  defp delivered({:nosuspend, state}, certificates, _began, _allowance) do
+  defp delivered({:nosuspend, state}, {_message, amount} = next, _began, _allowance) do
     now = System.monotonic_time()
-    unused = unused(state, certificates, now)
+    unused = unused(state, amount, now)
 
     if withhold(state, unused) do
       refused = if unused > 0, do: now, else: state.refused
-      request(report(%{state | unsent: certificates, refused: refused}))
+      request(report(%{state | unsent: next, refused: refused}))
     else
       {:stop, :normal, state}
     end
   end
 
   # How much of the budget the connection has let go by since that was last told.
-  defp unused(%{unsent: nil}, certificates, _now), do: length(certificates)
+  defp unused(%{unsent: nil}, amount, _now), do: amount
 
-  defp unused(%{refused: refused}, _certificates, now) do
+  defp unused(%{refused: refused}, _amount, now) do
     interval = System.convert_time_unit(sweep_interval(), :millisecond, :native)
     div((now - refused) * chunk_size(), interval)
   end
@@ -243,33 +254,33 @@ defmodule ZenMonitor.Proxy.Batcher do
   end
 
   # In slices, because one call must not hold its scheduler for as long as a whole chunk may take.
-  defp take(native, limit) do
-    case Native.proxy_take(native, limit) do
+  defp take(native, version, limit) do
+    case Native.proxy_take(native, version, limit) do
       :closed -> :closed
-      :bulky -> native |> Native.proxy_take_bulky(limit) |> take_more(native)
-      taken -> take_more(taken, native)
+      :bulky -> native |> Native.proxy_take_bulky(version, limit) |> take_more(native, version)
+      taken -> take_more(taken, native, version)
     end
   end
 
-  defp take_more({certificates, 0}, _native), do: certificates
+  defp take_more({certificates, amount, 0}, _native, _version), do: {certificates, amount}
 
-  defp take_more({certificates, left}, native) do
-    case take(native, left) do
+  defp take_more({certificates, amount, left}, native, version) do
+    case take(native, version, left) do
       :closed -> :closed
-      more -> certificates ++ more
+      {more, added} -> {certificates ++ more, amount + added}
     end
   end
 
   # Of what is not sent because the connection is gone, the Proxy is about to take care.
-  defp deliver([], state), do: {:ok, state}
-  defp deliver(_certificates, %{connected?: false} = state), do: {:ok, state}
+  defp deliver({_message, 0}, state), do: {:ok, state}
+  defp deliver(_next, %{connected?: false} = state), do: {:ok, state}
 
-  defp deliver(certificates, %{connector: connector} = state) do
+  defp deliver({message, _amount}, %{connector: connector} = state) do
     receive do
       {:DOWN, _, :process, ^connector, :noconnection} -> {:ok, %{state | connected?: false}}
     after
       0 ->
-        case :erlang.send(connector, {:dead, node(), certificates}, [:nosuspend, :noconnect]) do
+        case :erlang.send(connector, message, [:nosuspend, :noconnect]) do
           :nosuspend -> {:nosuspend, state}
           _ -> {:ok, state}
         end

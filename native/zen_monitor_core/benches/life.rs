@@ -75,7 +75,7 @@ impl Bed {
     fn certify(&self, first: u32, count: u32) {
         for number in first..first + count {
             let (table, node) = (&self.world.table, self.world.node());
-            table.certify(node, target(number), 1);
+            table.certify(node, target(number), None, 1);
         }
     }
 }
@@ -188,7 +188,7 @@ fn fan_out(bencher: Bencher) {
             assert_eq!(bed.world.sweep(), 1);
         })
         .bench_local_values(|()| {
-            table.certify(node, target(0), 1);
+            table.certify(node, target(0), None, 1);
             assert_eq!(bed.world.deliver(), count);
         });
 }

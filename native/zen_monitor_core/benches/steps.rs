@@ -12,7 +12,9 @@ use std::time::Duration;
 use support::{PER_PROCESS, each, is_full, pid, reference, scattered, sized, target, timed};
 use zen_monitor_core::monitors::claim::{Removal, Ticket};
 use zen_monitor_core::monitors::nodes::{Node, Nodes};
+use zen_monitor_core::monitors::share::Share;
 use zen_monitor_core::monitors::slot::Slot;
+use zen_monitor_core::monitors::stay::Stay;
 use zen_monitor_core::monitors::subscribers::{Subscribers, Taken};
 use zen_monitor_core::monitors::targets::{Key, Targets};
 use zen_monitor_core::structures::arena::Arena;
@@ -20,19 +22,32 @@ use zen_monitor_core::structures::held::HELD;
 use zen_monitor_core::structures::id_queue::IdQueue;
 
 const BATCH: u32 = PER_PROCESS;
-/// The only session.
-const SESSION: u32 = 0;
 const NODE: u64 = 7;
 
 /// What `MonitorTable` is made of.
-#[derive(Default)]
 struct Parts {
     nodes: Nodes<()>,
+    /// With the only session.
+    stay: Stay,
     slots: Arena<Slot>,
     subscribers: Subscribers,
     targets: Targets<u32>,
     outbox: IdQueue,
     ring: SegQueue<u32>,
+}
+
+impl Default for Parts {
+    fn default() -> Self {
+        Parts {
+            nodes: Nodes::default(),
+            stay: Stay::new(0),
+            slots: Arena::default(),
+            subscribers: Subscribers::default(),
+            targets: Targets::default(),
+            outbox: IdQueue::default(),
+            ring: SegQueue::default(),
+        }
+    }
 }
 
 /// One batch on its way through the steps.
@@ -105,7 +120,7 @@ fn join(parts: &Parts, batch: &mut Batch) {
     for (&number, &slot) in batch.numbers.iter().zip(&batch.slots) {
         let joined = parts
             .targets
-            .join(&parts.slots, key(number), || SESSION, slot);
+            .join(&parts.slots, key(number), &parts.stay, slot);
         batch.outgoing.extend(joined.expect("there is room"));
     }
 }
@@ -127,13 +142,11 @@ fn pop_outbox(parts: &Parts, batch: &mut Batch) {
 #[inline(never)]
 fn emit(parts: &Parts, batch: &mut Batch) {
     for targets in batch.outgoing.chunks(HELD) {
-        parts.targets.emit(
-            targets,
-            || SESSION,
-            |_, instruction| {
+        parts
+            .targets
+            .emit(targets, true, &parts.stay, |_, instruction| {
                 black_box(instruction);
-            },
-        );
+            });
     }
     batch.outgoing.clear();
 }
@@ -141,7 +154,7 @@ fn emit(parts: &Parts, batch: &mut Batch) {
 #[inline(never)]
 fn certify(parts: &Parts, batch: &mut Batch) {
     for &number in &batch.numbers {
-        let dead = parts.targets.certify(key(number), 1);
+        let dead = parts.targets.certify(key(number), &parts.stay, None, 1);
         batch.dead.extend(dead.map(|(target, _)| target));
     }
 }
@@ -169,11 +182,13 @@ fn enqueue(parts: &Parts, batch: &mut Batch) {
 #[inline(never)]
 fn dequeue(parts: &Parts, batch: &mut Batch) {
     while let Some(subscriber) = parts.ring.pop() {
-        let (_, more) = parts
-            .subscribers
-            .dequeue(&parts.slots, subscriber, HELD, |taken| {
-                batch.taken.push(taken)
-            });
+        let (_, more) = parts.subscribers.dequeue(
+            &parts.slots,
+            subscriber,
+            HELD,
+            |_| Share::all(),
+            |taken| batch.taken.push(taken),
+        );
         if more {
             parts.ring.push(subscriber);
         }

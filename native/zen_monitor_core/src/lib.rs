@@ -4,6 +4,7 @@
 //! - [`subscriptions`]: which of this node's processes others watch.
 //! - [`structures`]: what both are built from.
 //! - [`truncation`]: how exit reasons are cut to size.
+//! - [`wire`]: the compact form of what two nodes tell each other.
 //!
 //! Neither of the first two knows the other, and the structures know neither.
 #![forbid(unsafe_code)]
@@ -12,3 +13,4 @@ pub mod monitors;
 pub mod structures;
 pub mod subscriptions;
 pub mod truncation;
+pub mod wire;

@@ -2,6 +2,7 @@
 
 rustler::atoms! {
     alias,
+    all,
     bulk,
     bulky,
     closed,

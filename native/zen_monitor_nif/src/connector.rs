@@ -6,19 +6,24 @@ use crate::reason::Reason;
 use crate::state::current;
 use crate::target::{add_object, certified_id};
 use crate::timeslice::Timeslice;
-use crate::weighing::is_light;
+use crate::weighing::{LIGHT, weigh};
 use crate::{atoms, word};
 use rustler::{Atom, Encoder, Env, Error, LocalPid, NifResult, Term};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use zen_monitor_core::monitors::targets::{Cursor, Instruction};
+use zen_monitor_core::monitors::targets::Instruction;
 
 /// How long one call may certify.
-const CERTIFYING: Duration = Duration::from_micros(300);
+pub const CERTIFYING: Duration = Duration::from_micros(300);
+/// How many certificates there are between two looks at the clock.
+pub const LOOK: usize = 16;
+/// How many parts of reasons one call may encode, which takes about as long: the reasons between two looks at
+/// the clock may have twice as many.
+pub const PARTS: usize = 8 * LIGHT;
 /// How long one call may take instructions, which it makes terms of afterwards.
 const TAKING: Duration = Duration::from_micros(300);
 /// Targets that are taken from an outbox together.
-const TAKEN: usize = 128;
+pub const TAKEN: usize = 128;
 
 /// The Connector of a node, dead or alive; `nil` if it never had one, or the last has retired.
 #[rustler::nif]
@@ -34,7 +39,7 @@ fn connector<'a>(env: Env<'a>, node: Term<'a>) -> NifResult<Option<LocalPid>> {
 fn connector_answer(env: Env, node: Term) -> NifResult<bool> {
     let state = current()?;
     let node = state.local.node(node)?;
-    *node.host.cursor.lock() = Cursor::default();
+    state.local.table.begin_resubscribing(node);
     Ok(node.host.connector.answer(env))
 }
 
@@ -44,8 +49,7 @@ fn connector_resubscribe(env: Env, node: Term) -> NifResult<bool> {
     let state = current()?;
     let _timeslice = Timeslice::begin(env);
     let node = state.local.node(node)?;
-    let mut cursor = node.host.cursor.lock();
-    Ok(state.local.table.resubscribe(node, &mut cursor, SLICE))
+    Ok(state.local.table.resubscribe(node, SLICE))
 }
 
 /// The next instructions for a node, at most `limit` and fewer when they take long, and whether its
@@ -61,29 +65,49 @@ fn connector_take<'a>(
     let local = &state.local;
     let node = local.node(node)?;
     let _timeslice = Timeslice::begin(env);
-    let began = Instant::now();
     let sample = node.host.origin.sample();
     let mut verbs = Vec::new();
     let mut batch = Batch::new(env);
-    let mut emptied = false;
-    while !emptied && verbs.len() < limit && batch.undecoded() < SLICE && began.elapsed() < TAKING {
-        let (instructions, all) = local
-            .table
-            .take(node, TAKEN.min(limit - verbs.len()), TAKEN);
-        for instruction in &instructions {
-            let (verb, key) = match instruction {
-                Instruction::Subscribe(key) => (atoms::subscribe(), key),
-                Instruction::Unsubscribe(key) => (atoms::unsubscribe(), key),
-            };
-            verbs.push(verb);
-            add_object(&mut batch, &node.host, sample.as_deref(), name, *key);
-        }
-        emptied = all;
-    }
-    local.swept.fetch_add(verbs.len() as u64, Ordering::Relaxed);
+    let take_some = |limit| local.table.take(node, limit, TAKEN);
+    let emptied = take(local, limit, take_some, |instruction| {
+        verbs.push(match instruction {
+            Instruction::Unsubscribe(_) => atoms::unsubscribe(),
+            _ => atoms::subscribe(),
+        });
+        let key = instruction.key();
+        add_object(&mut batch, sample.as_deref(), name, key);
+        batch.undecoded() < SLICE
+    });
     let targets = batch.build().ok_or(Error::BadArg)?;
     let instructions = verbs.into_iter().zip(targets);
     Ok((instructions.map(|pair| pair.encode(env)).collect(), emptied))
+}
+
+/// Shows `add` the next instructions for a node, of which `take_some` takes some: at most `limit`, and fewer when
+/// they take long, or when `add` answers `false`. Returns whether the outbox was emptied.
+pub fn take(
+    local: &Local,
+    limit: usize,
+    take_some: impl Fn(usize) -> (Vec<Instruction>, bool),
+    mut add: impl FnMut(Instruction) -> bool,
+) -> bool {
+    let began = Instant::now();
+    let mut left = limit;
+    let mut goes_on = true;
+    while goes_on && left > 0 && began.elapsed() < TAKING {
+        let (instructions, emptied) = take_some(TAKEN.min(left));
+        left -= instructions.len();
+        local
+            .swept
+            .fetch_add(instructions.len() as u64, Ordering::Relaxed);
+        for instruction in instructions {
+            goes_on = add(instruction);
+        }
+        if emptied {
+            return true;
+        }
+    }
+    false
 }
 
 /// Closes the chunk that was taken: it was sent.
@@ -173,8 +197,9 @@ fn connector_certify_bulky<'a>(
     Ok((atoms::ok(), rest, malformed))
 }
 
-/// Certifies until a slice is done, time is up, or a reason takes long to encode where `bulky` says that none
-/// may, or the other way round. The node where it comes from may truncate nothing. Returns the rest, and whether it begins with a bulky reason.
+/// Certifies until a slice is done, time is up, many parts are encoded, or a reason takes long to encode where
+/// `bulky` says that none may, or the other way round. The node where it comes from may truncate nothing.
+/// Returns the rest, and whether it begins with a bulky reason.
 fn certify<'a>(
     env: Env<'a>,
     node: Term<'a>,
@@ -190,8 +215,10 @@ fn certify<'a>(
     let mut last: Option<(Term, Reason)> = None;
     let mut rest = certificates;
     let mut stopped = false;
-    for certified in 0..SLICE {
-        if !bulky && certified % 16 == 15 && began.elapsed() > CERTIFYING {
+    let mut parts = 0;
+    for certified in 1..=SLICE {
+        let is_late = || certified % LOOK == 0 && began.elapsed() > CERTIFYING;
+        if !bulky && (parts >= PARTS || is_late()) {
             break;
         }
         let Ok((certificate, tail)) = rest.list_get_cell() else {
@@ -201,23 +228,25 @@ fn certify<'a>(
             }
             break;
         };
-        if let Ok((destination, reason)) = certificate.decode::<(Term, Term)>()
-            && let Some(id) = certified_id(destination, &node.host)
+        if let Some((destination, subscription, reason)) = parts_of(certificate)
+            && let Some(id) = certified_id(destination, node)
         {
             let reason = match &last {
                 // What equals one that is light is light, and what differs from it is soon seen to.
                 Some((term, known)) if *term == reason => known.clone(),
-                _ if is_light(reason) == bulky => {
-                    stopped = !bulky;
-                    break;
-                }
                 _ => {
+                    let weight = weigh(reason);
+                    if weight.is_none() != bulky {
+                        stopped = !bulky;
+                        break;
+                    }
+                    parts += weight.unwrap_or(0);
                     let encoded = Reason::due(reason);
                     last = Some((reason, encoded.clone()));
                     encoded
                 }
             };
-            local.table.certify(node, id, reason);
+            local.table.certify(node, id, subscription, reason);
         } else {
             malformed.push(certificate);
         }
@@ -225,6 +254,16 @@ fn certify<'a>(
     }
     local.expand_or_defer(env, SLICE);
     Ok((rest, stopped))
+}
+
+/// The destination, the number of the subscription if that has one, and the reason.
+#[inline]
+fn parts_of(certificate: Term<'_>) -> Option<(Term<'_>, Option<u32>, Term<'_>)> {
+    if let Ok((destination, reason)) = certificate.decode() {
+        return Some((destination, None, reason));
+    }
+    let (destination, subscription, reason) = certificate.decode().ok()?;
+    Some((destination, Some(subscription), reason))
 }
 
 /// Puts the Connector to rest; `false` when something has come into the outbox.
@@ -244,7 +283,8 @@ fn connector_is_unused(node: Term) -> NifResult<bool> {
 }
 
 /// Ends the caller's duty as the Connector of a node that is unused; otherwise `false`, and it must
-/// sweep. Nobody would notice if the node were not compatible any more, so that is forgotten.
+/// sweep. Nobody would notice if the node were not compatible any more, so that is forgotten. The name of the
+/// node may never be heard of again, so what takes memory is given back.
 #[rustler::nif]
 fn connector_retire(env: Env, node: Term) -> NifResult<bool> {
     let state = current()?;
@@ -259,6 +299,8 @@ fn connector_retire(env: Env, node: Term) -> NifResult<bool> {
             Ordering::Release,
             Ordering::Relaxed,
         );
+        node.give_back();
+        node.host.origin.forget();
     }
     Ok(retired)
 }
@@ -270,8 +312,7 @@ fn connector_is_wanted(node: Term) -> NifResult<bool> {
     Ok(is_wanted(&state.local, state.local.node(node)?))
 }
 
-/// The names of all nodes that must have a Connector. Dirty: it may look through all shards for each
-/// node that was ever known.
+/// The names of all nodes that must have a Connector. Dirty: it looks at each that was ever known.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn connectors_wanted(env: Env<'_>) -> NifResult<Vec<Term<'_>>> {
     let state = current()?;

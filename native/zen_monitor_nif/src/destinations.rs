@@ -142,7 +142,7 @@ impl<'a, 'b> Destinations<'a, 'b> {
 
 fn identified<'b>(node: Option<&'b Node>, pid: Term) -> NifResult<Option<Located<'b>>> {
     node.map(|node| {
-        let id = target_id(pid, &node.host).ok_or(Error::BadArg)?;
+        let id = target_id(pid, node).ok_or(Error::BadArg)?;
         Ok((node, id))
     })
     .transpose()

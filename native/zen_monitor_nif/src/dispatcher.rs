@@ -16,9 +16,10 @@ use crate::target::{add_object, name_of, object};
 use crate::timeslice::Timeslice;
 use crate::{atoms, word};
 use rustler::{Encoder, Env, Error, NifResult, Term};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use zen_monitor_core::monitors::delivery::Delivery;
+use zen_monitor_core::monitors::share::Share;
 use zen_monitor_core::monitors::subscribers::Taken;
 use zen_monitor_core::monitors::targets::Key;
 
@@ -31,7 +32,7 @@ const COPIED: usize = 8;
 /// How long one call may deliver.
 const DELIVERY: Duration = Duration::from_micros(200);
 
-// A batch without a heavy reason need not be counted.
+// A batch without a heavy reason or tag need not be counted.
 const _: () = assert!(BATCH * HEAVY <= BATCH_BYTES);
 
 /// Makes the caller `ZenMonitor.Local.Dispatcher`, which delivers.
@@ -40,16 +41,22 @@ fn dispatcher_answer(env: Env) -> NifResult<bool> {
     Ok(current()?.local.ring.answer(env))
 }
 
-/// Sends up to `limit` `:DOWN`s, and fewer when they take long. `name` is this node's name.
-/// Answers how many were sent, and whether to call again with what is left of the limit, even if
+/// Sends up to `limit` `:DOWN`s, and fewer when they take long. `name` is this node's name. `share`
+/// bounds what any one subscriber is given but in bulk: `{each, burst}` for as many at once, and one every so many
+/// nanoseconds, or `:all`. Answers how many were sent, and whether to call again with what is left of the limit, even if
 /// that is 0: then a bulk message is not sent yet. `:bulky` when [`dispatcher_deliver_bulky`] must
 /// do it, because a reason waits that takes long to build.
 #[rustler::nif]
-fn dispatcher_deliver<'a>(env: Env<'a>, name: Term<'a>, limit: usize) -> NifResult<Term<'a>> {
+fn dispatcher_deliver<'a>(
+    env: Env<'a>,
+    name: Term<'a>,
+    limit: usize,
+    share: Term<'a>,
+) -> NifResult<Term<'a>> {
     if Reason::is_any_bulky() {
         return Ok(atoms::bulky().to_term(env));
     }
-    Ok(deliver(env, name, limit)?.encode(env))
+    Ok(deliver(env, name, limit, share)?.encode(env))
 }
 
 /// The same on a dirty scheduler, where sending costs more and nobody waits.
@@ -58,22 +65,30 @@ fn dispatcher_deliver_bulky<'a>(
     env: Env<'a>,
     name: Term<'a>,
     limit: usize,
+    share: Term<'a>,
 ) -> NifResult<(usize, bool)> {
-    deliver(env, name, limit)
+    deliver(env, name, limit, share)
 }
 
-fn deliver<'a>(env: Env<'a>, name: Term<'a>, limit: usize) -> NifResult<(usize, bool)> {
+fn deliver<'a>(
+    env: Env<'a>,
+    name: Term<'a>,
+    limit: usize,
+    share: Term<'a>,
+) -> NifResult<(usize, bool)> {
     let state = current()?;
+    let share = read_share(share)?;
     let _timeslice = Timeslice::begin(env);
     let began = Instant::now();
     let mut run = Run::new(env, &state.local, name);
-    while run.sent < limit && began.elapsed() < DELIVERY {
-        if !run.turns(BATCH.min(limit - run.sent))? {
-            break;
-        }
+    let mut done = false;
+    while !done && began.elapsed() < DELIVERY {
+        // Who still has something due then has had its share.
+        let any = run.turns(BATCH.min(limit - run.sent), share)?;
+        done = !any || run.sent == limit;
     }
     let local = &state.local;
-    let done = run.sent == limit || local.table.is_idle();
+    let done = done || local.table.is_idle();
     while done && began.elapsed() < DELIVERY {
         match local.options.take_gathered() {
             Some(gathered) => run.send_bulk(gathered)?,
@@ -91,6 +106,17 @@ fn dispatcher_rest() -> NifResult<bool> {
     Ok(local
         .ring
         .rest(|| local.table.is_idle() && local.options.is_delivered()))
+}
+
+/// The present share of each subscriber. Dispatchers come and go, so its time is that of the library.
+fn read_share(share: Term) -> NifResult<Share> {
+    static BEGINNING: OnceLock<Instant> = OnceLock::new();
+    if atoms::all() == share {
+        return Ok(Share::all());
+    }
+    let (each, burst) = share.decode()?;
+    let now = BEGINNING.get_or_init(Instant::now).elapsed();
+    Ok(Share::new(now, Duration::from_nanos(each), burst))
 }
 
 /// A monitor that is due, and what its `:DOWN` says.
@@ -123,7 +149,7 @@ impl<'a, 'b> Run<'a, 'b> {
 
     /// Takes up to `limit` monitors in turn and sends their `:DOWN`s, but gathers those that go out
     /// in bulk. `false` when none was due.
-    fn turns(&mut self, limit: usize) -> NifResult<bool> {
+    fn turns(&mut self, limit: usize, share: Share) -> NifResult<bool> {
         let table = &self.local.table;
         let (mut turns, mut bytes) = (0, 0);
         let mut delivery = Delivery::new(table, limit);
@@ -132,13 +158,18 @@ impl<'a, 'b> Run<'a, 'b> {
         let mut numbers = Vec::with_capacity(limit);
         let mut full = Vec::new();
         while turns < limit && bytes < BATCH_BYTES && full.is_empty() {
-            let together = if Reason::is_any_heavy() {
-                1
-            } else {
-                limit - turns
+            let together = match Reason::heavy() {
+                0 => limit - turns,
+                _ => 1,
             };
             let first = delivery.len();
-            match delivery.take_turns(together) {
+            // A bulk message is one, however much is in it.
+            let share = |pid| match Kind::of(pid) {
+                Kind::Bulk | Kind::BulkSet => Share::all(),
+                Kind::Heavy => share.last(),
+                _ => share,
+            };
+            match delivery.take_turns(together, share) {
                 0 => break,
                 more => turns += more,
             }
@@ -146,7 +177,7 @@ impl<'a, 'b> Run<'a, 'b> {
                 let taken = *delivery.taken(number);
                 let kind = Kind::of(taken.pid);
                 let mut bulk = kind == Kind::Bulk;
-                if kind == Kind::Set {
+                if kind.is_set() {
                     // That of a set which has ended is left to who ends it.
                     let Some(opened) = self.envelopes.of(taken.pid) else {
                         delivery.pass_on(number);
@@ -229,7 +260,7 @@ impl<'a, 'b> Run<'a, 'b> {
         let mut nodes = Vec::new();
         let mut objects = Vec::with_capacity(due.len());
         for (taken, key, _) in due {
-            if !matches!(Kind::of(taken.pid), Kind::Plain | Kind::Set) {
+            if !(Kind::of(taken.pid) == Kind::Plain || Kind::of(taken.pid).is_set()) {
                 return None;
             }
             let (_, sample, name) = self.known(&mut nodes, *key);
@@ -317,8 +348,8 @@ impl<'a, 'b> Run<'a, 'b> {
                     options.add_reference(&mut self.batch, kind, taken.reference);
                 }
             }
-            let (node, sample, name) = self.known(&mut nodes, *key);
-            add_object(&mut self.batch, &node.host, sample.as_deref(), *name, *key);
+            let (_, sample, name) = self.known(&mut nodes, *key);
+            add_object(&mut self.batch, sample.as_deref(), *name, *key);
         }
         let mut built = self.batch.build().ok_or(Error::BadArg)?.into_iter();
         let mut terms = Vec::with_capacity(due.len());

@@ -34,8 +34,8 @@ impl Doorbell {
     /// more. Otherwise the caller must sweep, because who pushed meanwhile has woken nobody. One
     /// that has a successor already has no duty to end.
     ///
-    /// `is_unused` must take the locks that a producer pushes under: a producer that it did not see
-    /// then finds that nobody answers, and has an owner started.
+    /// `is_unused` must read by a read-modify-write what a producer changes by one before it looks for who
+    /// answers: one that it did not see then finds that nobody does, and has an owner started.
     pub fn retire(&self, env: Env, is_unused: impl Fn() -> bool) -> bool {
         let caller = word::of_caller(env);
         // AcqRel: releases what this owner has done to the one that succeeds it.

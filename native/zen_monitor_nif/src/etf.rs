@@ -178,6 +178,8 @@ pub struct Batch<'a> {
     /// The places of those that are decoded.
     missing: Vec<usize>,
     encoded: Vec<u8>,
+    /// The node of the last pid among these, and its name as it was encoded.
+    node: Option<(Term<'a>, Box<[u8]>)>,
 }
 
 impl<'a> Batch<'a> {
@@ -188,12 +190,13 @@ impl<'a> Batch<'a> {
             terms: Vec::new(),
             missing: Vec::new(),
             encoded: Vec::new(),
+            node: None,
         }
     }
 
-    /// Adds a pid of another node, of which a sample may be at hand.
+    /// Adds a pid of the node of a name, of which a sample may be at hand.
     #[inline]
-    pub fn pid(&mut self, node: &[u8], numbers: [u32; 3], sample: Option<&Sample>) {
+    pub fn pid(&mut self, node: Term<'a>, numbers: [u32; 3], sample: Option<&Sample>) {
         match sample.and_then(|sample| sample.pid(self.env, numbers)) {
             Some(term) => self.terms.push(term),
             None => self.encoded_pid(node, numbers),
@@ -235,14 +238,19 @@ impl<'a> Batch<'a> {
     }
 
     #[cold]
-    fn encoded_pid(&mut self, node: &[u8], [id, serial, creation]: [u32; 3]) {
+    fn encoded_pid(&mut self, node: Term<'a>, [id, serial, creation]: [u32; 3]) {
+        let (node, name) = match self.node.take() {
+            Some(known) if known.0 == node => known,
+            _ => (node, encoded_name(node)),
+        };
         let pid = Pid {
-            node,
+            node: &name,
             id,
             serial,
             creation,
         };
         encode_pid(self.missing(), &pid);
+        self.node = Some((node, name));
     }
 
     /// Adds a reference of this node to be decoded. Nobody but the VM makes an alias in another way.
@@ -273,6 +281,12 @@ impl<'a> Batch<'a> {
         self.terms.push(Term::list_new_empty(self.env));
         &mut self.encoded
     }
+}
+
+/// The name of a node as its pids are encoded with.
+pub fn encoded_name(name: Term) -> Box<[u8]> {
+    // Behind the version of the format.
+    name.to_binary().as_slice()[1..].into()
 }
 
 /// The name of the node of a pid.

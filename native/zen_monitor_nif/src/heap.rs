@@ -10,7 +10,7 @@
 //! unknown, the functions that need them answer `None`, and the callers use the external format.
 
 use crate::etf::{Identity, Pid, Reader, decode_pids};
-use crate::{atoms, message, word};
+use crate::{atoms, message, shape, word};
 use rustler::sys::{ErlNifTerm, enif_make_copy};
 use rustler::{Encoder, Env, LocalPid, Term};
 use std::mem::size_of;
@@ -402,11 +402,12 @@ fn probe_downs<'a>(env: Env<'a>, pid: Term<'a>) {
     }
 }
 
-/// Whether references, remote pids and messages are read and made without the external format.
+/// Whether references, remote pids and messages are read and made without the external format, and the parts
+/// of terms without the interface.
 #[rustler::nif]
 fn reads_heap() -> bool {
     let is_known = |header: &AtomicUsize| header.load(Ordering::Relaxed) != UNKNOWN;
-    is_known(&REFERENCE) && is_known(&PID) && is_known(&TUPLE)
+    is_known(&REFERENCE) && is_known(&PID) && is_known(&TUPLE) && shape::are_read()
 }
 
 /// The first word of a boxed term, if it announces as many words as a `T` has.

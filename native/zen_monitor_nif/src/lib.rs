@@ -1,6 +1,7 @@
 //! The NIF boundary of ZenMonitor: it converts terms and delegates to `zen_monitor_core`.
 
 mod atoms;
+mod compact;
 mod connector;
 mod destinations;
 mod direct;
@@ -12,12 +13,15 @@ mod library;
 mod local;
 mod malformed;
 mod message;
+mod numbering;
 mod options;
 mod origin;
+mod parts;
 mod proxy;
 mod reason;
 mod sets;
 mod several;
+mod shape;
 mod sizes;
 mod state;
 mod survey;

@@ -7,7 +7,9 @@
 
 use crate::heap;
 use crate::local::{Watch, watched_is_down};
+use crate::numbering;
 use crate::proxy::Connector;
+use crate::shape;
 use rustler::codegen_runtime::{ResourceRegistration, internal_write_symbols, inventory};
 use rustler::sys::{
     ErlNifEntry, ErlNifEnv, ErlNifMonitor, ErlNifPid, ErlNifResourceFlags, ErlNifResourceTypeInit,
@@ -57,6 +59,8 @@ unsafe extern "C" fn load(env: *mut ErlNifEnv, data: *mut *mut c_void, info: Erl
     // SAFETY: the VM passes a term of this environment.
     if is_truthy(unsafe { Term::new(env, info) }) {
         heap::probe(env);
+        numbering::probe(env);
+        shape::probe(env);
     }
     // SAFETY: the VM passes a place for one pointer.
     unsafe { *data = mark() };

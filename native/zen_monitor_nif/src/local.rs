@@ -13,12 +13,10 @@ use crate::state::current;
 use crate::target::{known_id, node_of, target_id};
 use crate::timeslice::Timeslice;
 use crate::{atoms, direct, sets, word};
-use parking_lot::Mutex;
 use rustler::{Encoder, Env, Error, LocalPid, Monitor, NifResult, Resource, ResourceArc, Term};
 use std::sync::atomic::{AtomicU64, Ordering};
 use zen_monitor_core::monitors::sets::Sets;
 use zen_monitor_core::monitors::table::MonitorTable;
-use zen_monitor_core::monitors::targets::Cursor;
 use zen_monitor_core::structures::limits::Full;
 
 /// Entries handled by one call, at some hundred nanoseconds each.
@@ -49,17 +47,14 @@ pub struct Local {
 }
 
 /// What is kept of a node beside its targets.
+#[derive(Default)]
 pub struct Remote {
-    /// Its name as pids of the node are encoded with.
-    pub encoded: Box<[u8]>,
     /// Which life of the node its pids are of.
     pub origin: Origin,
     /// Wakes the Connector when the outbox has something.
     pub connector: Doorbell,
     /// What the cache says of it, packed; 0 is a miss.
     pub compatibility: AtomicU64,
-    /// How far its subscriptions have been made anew.
-    pub cursor: Mutex<Cursor>,
 }
 
 /// Holds ERTS monitors of subscribers.
@@ -116,7 +111,7 @@ impl Local {
             return Err(Error::BadArg);
         }
         let word = word::from_term(name);
-        Ok(self.table.nodes.find_or_add(word, || Remote::new(name)))
+        Ok(self.table.nodes.find_or_add(word, Remote::default))
     }
 
     /// A target and its node, if anything was ever monitored there.
@@ -131,7 +126,7 @@ impl Local {
         }
         let name = word::from_term(node_of(env, node, target));
         let located = self.table.nodes.find(name).and_then(|node| {
-            let id = target_id(target, &node.host)?;
+            let id = target_id(target, node)?;
             Some((node, id))
         });
         Ok(located)
@@ -150,18 +145,6 @@ impl Local {
     pub fn expand_or_defer(&self, env: Env, limit: usize) {
         if !self.expand(env, limit) {
             self.backlog.ring(env);
-        }
-    }
-}
-
-impl Remote {
-    fn new(name: Term) -> Remote {
-        Remote {
-            encoded: name.to_binary().as_slice()[1..].into(),
-            origin: Origin::default(),
-            connector: Doorbell::default(),
-            compatibility: AtomicU64::default(),
-            cursor: Mutex::default(),
         }
     }
 }
@@ -226,7 +209,7 @@ pub fn place<'a>(
         Some(answered) => answered?,
         None if target.is_atom() || target.is_pid() => {
             let node = local.node(node)?;
-            let id = target_id(target, &node.host).ok_or(Error::BadArg)?;
+            let id = target_id(target, node).ok_or(Error::BadArg)?;
             place(node, id)?
         }
         None => return Err(Error::BadArg),
@@ -314,7 +297,7 @@ fn departures_sweep(env: Env) -> NifResult<bool> {
         SLICE,
         |node| node.host.connector.ring(env),
         |pid, reference| match Kind::of(pid) {
-            Kind::Set => local.sets.swept(),
+            Kind::Set | Kind::BulkSet => local.sets.swept(),
             kind => local.options.forget(kind, reference),
         },
     );

@@ -8,7 +8,7 @@ use crate::direct;
 use crate::dispatcher::Due;
 use crate::etf::{Batch, Identity, Numbers, numbers};
 use crate::local::{Local, Node, depart, place};
-use crate::reason::{BULKY, Reason, Weight};
+use crate::reason::{BULKY, HEAVY, Reason};
 use crate::state::current;
 use crate::{atoms, sets, word};
 use parking_lot::Mutex;
@@ -36,23 +36,47 @@ pub enum Kind {
     Tagged = 0b0100,
     /// One that is delivered together with others.
     Bulk = 0b1000,
-    /// A member of a set, whose word is not that of a process.
-    Set = 0b1100,
+    /// A tagged one whose tag takes long to build, so that it is taken alone. It has the others taken together
+    /// whether it is due or not.
+    Heavy = 0b1100,
+    /// A member of a set, whose word is not that of a process: a pid's has both of its lowest bits set.
+    Set = 0b0001,
+    /// One of a set that is told of many in one message.
+    BulkSet = 0b1001,
 }
 
 impl Kind {
     /// The kind of a subscriber's word.
     #[inline]
     pub fn of(subscriber: u64) -> Kind {
+        if subscriber & 0b0010 == 0 {
+            return match subscriber & 0b1000 {
+                0 => Kind::Set,
+                _ => Kind::BulkSet,
+            };
+        }
         match subscriber & 0b1100 {
             0b0100 => Kind::Tagged,
             0b1000 => Kind::Bulk,
-            0b1100 => Kind::Set,
+            0b1100 => Kind::Heavy,
             _ => Kind::Plain,
         }
     }
 
-    /// The word that a process has as a subscriber of this kind.
+    /// Whether there is a record of what the monitor carries.
+    #[inline]
+    fn is_tagged(self) -> bool {
+        matches!(self, Kind::Tagged | Kind::Heavy)
+    }
+
+    /// Whether it is that of a set's members.
+    #[inline]
+    pub fn is_set(self) -> bool {
+        matches!(self, Kind::Set | Kind::BulkSet)
+    }
+
+    /// The word that a process has as a subscriber of this kind, or a set, in place of whose pid is a number
+    /// without its lowest four bits.
     #[inline]
     pub fn mark(self, pid: u64) -> u64 {
         pid | self as u64
@@ -88,9 +112,9 @@ pub enum Tag {
     Atom(u64),
     /// Another term.
     Encoded(Reason),
-    /// Takes ten times the memory, and an eighth of the time. Locked, since an environment serves one
+    /// Takes ten times the memory, and an eighth of the time, which is its weight. Locked, since an environment serves one
     /// thread at a time.
-    Copied(Mutex<(OwnedEnv, SavedTerm)>, Weight),
+    Copied(Mutex<(OwnedEnv, SavedTerm)>, usize),
 }
 
 /// Monitors of one subscriber, taken from its queue and not claimed yet.
@@ -107,7 +131,7 @@ impl WithOptions {
         // Relaxed: a process that asks for itself, or after another's death, has the order of
         // events from the VM.
         if self.used.load(Ordering::Relaxed) {
-            &[Kind::Plain, Kind::Tagged, Kind::Bulk]
+            &[Kind::Plain, Kind::Tagged, Kind::Bulk, Kind::Heavy]
         } else {
             &[Kind::Plain]
         }
@@ -121,7 +145,7 @@ impl WithOptions {
 
     /// Forgets what a monitor carried.
     pub fn forget(&self, kind: Kind, reference: Reference) {
-        if kind == Kind::Tagged {
+        if kind.is_tagged() {
             self.tagged.remove(reference);
         }
     }
@@ -129,9 +153,9 @@ impl WithOptions {
     /// Adds the reference of a monitor to a batch.
     #[inline]
     pub fn add_reference(&self, batch: &mut Batch, kind: Kind, reference: Reference) {
-        let alias = match kind {
-            Kind::Tagged => self.tagged.view(reference, |tagged| tagged.alias).flatten(),
-            _ => None,
+        let alias = match kind.is_tagged() {
+            true => self.tagged.view(reference, |tagged| tagged.alias).flatten(),
+            false => None,
         };
         match alias {
             Some(numbers) => batch.encoded_reference(numbers),
@@ -142,7 +166,7 @@ impl WithOptions {
     /// The tag of a monitor's message. Another one if the monitor is gone: its claim fails then.
     pub fn tag<'a>(&self, env: Env<'a>, kind: Kind, reference: Reference) -> Term<'a> {
         let down = atoms::down().to_term(env);
-        if kind != Kind::Tagged {
+        if !kind.is_tagged() {
             return down;
         }
         let tag = |tagged: &Tagged| tagged.tag.to_term(env);
@@ -152,9 +176,9 @@ impl WithOptions {
     /// What the tag of a monitor's message weighs, in bytes that have to be decoded.
     pub fn weight(&self, kind: Kind, reference: Reference) -> usize {
         let weight = |tagged: &Tagged| tagged.tag.weight();
-        match kind {
-            Kind::Tagged => self.tagged.view(reference, weight).unwrap_or(0),
-            _ => 0,
+        match kind.is_tagged() {
+            true => self.tagged.view(reference, weight).unwrap_or(0),
+            false => 0,
         }
     }
 
@@ -206,10 +230,14 @@ fn monitor_with<'a>(
     } else {
         let (tag, alias): (Term, bool) = options.decode()?;
         let tag = Tag::new(env, tag)?;
+        let kind = match tag.weight() > HEAVY {
+            true => Kind::Heavy,
+            false => Kind::Tagged,
+        };
         let alias = alias.then_some(numbers);
         let tagged = Tagged { tag, alias };
         local.options.tagged.insert(numbers.words, tagged);
-        Kind::Tagged
+        kind
     };
     local.options.used.store(true, Ordering::Relaxed);
     let placed = place(env, local, (subscriber, kind, numbers.words), node, target);
@@ -232,10 +260,10 @@ impl Tag {
         if identity.is_nameless() || encoded.len() > BULKY {
             let owned = OwnedEnv::new();
             let saved = owned.save(tag);
-            let weight = Weight::new(encoded.len() / 8);
+            let weight = encoded.len() / 8;
             return Ok(Tag::Copied(Mutex::new((owned, saved)), weight));
         }
-        Ok(Tag::Encoded(Reason::due_etf(&encoded)))
+        Ok(Tag::Encoded(Reason::from_etf(&encoded)))
     }
 
     /// The term.
@@ -257,7 +285,7 @@ impl Tag {
         match self {
             Tag::Atom(_) => 0,
             Tag::Encoded(encoded) => encoded.as_etf().len(),
-            Tag::Copied(_, weight) => weight.bytes(),
+            Tag::Copied(_, weight) => *weight,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The life of a node that its pids were last seen to be of.
 
 use crate::heap;
+use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use rustler::{Env, OwnedEnv, Term};
 use std::sync::Arc;
@@ -11,8 +12,12 @@ use zen_monitor_core::structures::seqlock::Seqlock;
 pub struct Origin {
     /// The creation of the sample, by what [`heap::remote_pid`] says of it.
     creation: Seqlock,
-    sample: Mutex<Option<Arc<Sample>>>,
+    sample: ArcSwapOption<Sample>,
 }
+
+/// Held by whoever changes an origin. One for all nodes: it is rarely taken, and what a node has of its own takes
+/// memory for as long as its name is known.
+static CHANGE: Mutex<()> = Mutex::new(());
 
 /// A pid that is kept, so that its origin stays what it is.
 pub struct Sample {
@@ -38,18 +43,26 @@ impl Origin {
         let Some((origin, _)) = env.run(|env| heap::remote_pid(pid.in_env(env))) else {
             return;
         };
-        let mut sample = self.sample.lock();
+        let _change = CHANGE.lock();
         self.creation.set(origin, creation);
-        *sample = Some(Arc::new(Sample {
+        self.sample.store(Some(Arc::new(Sample {
             origin,
             creation,
             _env: Mutex::new(env),
-        }));
+        })));
+    }
+
+    /// Lets go of the sample, and with it of what the VM keeps of that life of the node.
+    pub fn forget(&self) {
+        let _change = CHANGE.lock();
+        // First: another life may have the same origin as soon as the sample is gone.
+        self.creation.clear();
+        self.sample.store(None);
     }
 
     /// The sample, to make pids by.
     pub fn sample(&self) -> Option<Arc<Sample>> {
-        self.sample.lock().clone()
+        self.sample.load_full()
     }
 }
 

@@ -41,8 +41,8 @@ impl Tally {
         }
     }
 
-    fn is_any(&self) -> bool {
-        self.count.load(Ordering::Relaxed) > 0
+    fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
     }
 }
 
@@ -54,28 +54,6 @@ struct Encoded {
     etf: Box<[u8]>,
     /// Whether it is tallied: what waits to be told to other nodes is of no concern to deliveries.
     due: bool,
-}
-
-/// Counts a term as heavy for as long as it is kept, which is not in this form.
-pub struct Weight(usize);
-
-impl Weight {
-    /// Of a term that takes so many bytes.
-    pub fn new(bytes: usize) -> Weight {
-        HEAVY_REASONS.add(bytes);
-        Weight(bytes)
-    }
-
-    /// The bytes.
-    pub fn bytes(&self) -> usize {
-        self.0
-    }
-}
-
-impl Drop for Weight {
-    fn drop(&mut self) {
-        HEAVY_REASONS.remove(self.0);
-    }
 }
 
 impl Reason {
@@ -92,25 +70,20 @@ impl Reason {
 
     /// Encodes a term that waits to be delivered.
     pub fn due(term: Term) -> Reason {
-        Reason::due_etf(term.to_binary().as_slice())
-    }
-
-    /// Takes the bytes of such a term.
-    pub fn due_etf(etf: &[u8]) -> Reason {
+        let etf: Box<[u8]> = term.to_binary().as_slice().into();
         BULKY_REASONS.add(etf.len());
         HEAVY_REASONS.add(etf.len());
-        let (etf, due) = (etf.into(), true);
-        Reason(Arc::new(Encoded { etf, due }))
+        Reason(Arc::new(Encoded { etf, due: true }))
     }
 
     /// Whether any reason waits for delivery that should be built on a dirty scheduler.
     pub fn is_any_bulky() -> bool {
-        BULKY_REASONS.is_any()
+        BULKY_REASONS.count() > 0
     }
 
-    /// Whether any reason waits for delivery of which only a few may be built in a row.
-    pub fn is_any_heavy() -> bool {
-        HEAVY_REASONS.is_any()
+    /// How many reasons wait for delivery of which only a few may be built in a row.
+    pub fn heavy() -> usize {
+        HEAVY_REASONS.count()
     }
 
     /// The bytes, version byte included.

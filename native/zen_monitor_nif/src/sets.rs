@@ -45,7 +45,8 @@ fn set_open<'a>(env: Env<'a>, monitor: Term<'a>, tag: Term<'a>, bulk: bool) -> N
     let reference = plain_reference(env, monitor).ok_or(Error::BadArg)?;
     let tag = Tag::new(env, tag)?;
     let owner = word::of_caller(env);
-    let word = |number| Kind::Set.mark(number << 4);
+    let kind = if bulk { Kind::BulkSet } else { Kind::Set };
+    let word = |number| kind.mark(number << 4);
     let envelope = Envelope { tag, bulk };
     let (set, newcomer) = local.sets.open(owner, reference, word, envelope);
     if newcomer {
@@ -213,7 +214,7 @@ fn set_members<'a>(env: Env<'a>, monitor: Term<'a>, name: Term<'a>) -> NifResult
     let mut batch = Batch::new(env);
     let mut recent: Option<(&Node, Option<_>, Term)> = None;
     for key in local.table.members(set.word) {
-        let (node, sample, host) = match recent.take() {
+        let (_, sample, host) = match recent.take() {
             Some(known) if known.0.id() == key.node => recent.insert(known),
             _ => {
                 let node = local.table.nodes.get(key.node);
@@ -221,7 +222,7 @@ fn set_members<'a>(env: Env<'a>, monitor: Term<'a>, name: Term<'a>) -> NifResult
                 recent.insert((node, sample, name_of(env, node, name)))
             }
         };
-        add_object(&mut batch, &node.host, sample.as_deref(), *host, key);
+        add_object(&mut batch, sample.as_deref(), *host, key);
     }
     batch.build().ok_or(Error::BadArg)
 }
@@ -297,7 +298,7 @@ impl<'a, 'b> Envelopes<'a, 'b> {
     /// no set, too. The word of one that has ended is not that of a process, so nothing is sent to it.
     #[inline]
     pub fn address(&mut self, word: u64) -> Option<(u64, Term<'a>, Reference)> {
-        if Kind::of(word) != Kind::Set {
+        if !Kind::of(word).is_set() {
             return None;
         }
         let opened = self.of(word)?;
@@ -307,7 +308,7 @@ impl<'a, 'b> Envelopes<'a, 'b> {
     /// Notes that a monitor is consumed, if it is a member of a set, before its message is sent.
     #[inline]
     pub fn consumed(&mut self, word: u64) {
-        if Kind::of(word) != Kind::Set {
+        if !Kind::of(word).is_set() {
             return;
         }
         let local = self.local;

@@ -1,5 +1,6 @@
 //! How much every table and queue holds.
 
+use crate::reason::Reason;
 use crate::state::current;
 use rustler::{Encoder, Env, NifResult, Term};
 
@@ -7,6 +8,7 @@ rustler::atoms! {
     backlog,
     certificates,
     departed,
+    heavy,
     members,
     outboxes,
     reasons,
@@ -33,6 +35,7 @@ fn sizes(env: Env<'_>) -> NifResult<Term<'_>> {
         (subscribers(), local.subscribers),
         (targets(), local.targets),
         (reasons(), local.reasons),
+        (heavy(), Reason::heavy()),
         (outboxes(), local.outboxes),
         (backlog(), local.backlog),
         (ring(), local.ring),

@@ -54,12 +54,12 @@ fn survey_subscribers(
     let all = local.table.survey(|holding| {
         if holding.monitors > 0 && limit > 0 {
             match Kind::of(holding.pid) {
-                Kind::Set => sets.push(holding),
+                Kind::Set | Kind::BulkSet => sets.push(holding),
                 _ => most.push(Reverse(holding)),
             }
         }
-        // One process may be three subscribers.
-        if most.len() > limit.saturating_mul(3) {
+        // One process may be four subscribers.
+        if most.len() > limit.saturating_mul(4) {
             most.pop();
         }
         seen += 1;
@@ -145,7 +145,7 @@ fn held<'a>(
             local.options.add_reference(&mut batch, kind, reference);
             let node = local.table.nodes.get(key.node);
             let host = name_of(env, node, name);
-            add_object(&mut batch, &node.host, None, host, key);
+            add_object(&mut batch, None, host, key);
         }
     }
     let built = batch.build().ok_or(Error::BadArg)?;
@@ -177,7 +177,7 @@ fn watchers<'a>(env: Env<'a>, node: Term<'a>, target: Term<'a>) -> NifResult<(u3
     };
     let (count, pids) = state.local.table.watchers(node, id);
     let process = |subscriber| match Kind::of(subscriber) {
-        Kind::Set => Some(state.local.sets.by_word(subscriber)?.owner),
+        Kind::Set | Kind::BulkSet => Some(state.local.sets.by_word(subscriber)?.owner),
         _ => Some(pid_of(subscriber)),
     };
     let mut pids: Vec<u64> = pids.into_iter().filter_map(process).collect();

@@ -3,18 +3,17 @@
 //! The id of a target is three words. Those of a remote pid are its numbers; a name or a pid of this
 //! node is an immediate term, and the last word is a mark that no node has as its creation.
 
-use crate::etf::{Batch, Reader};
+use crate::etf::{Batch, Reader, encoded_name};
 use crate::heap::{self, Object};
 use crate::local::{Node, Remote};
 use crate::origin::Sample;
 use crate::{atoms, word};
 use rustler::{Encoder, Env, LocalPid, Term};
-use zen_monitor_core::monitors::targets::Key;
+use zen_monitor_core::monitors::targets::{Key, NAMED};
 
-/// The last word of a name.
-const NAMED: u32 = u32::MAX;
-/// The last word of a pid of this node.
-const LOCAL: u32 = u32::MAX - 1;
+/// The last word of a pid of this node, and the least of those that are no creation.
+pub const LOCAL: u32 = u32::MAX - 1;
+const _: () = assert!(LOCAL < NAMED);
 
 /// The id of a name.
 #[inline]
@@ -65,38 +64,33 @@ pub fn known_id(target: Term, host: &Remote) -> Option<[u32; 3]> {
     is_local.then(|| words(word::from_term(target), LOCAL))
 }
 
-/// The id of a target: a name, a pid of this node, or a pid of `host`.
-pub fn target_id(target: Term, host: &Remote) -> Option<[u32; 3]> {
-    known_id(target, host).or_else(|| decoded_id(target, host))
+/// The id of a target: a name, a pid of this node, or a pid of `node`.
+pub fn target_id(target: Term, node: &Node) -> Option<[u32; 3]> {
+    known_id(target, &node.host).or_else(|| decoded_id(target, node))
 }
 
 #[cold]
-fn decoded_id(target: Term, host: &Remote) -> Option<[u32; 3]> {
+fn decoded_id(target: Term, node: &Node) -> Option<[u32; 3]> {
     if !target.is_pid() {
         return None;
     }
     let encoded = target.to_binary();
     let pid = Reader::new(encoded.as_slice())?.pid()?;
-    if pid.node != &*host.encoded || pid.creation >= LOCAL {
+    let name = word::to_term(target.get_env(), node.name());
+    if pid.node != &*encoded_name(name) || pid.creation >= LOCAL {
         return None;
     }
-    host.origin.learn(target, pid.creation);
+    node.host.origin.learn(target, pid.creation);
     Some([pid.id, pid.serial, pid.creation])
 }
 
 /// Adds the term of a target to a batch, as `Process.monitor/1` would name it. `name` is that of its node.
 #[inline]
-pub fn add_object<'a>(
-    batch: &mut Batch<'a>,
-    host: &Remote,
-    sample: Option<&Sample>,
-    name: Term<'a>,
-    key: Key,
-) {
+pub fn add_object<'a>(batch: &mut Batch<'a>, sample: Option<&Sample>, name: Term<'a>, key: Key) {
     if let Some(term) = immediate(name, key) {
         return batch.term(term);
     }
-    batch.pid(&host.encoded, key.id, sample);
+    batch.pid(name, key.id, sample);
 }
 
 /// The same as what a message is made of, if no pid has to be decoded for it. It is valid as long as the
@@ -111,7 +105,7 @@ pub fn object<'a>(sample: Option<&Sample>, name: Term<'a>, key: Key) -> Option<O
 
 /// The term of a target that is no pid of another node.
 #[inline]
-fn immediate<'a>(name: Term<'a>, key: Key) -> Option<Term<'a>> {
+pub fn immediate<'a>(name: Term<'a>, key: Key) -> Option<Term<'a>> {
     let env = name.get_env();
     let word = word::to_term(env, pair_word(key.id));
     match key.id[2] {
@@ -122,9 +116,9 @@ fn immediate<'a>(name: Term<'a>, key: Key) -> Option<Term<'a>> {
 }
 
 /// The id of a certified destination, if it can be one of the node's.
-pub fn certified_id(destination: Term, host: &Remote) -> Option<[u32; 3]> {
-    if let Ok((name, _node)) = destination.decode::<(Term, Term)>() {
+pub fn certified_id(destination: Term, node: &Node) -> Option<[u32; 3]> {
+    if let Ok((name, _)) = destination.decode::<(Term, Term)>() {
         return name.is_atom().then(|| words(word::from_term(name), NAMED));
     }
-    target_id(destination, host)
+    target_id(destination, node)
 }

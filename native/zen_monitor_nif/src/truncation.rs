@@ -23,7 +23,7 @@ const LARGE: usize = 4_096;
 /// How many bytes are shifted to a byte boundary by one unit of the core's work.
 const SHIFTED_BYTES_PER_WORK: usize = 40;
 
-direct::nif!("truncate", 3, truncate_nif);
+direct::nif!("truncate", 3, truncate);
 
 /// Truncates an exit reason: everything at level `depth` becomes `:truncated`, and binaries of
 /// more than `max_binary_size` bytes are shortened.
@@ -31,24 +31,14 @@ direct::nif!("truncate", 3, truncate_nif);
 /// It takes 0.1 µs for a crashed server's reason with its stack trace, and at most 0.4 ms for any
 /// reason, unless that has a binary of more than 400 KB that starts within a byte. The VM gives
 /// no access to such a binary without copying it, so one of them may take 0.8 ms per MB.
-fn truncate_nif<'a>(
+fn truncate<'a>(
     env: Env<'a>,
     [reason, depth, max_binary_size]: [Term<'a>; 3],
 ) -> NifResult<Term<'a>> {
-    Ok(truncate(env, reason, limits(depth, max_binary_size)?))
-}
-
-/// The limits of a truncation as Elixir passes them.
-pub fn limits(depth: Term, max_binary_size: Term) -> NifResult<Limits> {
-    Ok(Limits {
+    let limits = Limits {
         depth: depth.decode()?,
         max_binary_size: max_binary_size.decode()?,
-    })
-}
-
-/// Truncates an exit reason, and tells the scheduler if that took long.
-#[inline]
-pub fn truncate<'a>(env: Env<'a>, reason: Term<'a>, limits: Limits) -> Term<'a> {
+    };
     let heap = Heap {
         env,
         truncated: atoms::truncated().as_c_arg(),
@@ -59,7 +49,7 @@ pub fn truncate<'a>(env: Env<'a>, reason: Term<'a>, limits: Limits) -> Term<'a> 
     if percent > 0 {
         schedule::consume_timeslice(env, percent.min(100) as i32);
     }
-    heap.term(outcome.term)
+    Ok(heap.term(outcome.term))
 }
 
 /// The heap that a reason lives on.

@@ -1,124 +1,121 @@
-//! Whether a term takes long to encode.
+//! How long a term takes to encode.
 
-use rustler::sys::enif_get_tuple;
-use rustler::{Binary, MapIterator, Term};
-use std::mem::MaybeUninit;
+use crate::shape::{self, Shape};
+use rustler::sys::ErlNifTerm;
+use rustler::{Binary, Env, MapIterator, Term};
 
 /// The most parts of a light term. To encode so many takes some 30 µs.
-const PARTS: usize = 1_000;
+pub const LIGHT: usize = 1_000;
 
 /// So many bytes of a binary take about as long as a part.
 const BYTES_PER_PART: usize = 64;
 
-/// Whether a term is encoded in so little time that a normal scheduler may do it. To find that out never
-/// takes longer, whatever the term.
+/// What the longest atom weighs, and so every one: to find out how long it is would take as long as to encode
+/// it. A pid, a port and a reference are encoded with an atom, the name of their node.
+const ATOM: usize = 4;
+
+/// No light term is deeper, since each level takes native stack.
+const LEVELS: usize = 64;
+
+/// How many parts a term has that is encoded in so little time that a normal scheduler may do it; `None` for
+/// any other. To find that out never takes longer, whatever the term.
 #[inline]
-pub fn is_light(term: Term) -> bool {
-    term.is_atom() || Scale::new(term).holds()
+pub fn weigh(term: Term) -> Option<usize> {
+    let (env, left) = (term.get_env(), LIGHT);
+    let mut scale = Scale { env, left };
+    let holds = if shape::are_read() {
+        scale.holds::<true>(term.as_c_arg(), LEVELS)
+    } else {
+        scale.holds::<false>(term.as_c_arg(), LEVELS)
+    };
+    holds.then_some(LIGHT - scale.left)
 }
 
-/// The parts of a term that are still to be looked at, and how many more there may be.
+/// How many more parts there may be.
+///
+/// Terms are bare words, and there is code of its own for each way to look at them: all that a look finds stays
+/// in registers then, which makes it several times as fast. Invariant: every word that is passed in is a term of
+/// `env`.
 struct Scale<'a> {
-    parts: Vec<Term<'a>>,
+    env: Env<'a>,
     left: usize,
 }
 
 impl<'a> Scale<'a> {
-    fn new(term: Term<'a>) -> Self {
-        let mut parts = Vec::with_capacity(16);
-        parts.push(term);
-        Scale { parts, left: PARTS }
+    /// Whether it holds a term so deep at most. Inlined where the parts of a term are looked at, most of which
+    /// have none themselves.
+    #[inline(always)]
+    fn holds<const READ: bool>(&mut self, word: ErlNifTerm, levels: usize) -> bool {
+        match self.look::<READ>(word) {
+            Shape::Small => self.take(1),
+            Shape::Word => self.take(ATOM),
+            _ if levels == 0 => false,
+            Shape::Tuple(elements) => self.holds_tuple::<READ>(elements, levels - 1),
+            Shape::Cell(head, tail) => self.holds_list::<READ>(head, tail, levels - 1),
+            Shape::Other => self.holds_other::<READ>(word, levels - 1),
+        }
     }
 
-    /// Whether it holds all parts, and theirs.
-    fn holds(mut self) -> bool {
-        while let Some(part) = self.parts.pop() {
-            if !self.look_at(part) {
-                return false;
+    #[inline(never)]
+    fn holds_tuple<const READ: bool>(&mut self, elements: &[ErlNifTerm], levels: usize) -> bool {
+        let mut elements = elements.iter();
+        self.take(1) && elements.all(|word| self.holds::<READ>(*word, levels))
+    }
+
+    #[inline(always)]
+    fn look<const READ: bool>(&self, word: ErlNifTerm) -> Shape<'a> {
+        if READ {
+            // SAFETY: it may be called, and the term stays where it is until the NIF returns.
+            unsafe { shape::read(word) }
+        } else {
+            shape::ask(self.term(word))
+        }
+    }
+
+    #[inline(never)]
+    fn holds_list<const READ: bool>(
+        &mut self,
+        mut head: ErlNifTerm,
+        mut tail: ErlNifTerm,
+        levels: usize,
+    ) -> bool {
+        while self.holds::<READ>(head, levels) {
+            match self.look::<READ>(tail) {
+                Shape::Cell(next, rest) => (head, tail) = (next, rest),
+                // What ends it is a part, too.
+                _ => return self.holds::<READ>(tail, levels),
             }
         }
-        true
+        false
     }
 
-    /// `false` for what is too much.
-    fn look_at(&mut self, part: Term<'a>) -> bool {
-        if part.is_atom() || part.is_float() || part.is_pid() || part.is_ref() || part.is_port() {
-            self.take(1)
-        } else if part.is_integer() {
-            // A larger one may be of megabytes.
-            self.take(1) && part.decode::<i64>().is_ok()
-        } else if let Some(elements) = elements(part) {
-            self.take(1 + elements.len()) && self.push(elements)
-        } else if part.is_list() {
-            self.push_list(part)
-        } else if part.is_map() {
-            self.push_map(part)
-        } else if let Ok(binary) = Binary::from_term(part) {
+    /// Large integers may be of megabytes, functions have an environment of any size, and bits are shifted: it
+    /// holds none of them.
+    #[inline(never)]
+    fn holds_other<const READ: bool>(&mut self, word: ErlNifTerm, levels: usize) -> bool {
+        let term = self.term(word);
+        if let Ok(binary) = Binary::from_term(term) {
             self.take(1 + binary.len() / BYTES_PER_PART)
+        } else if let Some(mut entries) = MapIterator::new(term) {
+            let mut holds = |part: Term| self.holds::<READ>(part.as_c_arg(), levels);
+            entries.all(|(key, value)| holds(key) && holds(value)) && self.take(1)
+        } else if term.is_float() || term.decode::<i64>().is_ok() {
+            self.take(1)
         } else {
-            // A function has an environment of any size, and bits are shifted.
-            false
+            (term.is_pid() || term.is_ref() || term.is_port()) && self.take(ATOM)
         }
     }
 
+    #[inline]
     fn take(&mut self, parts: usize) -> bool {
         let left = self.left.checked_sub(parts);
         self.left = left.unwrap_or(0);
         left.is_some()
     }
 
-    fn push(&mut self, elements: impl IntoIterator<Item = Term<'a>>) -> bool {
-        self.parts.extend(elements);
-        true
+    #[inline]
+    fn term(&self, word: ErlNifTerm) -> Term<'a> {
+        // SAFETY: by the invariant, the word belongs to this environment.
+        unsafe { Term::new(self.env, word) }
     }
-
-    fn push_list(&mut self, mut list: Term<'a>) -> bool {
-        while let Ok((head, tail)) = list.list_get_cell() {
-            if !self.take(1) {
-                return false;
-            }
-            self.parts.push(head);
-            list = tail;
-        }
-        // The tail of an improper list is a part, too.
-        list.is_empty_list() || self.push([list])
-    }
-
-    fn push_map(&mut self, map: Term<'a>) -> bool {
-        let entries = map.map_size().unwrap_or(usize::MAX);
-        let Some(iterator) = MapIterator::new(map) else {
-            return false;
-        };
-        self.take(entries.saturating_mul(2))
-            && self.push(iterator.flat_map(|(key, value)| [key, value]))
-    }
-}
-
-/// The elements of a tuple, which may be millions.
-fn elements(tuple: Term<'_>) -> Option<impl ExactSizeIterator<Item = Term<'_>>> {
-    let env = tuple.get_env();
-    let mut arity = 0;
-    let mut elements = MaybeUninit::uninit();
-    // SAFETY: the term belongs to the environment. The call fills in both places when it succeeds, and the
-    // array stays where it is until the NIF returns, which is longer than `tuple` is looked at.
-    let elements = unsafe {
-        let found = enif_get_tuple(
-            env.as_c_arg(),
-            tuple.as_c_arg(),
-            &mut arity,
-            elements.as_mut_ptr(),
-        );
-        // The pointer to the elements of the empty tuple need not be one.
-        match (found, arity) {
-            (0, _) => return None,
-            (_, 0) => &[],
-            _ => std::slice::from_raw_parts(elements.assume_init(), arity as usize),
-        }
-    };
-    // SAFETY: an element of a term of the environment is one too.
-    Some(
-        elements
-            .iter()
-            .map(move |word| unsafe { Term::new(env, *word) }),
-    )
 }

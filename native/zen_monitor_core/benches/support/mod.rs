@@ -6,6 +6,7 @@ use cpu_time::ThreadTime;
 use std::time::Duration;
 use zen_monitor_core::monitors::delivery::Delivery;
 use zen_monitor_core::monitors::nodes::Node;
+use zen_monitor_core::monitors::share::Share;
 use zen_monitor_core::monitors::slot::Reference;
 use zen_monitor_core::monitors::table::MonitorTable;
 use zen_monitor_core::structures::held::HELD;
@@ -102,7 +103,7 @@ impl World {
         let mut delivered = 0;
         loop {
             let mut delivery = Delivery::new(&self.table, DELIVERED);
-            let turns = delivery.take_turns(DELIVERED);
+            let turns = delivery.take_turns(DELIVERED, |_| Share::all());
             if turns == 0 {
                 return delivered;
             }

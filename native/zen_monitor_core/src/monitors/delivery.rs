@@ -3,6 +3,7 @@
 //! Invariant: a monitor that was taken is freed if its message was sent, and goes back to its queue if
 //! it was not, however the delivery ends: when all is done, early with an error, or in a panic.
 
+use crate::monitors::share::Share;
 use crate::monitors::subscribers::Taken;
 use crate::monitors::table::MonitorTable;
 use crate::monitors::targets::Key;
@@ -12,26 +13,28 @@ use crate::monitors::targets::Key;
 ///
 /// ```
 /// use zen_monitor_core::monitors::delivery::Delivery;
+/// use zen_monitor_core::monitors::share::Share;
 /// use zen_monitor_core::monitors::table::MonitorTable;
 ///
 /// let table: MonitorTable<&str, ()> = MonitorTable::default();
 /// let node = table.nodes.find_or_add(7, || ());
 /// table.monitor(node, 0x73, [1, 2, 3], [40, 0, 1]).unwrap();
 /// table.take(node, 10, 10);
-/// table.certify(node, [40, 0, 1], "killed");
+/// table.certify(node, [40, 0, 1], None, "killed");
 /// table.expand(10);
 ///
 /// // One that is not even tried is taken again.
-/// assert_eq!(Delivery::new(&table, 10).take_turns(10), 1);
+/// let share = |_pid| Share::all();
+/// assert_eq!(Delivery::new(&table, 10).take_turns(10, share), 1);
 ///
 /// let mut delivery = Delivery::new(&table, 10);
-/// assert_eq!(delivery.take_turns(10), 1);
+/// assert_eq!(delivery.take_turns(10, share), 1);
 /// assert_eq!(delivery.describe(0)[0].1, Some("killed"));
 /// assert!(delivery.begin(0));
 /// // The host sends the message to `delivery.taken(0).pid` here.
 /// delivery.end(0);
 /// drop(delivery);
-/// assert_eq!(Delivery::new(&table, 10).take_turns(10), 0);
+/// assert_eq!(Delivery::new(&table, 10).take_turns(10, share), 0);
 /// ```
 pub struct Delivery<'t, R: Clone, X> {
     table: &'t MonitorTable<R, X>,
@@ -64,13 +67,14 @@ impl<'t, R: Clone, X> Delivery<'t, R, X> {
         }
     }
 
-    /// Adds up to `limit` monitors in turn. Returns how many turns there were, those of removed
-    /// monitors included: fewer than `limit` when no more are due.
+    /// Adds up to `limit` monitors in turn, and for no subscriber more than the `share` of its pid. Returns
+    /// how many turns there were, those of removed monitors included: fewer than `limit` when no more
+    /// are due, no subscriber may be given more, or its share says that this was the last.
     #[inline]
-    pub fn take_turns(&mut self, limit: usize) -> usize {
+    pub fn take_turns(&mut self, limit: usize, share: impl Fn(u64) -> Share) -> usize {
         let entries = &mut self.entries;
         let add = |taken| entries.push((taken, State::Waiting));
-        let turns = self.table.next_turns(limit, add);
+        let turns = self.table.next_turns(limit, share, add);
         self.turns += turns;
         turns
     }
@@ -196,7 +200,7 @@ mod tests {
     fn deliver_all(table: &Table) -> Vec<u32> {
         let mut delivery = Delivery::new(table, 100);
         let mut sent = Vec::new();
-        while delivery.take_turns(100) > 0 {}
+        while delivery.take_turns(100, |_| Share::all()) > 0 {}
         for number in 0..delivery.len() {
             if delivery.begin(number) {
                 sent.push(delivery.taken(number).reference[0]);
@@ -216,7 +220,7 @@ mod tests {
         let table = due(10);
         let panicked = catch_unwind(AssertUnwindSafe(|| {
             let mut delivery = Delivery::new(&table, 10);
-            assert_eq!(delivery.take_turns(10), 10);
+            assert_eq!(delivery.take_turns(10, |_| Share::all()), 10);
             for number in 0..4 {
                 assert!(delivery.begin(number));
                 delivery.end(number);
@@ -238,7 +242,7 @@ mod tests {
         let table = due(3);
         drop(catch_unwind(AssertUnwindSafe(|| {
             let mut delivery = Delivery::new(&table, 3);
-            delivery.take_turns(3);
+            delivery.take_turns(3, |_| Share::all());
             assert!(delivery.begin(1));
             panic!("before it is sent");
         })));
@@ -251,7 +255,7 @@ mod tests {
     fn what_is_removed_while_it_is_taken_does_not_come_back() {
         let table = due(3);
         let mut delivery = Delivery::new(&table, 3);
-        delivery.take_turns(3);
+        delivery.take_turns(3, |_| Share::all());
         assert!(table.demonitor(PID, [0, 0, 0], |_| ()));
         // Its slot is taken again, by a monitor of another tenancy.
         let placed = table.monitor(table.nodes.get(0), PID, [9, 0, 0], [9, 0, 1]);
@@ -266,7 +270,7 @@ mod tests {
     fn what_is_left_of_a_dead_subscriber_is_swept() {
         let table = due(3);
         let mut delivery = Delivery::new(&table, 3);
-        delivery.take_turns(3);
+        delivery.take_turns(3, |_| Share::all());
         assert!(delivery.begin(0));
         table.depart(PID);
         // The sweep does not get the one that is claimed yet.
@@ -282,7 +286,7 @@ mod tests {
     fn what_is_passed_on_is_delivered_by_another() {
         let table = due(2);
         let mut first = Delivery::new(&table, 2);
-        first.take_turns(2);
+        first.take_turns(2, |_| Share::all());
         let mut second = Delivery::new(&table, 1);
         second.take(*first.taken(1));
         first.pass_on(1);

@@ -6,8 +6,9 @@
 //! - [`subscribers`], with the [`references`] of their monitors
 //! - [`targets`], with their [`sessions`]
 //! - [`sets`], subscribers of a kind of their own
-//! - [`nodes`], with their outboxes
-//! - [`dispatch`], the queues of what is due, and [`delivery`], the way from there to the subscriber
+//! - [`nodes`], with their outboxes, and the [`stay`] that each is in
+//! - [`dispatch`], the queues of what is due, [`share`], how much of it one subscriber may be given at a
+//!   time, and [`delivery`], the way to it
 //! - [`slot`] and its [`claim`], one monitor and who consumes it
 //! - [`options`], what a few monitors carry besides
 //!
@@ -21,7 +22,9 @@ pub mod options;
 pub mod references;
 pub mod sessions;
 pub mod sets;
+pub mod share;
 pub mod slot;
+pub mod stay;
 #[cfg(all(test, not(loom)))]
 mod stress;
 pub mod subscribers;

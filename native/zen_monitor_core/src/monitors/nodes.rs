@@ -1,7 +1,10 @@
 //! The nodes whose processes are monitored, each with its outbox.
 //!
-//! Nodes are added and never removed: a name that was an atom once stays one, too.
+//! Nodes are added and never removed: a name that was an atom once stays one, too. So one on which nothing
+//! is monitored any more has to be small.
 
+use crate::monitors::stay::Stay;
+use crate::monitors::targets::Cursor;
 use crate::structures::hash::hash;
 use crate::structures::id_queue::IdQueue;
 use crate::structures::levels::Levels;
@@ -13,14 +16,24 @@ use std::sync::atomic;
 pub struct Node<X> {
     id: u32,
     name: u64,
-    session: AtomicU32,
+    /// The session that new subscriptions belong to.
+    pub(crate) stay: Stay,
     /// Targets of which the node must be told something. What, is decided when they are taken out:
     /// that a subscribe and an unsubscribe which meet here cancel out is all in that.
     pub(crate) outbox: IdQueue,
-    /// The subscriptions of the chunk taken last, which may not have been sent.
-    pub(crate) taken: Mutex<Vec<u32>>,
+    /// What its Connector has under way. Boxed, since most nodes that were ever known have none.
+    pub(crate) desk: Mutex<Option<Box<Desk>>>,
     /// The host's part.
     pub host: X,
+}
+
+/// What the Connector of a node has under way.
+#[derive(Default)]
+pub(crate) struct Desk {
+    /// The subscriptions of the chunk taken last, which may not have been sent.
+    pub(crate) taken: Vec<u32>,
+    /// How far its subscriptions have been made anew.
+    pub(crate) cursor: Cursor,
 }
 
 impl<X> Node<X> {
@@ -43,7 +56,8 @@ impl<X> Node<X> {
 
     /// How many targets wait in its outbox, or were taken out of it and may not have been sent.
     pub fn pending(&self) -> usize {
-        self.outbox_len() + self.taken.lock().len()
+        let desk = self.desk.lock();
+        self.outbox_len() + desk.as_ref().map_or(0, |desk| desk.taken.len())
     }
 
     /// Whether nothing waits to be sent to it.
@@ -52,17 +66,13 @@ impl<X> Node<X> {
         self.outbox.is_empty()
     }
 
-    /// The session that new subscriptions belong to.
-    #[inline]
-    pub(crate) fn session(&self) -> u32 {
-        // Relaxed: read under the lock of a target shard. Expiring a session takes each of those
-        // locks after the change, so whoever locks one later reads the new number.
-        self.session.load(Ordering::Relaxed)
-    }
-
-    /// Begins another session and returns the former.
-    pub(crate) fn renew(&self, session: u32) -> u32 {
-        self.session.swap(session, Ordering::Relaxed)
+    /// Gives the memory back that only a node with a Connector needs, unless something is in it.
+    pub fn give_back(&self) {
+        self.outbox.give_back();
+        let mut desk = self.desk.lock();
+        if desk.as_ref().is_some_and(|desk| desk.taken.is_empty()) {
+            *desk = None;
+        }
     }
 }
 
@@ -149,9 +159,9 @@ impl<X> Nodes<X> {
             Box::new(Node {
                 id,
                 name,
-                session: AtomicU32::new(self.next_session()),
+                stay: Stay::new(self.next_session()),
                 outbox: IdQueue::default(),
-                taken: Mutex::default(),
+                desk: Mutex::default(),
                 host,
             })
         });
@@ -187,7 +197,7 @@ mod tests {
         assert_eq!(nodes.find_or_add(7, || "c").host, "a");
         assert_eq!(nodes.find(9).map(Node::id), Some(1));
         assert_eq!(nodes.get(1).host, "b");
-        assert_ne!(nodes.get(0).session(), nodes.get(1).session());
+        assert_ne!(nodes.get(0).stay.session(), nodes.get(1).stay.session());
     }
 
     #[test]

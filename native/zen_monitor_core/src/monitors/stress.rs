@@ -5,8 +5,9 @@
 //! every lock, queue and claim, in as many ways as there is time for.
 
 use crate::monitors::delivery::Delivery;
+use crate::monitors::share::Share;
 use crate::monitors::table::MonitorTable;
-use crate::monitors::targets::{Cursor, Instruction, Key};
+use crate::monitors::targets::Key;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::SeqCst};
 
 #[cfg(shuttle)]
@@ -245,8 +246,8 @@ impl Run {
             match random.below(40) {
                 0 => table.expire(node),
                 1 => {
-                    let mut cursor = Cursor::default();
-                    while !table.resubscribe(node, &mut cursor, random.amount(700)) {}
+                    table.begin_resubscribing(node);
+                    while !table.resubscribe(node, random.amount(700)) {}
                 }
                 2 => while !table.fail(node, 5).1 {},
                 3 => drop(table.shed(node, random.amount(9))),
@@ -261,15 +262,13 @@ impl Run {
                 }
                 7..=25 => {
                     for instruction in table.take(node, random.amount(9), 9).0 {
-                        let (Instruction::Subscribe(key) | Instruction::Unsubscribe(key)) =
-                            instruction;
-                        assert_eq!(key.node, node.id());
+                        assert_eq!(instruction.key().node, node.id());
                     }
                     table.confirm(node);
                 }
                 _ => {
                     let target = random.below(self.plan.targets) as u32;
-                    table.certify(node, [target, 0, 0], target);
+                    table.certify(node, [target, 0, 0], None, target);
                     if random.below(4) == 0 {
                         table.expand(random.amount(20));
                     }
@@ -303,7 +302,7 @@ impl Run {
     /// that `fails`. `false` when there was none.
     fn deliver_batch(&self, fails: &mut impl FnMut() -> bool) -> bool {
         let mut delivery = Delivery::new(&self.table, 16);
-        let turns = delivery.take_turns(16);
+        let turns = delivery.take_turns(16, |_| Share::all());
         for (number, (key, reason)) in delivery.describe(0).into_iter().enumerate() {
             if fails() {
                 break;
@@ -346,6 +345,10 @@ impl Run {
     /// All owners are dead, so all must drain away.
     /// Returns how many monitors were refused.
     fn check(&self) -> usize {
+        for node in self.table.nodes.iter() {
+            let (kept, counted) = self.table.shards_in_use(node);
+            assert_eq!(kept, counted);
+        }
         for _ in 0..3 {
             for node in self.table.nodes.iter() {
                 self.table.take(node, usize::MAX, usize::MAX);
@@ -360,6 +363,8 @@ impl Run {
             self.table.take(node, usize::MAX, usize::MAX);
             self.table.confirm(node);
         }
+        let is_unused = |node| self.table.is_unused(node);
+        assert!(self.table.nodes.iter().all(is_unused));
         assert_eq!(self.table.sizes(), Default::default());
         assert_eq!(self.table.counts().standing, 0);
         assert_eq!(self.table.dispatch_counts().waiting, 0);

@@ -13,6 +13,7 @@
 
 use crate::monitors::claim::Ticket;
 use crate::monitors::references::References;
+use crate::monitors::share::Share;
 use crate::monitors::slot::{Depot, FreeSlots, Place, Reference, Slot};
 use crate::structures::arena::Arena;
 use crate::structures::hash::hash;
@@ -60,6 +61,8 @@ struct Subscriber {
     last: u32,
     monitors: u32,
     queued: u32,
+    /// What [`Share`] keeps of it.
+    ahead: u64,
     in_ring: bool,
     departed: bool,
     sweeping: bool,
@@ -243,7 +246,8 @@ impl Subscribers {
         }
     }
 
-    /// Takes up to `limit` monitors from the queue of a subscriber that was taken from the ring.
+    /// Takes up to `limit` monitors, and no more than its share, from the queue of a subscriber that was
+    /// taken from the ring.
     /// Returns how many, and whether to put the subscriber back. Those that had been removed, and
     /// all if the subscriber has departed, are not shown to `add`.
     #[inline]
@@ -252,6 +256,7 @@ impl Subscribers {
         slots: &Arena<Slot>,
         subscriber_id: u32,
         limit: usize,
+        share: impl Fn(u64) -> Share,
         mut add: impl FnMut(Taken),
     ) -> (usize, bool) {
         let shard = &mut *self.lock(subscriber_id);
@@ -262,16 +267,24 @@ impl Subscribers {
             ..
         } = shard;
         let subscriber = &mut subscribers[local];
-        let mut turns = 0;
+        let share = share(subscriber.pid);
+        let room = share.room(subscriber.ahead);
+        let limit = if share.is_last() { 1 } else { limit };
+        let (mut turns, mut given) = (0, 0);
         while turns < limit && subscriber.first != NIL {
             let id = subscriber.first;
             let slot = slots.get(id);
+            let is_due = slot.is_owned() && !subscriber.departed;
+            if is_due && given == room {
+                break;
+            }
             subscriber.first = slot.target_links.next();
             turns += 1;
             slot.set_place(Place::Taken);
             if !slot.is_owned() {
                 free.give(slots, &self.depot, id);
-            } else if !subscriber.departed {
+            } else if is_due {
+                given += 1;
                 // Even if a removal has just won: then the claim fails and the remover frees it.
                 // That of a departed subscriber is freed by the sweep.
                 add(Taken {
@@ -284,6 +297,7 @@ impl Subscribers {
             }
         }
         subscriber.queued -= turns as u32;
+        subscriber.ahead = share.give(subscriber.ahead, given);
         let more = subscriber.first != NIL;
         if !more {
             subscriber.last = NIL;
@@ -468,6 +482,7 @@ impl Shard {
             last: NIL,
             monitors: 0,
             queued: 0,
+            ahead: 0,
             in_ring: false,
             departed: false,
             sweeping: false,

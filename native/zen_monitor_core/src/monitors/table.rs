@@ -1,8 +1,8 @@
 //! The monitor table: every monitor that this node's processes have placed.
 //!
 //! It puts together [`Subscribers`], [`Targets`], [`Nodes`] and [`Dispatch`], none of which knows
-//! another. No two of their locks are ever held at once, but that of a node's chunk (`Node::taken`)
-//! while its instructions are taken or withdrawn.
+//! another. No two of their locks are ever held at once, but that of a node's chunk (`Node::desk`)
+//! while its instructions are taken, withdrawn or made anew.
 //!
 //! A monitor is linked to its subscriber first and to its target then, which arms it: who finds it
 //! before cannot claim it. It is unlinked by the one that wins its claim, from its target first and
@@ -11,6 +11,7 @@
 use crate::monitors::claim::Removal;
 use crate::monitors::dispatch::{Dispatch, DispatchCounts, Due};
 use crate::monitors::nodes::{Node, Nodes};
+use crate::monitors::share::Share;
 use crate::monitors::slot::{Reference, Slot};
 use crate::monitors::subscribers::{Counts, Holding, Subscribers, Taken};
 use crate::monitors::targets::{Cursor, Expired, Instruction, Key, Targets};
@@ -27,6 +28,7 @@ mod sets;
 ///
 /// ```
 /// use zen_monitor_core::monitors::delivery::Delivery;
+/// use zen_monitor_core::monitors::share::Share;
 /// use zen_monitor_core::monitors::table::MonitorTable;
 ///
 /// let table: MonitorTable<&str, ()> = MonitorTable::default();
@@ -36,11 +38,11 @@ mod sets;
 /// assert!(table.monitor(node, pid, reference, target).unwrap().outbox);
 /// // The subscription goes out, and its certificate comes in.
 /// assert_eq!(table.take(node, 10, 10).0.len(), 1);
-/// table.certify(node, target, "killed");
+/// table.certify(node, target, None, "killed");
 /// table.expand(10);
 ///
 /// let mut delivery = Delivery::new(&table, 10);
-/// assert_eq!(delivery.take_turns(10), 1);
+/// assert_eq!(delivery.take_turns(10, |_| Share::all()), 1);
 /// let (_, reason) = delivery.describe(0)[0];
 /// assert_eq!(reason, Some("killed"));
 /// assert!(delivery.begin(0));
@@ -154,9 +156,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
             node: node.id(),
             id: target,
         };
-        let queue = self
-            .targets
-            .join(&self.slots, key, || node.session(), slot)?;
+        let queue = self.targets.join(&self.slots, key, &node.stay, slot)?;
         // Once armed, the slot may have passed to another monitor by now.
         std::mem::forget(unarmed);
         if let Some(target) = queue {
@@ -200,7 +200,28 @@ impl<R: Clone, X> MonitorTable<R, X> {
     /// when the outbox was emptied, or what is first in it is just being pushed. The chunk is all that was taken since
     /// [`MonitorTable::confirm`]; it counts as sent unless [`MonitorTable::withdraw`] follows.
     pub fn take(&self, node: &Node<X>, limit: usize, steps: usize) -> (Vec<Instruction>, bool) {
-        let mut taken = node.taken.lock();
+        self.take_as(node, limit, steps, false)
+    }
+
+    /// The same for a node that returns the numbers of subscriptions.
+    pub fn take_numbered(
+        &self,
+        node: &Node<X>,
+        limit: usize,
+        steps: usize,
+    ) -> (Vec<Instruction>, bool) {
+        self.take_as(node, limit, steps, true)
+    }
+
+    fn take_as(
+        &self,
+        node: &Node<X>,
+        limit: usize,
+        steps: usize,
+        numbered: bool,
+    ) -> (Vec<Instruction>, bool) {
+        let mut desk = node.desk.lock();
+        let taken = &mut desk.get_or_insert_default().taken;
         let mut instructions = Vec::new();
         let mut queued = Vec::new();
         let mut left = steps;
@@ -211,16 +232,13 @@ impl<R: Clone, X> MonitorTable<R, X> {
             // Not under the locks of the targets.
             taken.reserve(queued.len());
             instructions.reserve(queued.len());
-            self.targets.emit(
-                &queued,
-                || node.session(),
-                |target, instruction| {
-                    if let Instruction::Subscribe(_) = instruction {
+            self.targets
+                .emit(&queued, numbered, &node.stay, |target, instruction| {
+                    if !matches!(instruction, Instruction::Unsubscribe(_)) {
                         taken.push(target);
                     }
                     instructions.push(instruction);
-                },
-            );
+                });
             if queued.len() < most {
                 return (instructions, true);
             }
@@ -231,13 +249,18 @@ impl<R: Clone, X> MonitorTable<R, X> {
 
     /// Closes the chunk: it was sent.
     pub fn confirm(&self, node: &Node<X>) {
-        node.taken.lock().clear();
+        if let Some(desk) = &mut *node.desk.lock() {
+            desk.taken.clear();
+        }
     }
 
     /// Takes back up to `limit` subscriptions of the chunk: it was not sent. `true` when none is
     /// left.
     pub fn withdraw(&self, node: &Node<X>, limit: usize) -> bool {
-        let mut taken = node.taken.lock();
+        let mut desk = node.desk.lock();
+        let Some(taken) = desk.as_mut().map(|desk| &mut desk.taken) else {
+            return true;
+        };
         let kept = taken.len().saturating_sub(limit);
         for target in taken.drain(kept..) {
             if self.targets.withdraw(target, node.id()) {
@@ -247,14 +270,23 @@ impl<R: Clone, X> MonitorTable<R, X> {
         taken.is_empty()
     }
 
+    /// Has [`MonitorTable::resubscribe`] begin with the first of a node's subscriptions.
+    pub fn begin_resubscribing(&self, node: &Node<X>) {
+        if let Some(desk) = &mut *node.desk.lock() {
+            desk.cursor = Cursor::default();
+        }
+    }
+
     /// Withdraws all subscriptions of a node, `limit` at a call, because the process that they
     /// were made for is gone. `true` when all were seen. An open chunk is closed: it is among them.
-    pub fn resubscribe(&self, node: &Node<X>, cursor: &mut Cursor, limit: usize) -> bool {
+    pub fn resubscribe(&self, node: &Node<X>, limit: usize) -> bool {
         let mut queued = Vec::new();
-        self.confirm(node);
-        let done = self
-            .targets
-            .resubscribe(node.session(), cursor, limit, &mut queued);
+        let mut desk = node.desk.lock();
+        let desk = desk.get_or_insert_default();
+        desk.taken.clear();
+        let done =
+            self.targets
+                .resubscribe(node.stay.session(), &mut desk.cursor, limit, &mut queued);
         for target in queued {
             node.outbox.push(target);
         }
@@ -269,7 +301,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
         node.outbox.pop_many(limit, &mut queued);
         let mut failed = 0;
         for &target in &queued {
-            failed += usize::from(self.fail_target(target));
+            failed += usize::from(self.fail_target(node, target));
         }
         (failed, queued.len() < limit)
     }
@@ -286,19 +318,22 @@ impl<R: Clone, X> MonitorTable<R, X> {
             if self.targets.is_subscribed(target) {
                 node.outbox.push(target);
             } else {
-                shed += usize::from(self.fail_target(target));
+                shed += usize::from(self.fail_target(node, target));
             }
         }
         shed
     }
 
-    /// Makes a target due with the reason of its death certificate.
-    pub fn certify(&self, node: &Node<X>, target: [u32; 3], reason: R) {
+    /// Makes a target due with the reason of its death certificate, and the number of the subscription that
+    /// this answers, if it has one.
+    pub fn certify(&self, node: &Node<X>, target: [u32; 3], subscription: Option<u32>, reason: R) {
         let key = Key {
             node: node.id(),
             id: target,
         };
-        if let Some((target, monitors)) = self.targets.certify(key, reason) {
+        if let Some((target, monitors)) =
+            self.targets.certify(key, &node.stay, subscription, reason)
+        {
             self.dispatch.add_waiting(u64::from(monitors));
             self.dispatch.backlog.push(Due::Target(target));
         }
@@ -307,7 +342,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
     /// Makes all subscribed targets of a node due, without a reason, because its connection is
     /// gone. Targets that wait in its outbox are left to the next sweep.
     pub fn expire(&self, node: &Node<X>) {
-        let session = node.renew(self.nodes.next_session());
+        let session = node.stay.renew(self.nodes.next_session());
         let monitors = self.targets.expire(session);
         self.dispatch.add_waiting(monitors);
         self.dispatch.backlog.push(Due::Session {
@@ -318,9 +353,9 @@ impl<R: Clone, X> MonitorTable<R, X> {
     }
 
     /// Whether nothing on a node is monitored, and it need not be told anything. What falls due does
-    /// not count. See [`Targets::has_session`] for what that means to who asks.
+    /// not count. See [`Stay::is_unused`](crate::monitors::stay::Stay::is_unused) for what that means to who asks.
     pub fn is_unused(&self, node: &Node<X>) -> bool {
-        node.is_outbox_empty() && !self.targets.has_session(node.session())
+        node.stay.is_unused() && node.is_outbox_empty()
     }
 
     /// Moves up to about `limit` due monitors to the queues of their subscribers. `true` when the
@@ -344,7 +379,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
                         let (seen, found) = self.targets.unlist_expired(
                             &self.slots,
                             (shard, session),
-                            || self.nodes.get(node).session(),
+                            &self.nodes.get(node).stay,
                             HELD.min(limit - steps),
                             &mut monitors,
                         );
@@ -372,13 +407,30 @@ impl<R: Clone, X> MonitorTable<R, X> {
     }
 
     /// Takes up to `limit` monitors in turn. `taken` is given those that are to be delivered. Returns how
-    /// many there were, removed ones included: fewer than `limit` when the ring is empty.
-    pub(crate) fn next_turns(&self, limit: usize, mut taken: impl FnMut(Taken)) -> usize {
-        let mut turns = 0;
-        while turns < limit {
-            match self.next(limit - turns, &mut taken) {
-                0 => break,
-                more => turns += more,
+    /// many there were, removed ones included: fewer than `limit` when the ring is empty, when all who stand in
+    /// it have had their share, or when a share says that this was the last.
+    pub(crate) fn next_turns(
+        &self,
+        limit: usize,
+        share: impl Fn(u64) -> Share,
+        mut taken: impl FnMut(Taken),
+    ) -> usize {
+        let (mut turns, mut passed, mut ended) = (0, 0, false);
+        while turns < limit && !ended {
+            let add = |one: Taken| {
+                ended = share(one.pid).is_last();
+                taken(one);
+            };
+            match self.next(limit - turns, &share, add) {
+                None => break,
+                // Who has had its share goes on standing in the ring. Once nobody else does, it is over. At
+                // most a budget's worth of shares is spent, so that is soon.
+                Some(0) if passed > self.dispatch.ring.len() => break,
+                Some(0) => passed += 1,
+                Some(more) => {
+                    turns += more;
+                    passed = 0;
+                }
             }
         }
         turns
@@ -386,19 +438,22 @@ impl<R: Clone, X> MonitorTable<R, X> {
 
     /// The next monitor in turn; while nobody else waits for a turn, up to `limit`.
     #[inline]
-    fn next(&self, limit: usize, taken: impl FnMut(Taken)) -> usize {
-        let Some(subscriber) = self.dispatch.ring.pop() else {
-            return 0;
-        };
+    fn next(
+        &self,
+        limit: usize,
+        share: impl Fn(u64) -> Share,
+        taken: impl FnMut(Taken),
+    ) -> Option<usize> {
+        let subscriber = self.dispatch.ring.pop()?;
         let alone = self.dispatch.ring.is_empty();
         let limit = if alone { limit.min(HELD) } else { 1 };
         let (turns, more) = self
             .subscribers
-            .dequeue(&self.slots, subscriber, limit, taken);
+            .dequeue(&self.slots, subscriber, limit, share, taken);
         if more {
             self.dispatch.ring.push(subscriber);
         }
-        turns
+        Some(turns)
     }
 
     /// What the `:DOWN`s of taken monitors say; meaningless for one on which the claim fails
@@ -567,7 +622,10 @@ impl<R: Clone, X> MonitorTable<R, X> {
     pub fn survey_nodes(&self) -> Vec<(&Node<X>, u64, u64)> {
         let sessions = self.targets.sessions();
         let counted = self.nodes.iter().map(|node| {
-            let (targets, monitors) = sessions.get(&node.session()).copied().unwrap_or_default();
+            let (targets, monitors) = sessions
+                .get(&node.stay.session())
+                .copied()
+                .unwrap_or_default();
             (node, targets, monitors)
         });
         counted.collect()
@@ -619,6 +677,13 @@ impl<R: Clone, X> MonitorTable<R, X> {
         }
     }
 
+    /// In how many shards the present session of a node has targets: as it is kept, and counted.
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn shards_in_use(&self, node: &Node<X>) -> (u32, u32) {
+        let counted = self.targets.shards_of(node.stay.session());
+        (node.stay.shards(), counted)
+    }
+
     fn remove(&self, slot: u32, by_owner: bool, mut wake: impl FnMut(&Node<X>)) {
         let target = self.slots.get(slot).target();
         let left = self.targets.leave(&self.slots, slot);
@@ -634,8 +699,8 @@ impl<R: Clone, X> MonitorTable<R, X> {
         }
     }
 
-    fn fail_target(&self, target: u32) -> bool {
-        let Some(monitors) = self.targets.fail(target) else {
+    fn fail_target(&self, node: &Node<X>, target: u32) -> bool {
+        let Some(monitors) = self.targets.fail(target, &node.stay) else {
             return false;
         };
         self.dispatch.add_waiting(u64::from(monitors));
@@ -671,7 +736,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
 mod tests {
     use super::*;
     use crate::monitors::delivery::Delivery;
-    use crate::monitors::targets::MOST_MONITORS;
+    use crate::monitors::targets::{MOST_MONITORS, NAMED};
     use proptest::prelude::*;
     use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -923,6 +988,7 @@ mod tests {
                         "was not subscribed"
                     );
                 }
+                Instruction::SubscribeName(..) => unreachable!("nothing has a name"),
             }
         }
         assert!(taken.len() <= limit);
@@ -931,7 +997,7 @@ mod tests {
 
     fn deliver(table: &Table, model: &mut Model) -> bool {
         let mut delivery = Delivery::new(table, 3);
-        let turns = delivery.take_turns(3);
+        let turns = delivery.take_turns(3, |_| Share::all());
         for (number, (key, reason)) in delivery.describe(0).into_iter().enumerate() {
             assert!(delivery.begin(number));
             delivery.end(number);
@@ -987,7 +1053,9 @@ mod tests {
             }
             Op::Certify(node, id, reason) => {
                 let target = (node, [id, 0, 0]);
-                on_node(table, node, |node| table.certify(node, target.1, reason));
+                on_node(table, node, |node| {
+                    table.certify(node, target.1, None, reason)
+                });
                 if model.subscribed.remove(&target) {
                     model.fall_due(Some(reason), |found| *found == target);
                 }
@@ -1007,10 +1075,8 @@ mod tests {
                 model.subscribed.retain(|t| t.0 != node || live.contains(t));
             }
             Op::Resubscribe(node, limit) => {
-                let mut cursor = Cursor::default();
-                while !on_node(table, node, |node| {
-                    table.resubscribe(node, &mut cursor, limit)
-                }) {}
+                on_node(table, node, |node| table.begin_resubscribing(node));
+                while !on_node(table, node, |node| table.resubscribe(node, limit)) {}
                 model.subscribed.retain(|target| target.0 != node);
             }
             Op::Depart(pid) => {
@@ -1033,6 +1099,7 @@ mod tests {
         }
         assert_eq!(table.dispatch_counts().waiting, model.due.len() as u64);
         agree_on_holdings(table, model);
+        agree_on_shards(table);
     }
 
     fn agree_on_holdings(table: &Table, model: &Model) {
@@ -1053,6 +1120,13 @@ mod tests {
             let (holding, held) = table.held(pid);
             assert_eq!((holding.pid, holding.monitors as usize), (pid, monitors));
             assert_eq!(held.len(), monitors.min(HELD));
+        }
+    }
+
+    fn agree_on_shards(table: &Table) {
+        for node in table.nodes.iter() {
+            let (kept, counted) = table.shards_in_use(node);
+            assert_eq!(kept, counted);
         }
     }
 
@@ -1090,6 +1164,89 @@ mod tests {
         });
     }
 
+    const NAME: [u32; 3] = [1, 0, NAMED];
+
+    fn place_on_name(table: &Table, number: u32) {
+        on_node(table, 0, |node| {
+            table.monitor(node, 100, reference(number), NAME).unwrap();
+        });
+    }
+
+    /// The numbers of the subscriptions that a node is told of, and `None` for an unsubscribe.
+    fn tell(table: &Table) -> Vec<Option<u32>> {
+        let number = |instruction| match instruction {
+            Instruction::SubscribeName(key, number) if key.id == NAME => Some(number),
+            Instruction::Unsubscribe(key) if key.id == NAME => None,
+            other => panic!("told {other:?}"),
+        };
+        let (taken, _) = on_node(table, 0, |node| table.take_numbered(node, 9, 9));
+        taken.into_iter().map(number).collect()
+    }
+
+    /// How many monitors wait after a certificate.
+    fn certify_name(table: &Table, number: Option<u32>) -> u64 {
+        on_node(table, 0, |node| table.certify(node, NAME, number, 1));
+        table.dispatch_counts().waiting
+    }
+
+    #[test]
+    fn a_certificate_of_a_former_subscription_of_a_name_is_ignored() {
+        let table = Table::default();
+        place_on_name(&table, 1);
+        let first = tell(&table)[0];
+        assert!(table.demonitor(100, reference(1), |_| ()));
+        // Its place is free, and the next target takes it.
+        assert_eq!(tell(&table), [None]);
+        place_on_name(&table, 2);
+        let second = tell(&table)[0];
+        assert!(second.is_some() && first != second);
+        assert_eq!(certify_name(&table, first), 0);
+        // One that was withdrawn is answered by nothing, and comes again with another number.
+        while !on_node(&table, 0, |node| table.withdraw(node, 9)) {}
+        assert_eq!(certify_name(&table, second), 0);
+        let third = tell(&table)[0];
+        assert_eq!(certify_name(&table, second), 0);
+        assert_eq!(certify_name(&table, third), 1);
+        // A certificate without a number is of version 2, and answers whatever stands.
+        place_on_name(&table, 3);
+        let fourth = tell(&table)[0];
+        assert_eq!(certify_name(&table, None), 2);
+        assert_eq!(certify_name(&table, fourth), 2);
+    }
+
+    #[test]
+    fn a_name_that_is_wanted_again_before_its_node_heard_is_subscribed_anew() {
+        let table = Table::default();
+        place_on_name(&table, 1);
+        let first = tell(&table)[0];
+        assert!(table.demonitor(100, reference(1), |_| ()));
+        place_on_name(&table, 2);
+        // Of the process that the first was of.
+        assert_eq!(certify_name(&table, first), 0);
+        let second = tell(&table)[0];
+        assert_eq!(certify_name(&table, first), 0);
+        assert_eq!(certify_name(&table, second), 1);
+
+        // A node that returns no numbers is told nothing, and what it has been told before stands.
+        place_on_name(&table, 3);
+        let third = tell(&table)[0];
+        assert!(table.demonitor(100, reference(3), |_| ()));
+        place_on_name(&table, 4);
+        assert_eq!(on_node(&table, 0, |node| table.take(node, 9, 9)).0, []);
+        assert_eq!(certify_name(&table, third), 2);
+    }
+
+    #[test]
+    fn a_name_that_never_was_alone_stays_subscribed() {
+        let table = Table::default();
+        place_on_name(&table, 1);
+        let first = tell(&table)[0];
+        place_on_name(&table, 2);
+        assert!(table.demonitor(100, reference(1), |_| ()));
+        assert_eq!(tell(&table), []);
+        assert_eq!(certify_name(&table, first), 1);
+    }
+
     fn subscribe_all(table: &Table) {
         on_node(table, 0, |node| while !table.take(node, 9, 9).1 {});
     }
@@ -1116,7 +1273,7 @@ mod tests {
         let former = table.subscribers.held(&table.slots, 16, 1).1[0].1;
         subscribe_all(&table);
         // The target goes while its chunk is open, and its place is taken.
-        on_node(&table, 0, |node| table.certify(node, [7, 0, 0], 1));
+        on_node(&table, 0, |node| table.certify(node, [7, 0, 0], None, 1));
         assert!(table.expand(10));
         assert_eq!(deliver_some(&table), (1, 1));
         let heir = heir(&table, former);
@@ -1124,7 +1281,7 @@ mod tests {
 
         assert!(on_node(&table, 0, |node| table.withdraw(node, 9)));
         assert!(on_node(&table, 0, |node| node.is_outbox_empty()));
-        on_node(&table, 1, |node| table.certify(node, [heir, 0, 0], 2));
+        on_node(&table, 1, |node| table.certify(node, [heir, 0, 0], None, 2));
         assert!(table.expand(10));
         assert_eq!(deliver_some(&table), (1, 1));
     }
@@ -1143,8 +1300,8 @@ mod tests {
     /// All turns, and how many each call took.
     fn take_turns(table: &Table) -> (Vec<Taken>, Vec<usize>) {
         let mut taken = Vec::new();
-        let calls = std::iter::repeat_with(|| table.next(3, |one| taken.push(one)));
-        let calls = calls.take_while(|turns| *turns > 0).collect();
+        let calls = std::iter::from_fn(|| table.next(3, |_| Share::all(), |one| taken.push(one)));
+        let calls = calls.collect();
         (taken, calls)
     }
 
@@ -1162,10 +1319,33 @@ mod tests {
         place(&table, 32, 4, 4);
         subscribe_all(&table);
         for id in 0..5 {
-            on_node(&table, 0, |node| table.certify(node, [id, 0, 0], 0));
+            on_node(&table, 0, |node| table.certify(node, [id, 0, 0], None, 0));
         }
         table.expand(100);
         table
+    }
+
+    #[test]
+    fn one_that_is_to_be_the_last_of_a_call_ends_it_and_changes_no_order() {
+        let share = |of| {
+            move |pid| match pid == of {
+                true => Share::all().last(),
+                false => Share::all(),
+            }
+        };
+        let table = four_due_and_one();
+        for expected in [vec![0], vec![4, 1], vec![2], vec![3]] {
+            let mut taken = Vec::new();
+            let turns = table.next_turns(3, share(16), |one| taken.push(one));
+            assert_eq!(turns, expected.len());
+            let numbers = taken.iter().map(|taken| taken.reference[0]);
+            assert!(numbers.eq(expected));
+        }
+
+        // Where nobody is, all are taken together.
+        let (table, mut taken) = (four_due_and_one(), Vec::new());
+        let turns = table.next_turns(5, share(48), |one| taken.push(one));
+        assert_eq!(turns, 5);
     }
 
     #[test]
@@ -1205,7 +1385,7 @@ mod tests {
         assert!(is_unused());
         place(&table, 16, 2, 2);
         subscribe_all(&table);
-        on_node(&table, 0, |node| table.certify(node, [2, 0, 0], 0));
+        on_node(&table, 0, |node| table.certify(node, [2, 0, 0], None, 0));
         assert!(is_unused(), "what is due does not concern the node");
         place(&table, 16, 3, 3);
         subscribe_all(&table);
@@ -1236,7 +1416,7 @@ mod tests {
             place(&table, 16, number, 0);
         }
         subscribe_all(&table);
-        on_node(&table, 0, |node| table.certify(node, [0, 0, 0], 0));
+        on_node(&table, 0, |node| table.certify(node, [0, 0, 0], None, 0));
         while !table.expand(2) {}
         let order: Vec<u32> = turns(&table).into_iter().map(|turn| turn.1).collect();
         assert_eq!(order, [0, 1, 2, 3, 4]);
@@ -1276,7 +1456,7 @@ mod tests {
                 let (taken, emptied) = on_node(&table, 0, |node| table.take(node, limit, 1_000));
                 let number = |instruction: &Instruction| match instruction {
                     Instruction::Subscribe(key) => key.id[0],
-                    Instruction::Unsubscribe(_) => unreachable!("nothing is subscribed"),
+                    _ => unreachable!("nothing is subscribed, and nothing has a name"),
                 };
                 let numbers: Vec<u32> = taken.iter().map(number).collect();
                 let expected = amount.min(limit as u32);
@@ -1342,6 +1522,55 @@ mod tests {
     }
 
     #[test]
+    fn no_subscriber_gets_more_than_its_share_at_a_time() {
+        let ms = std::time::Duration::from_millis;
+        let share = |now| Share::new(ms(now), ms(1), 100);
+        let table = Table::default();
+        // One has a thousand monitors that are due, and a hundred have one.
+        for number in 0..1_000 {
+            place(&table, 16, number, number);
+        }
+        for number in 1..101 {
+            place(&table, 16 + 16 * u64::from(number), 1_000 + number, number);
+        }
+        subscribe_all(&table);
+        on_node(&table, 0, |node| table.expire(node));
+        while !table.expand(100) {}
+
+        // A removed one takes no part of a share.
+        for number in 0..50 {
+            assert!(table.demonitor(16, reference(number), |_| ()));
+        }
+        let deliver = |now| {
+            let mut delivery = Delivery::new(&table, 2_000);
+            delivery.take_turns(2_000, |_| share(now));
+            let mut sent = HashMap::new();
+            for number in 0..delivery.len() {
+                assert!(delivery.begin(number));
+                delivery.end(number);
+                *sent.entry(delivery.taken(number).pid).or_insert(0) += 1;
+            }
+            (sent.remove(&16).unwrap_or(0), sent.len())
+        };
+        assert_eq!(deliver(0), (100, 100));
+        assert_eq!(deliver(0), (0, 0));
+        assert!(!table.is_idle());
+        assert_eq!(deliver(20), (20, 0));
+        assert_eq!(deliver(1_000), (100, 0));
+        let mut rest = 0;
+        while !table.is_idle() {
+            let mut delivery = Delivery::new(&table, 64);
+            delivery.take_turns(64, |_| Share::all());
+            for number in 0..delivery.len() {
+                assert!(delivery.begin(number));
+                delivery.end(number);
+                rest += 1;
+            }
+        }
+        assert_eq!(rest, 950 - 220);
+    }
+
+    #[test]
     fn a_dead_node_costs_nothing_up_front() {
         let table = Table::default();
         for number in 0..10_000 {
@@ -1367,6 +1596,35 @@ mod tests {
         subscribe_all(&table);
         while !table.expand(100) {}
         assert_eq!(turns(&table), [(16, 1)]);
+    }
+
+    #[test]
+    fn whether_a_node_is_unused_is_seen_without_the_locks_of_the_targets() {
+        let table = Table::default();
+        place(&table, 16, 1, 1);
+        let (answer, answered) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            table.targets.while_locked(|| {
+                scope.spawn(|| answer.send(on_node(&table, 0, |node| table.is_unused(node))));
+                let within = std::time::Duration::from_secs(10);
+                assert_eq!(answered.recv_timeout(within), Ok(false));
+            });
+        });
+    }
+
+    #[test]
+    fn a_node_that_gives_back_keeps_the_chunk_that_it_has_open() {
+        let table = Table::default();
+        place(&table, 16, 1, 1);
+        place(&table, 16, 2, 2);
+        on_node(&table, 0, |node| {
+            assert_eq!(table.take(node, 1, 1).0.len(), 1);
+            node.give_back();
+            assert_eq!(node.pending(), 2);
+            assert!(table.withdraw(node, 9));
+            node.give_back();
+            assert_eq!((node.pending(), node.outbox_len()), (2, 2));
+        });
     }
 
     /// A thread that waits to add a node must not stop one that expands what is due.
@@ -1422,7 +1680,7 @@ mod tests {
     /// Takes some turns and delivers. Returns how many turns, and how many were delivered.
     fn deliver_some(table: &Table) -> (usize, u64) {
         let mut delivery = Delivery::new(table, 10);
-        let turns = delivery.take_turns(10);
+        let turns = delivery.take_turns(10, |_| Share::all());
         for number in 0..delivery.len() {
             if delivery.begin(number) {
                 delivery.end(number);
@@ -1467,7 +1725,7 @@ mod tests {
                 while !done.load(Ordering::Acquire) {
                     on_node(&table, 0, |node| {
                         table.take(node, 20, 20);
-                        table.certify(node, [id % 50, 0, 0], 1);
+                        table.certify(node, [id % 50, 0, 0], None, 1);
                         if id % 1_000 == 0 {
                             table.expire(node);
                         }
@@ -1490,6 +1748,7 @@ mod tests {
         let standing = table.counts().standing;
         let total = sent.load(Ordering::Relaxed) + removed.load(Ordering::Relaxed) + standing;
         assert!(total >= OWNERS * u64::from(ROUNDS), "{total}");
+        agree_on_shards(&table);
         // What is left is whole: it can be felled, expanded and delivered to the last one.
         on_node(&table, 0, |node| {
             table.take(node, usize::MAX, usize::MAX);

@@ -5,6 +5,8 @@
 //! - The index holds at most one target of a key: the one that new monitors join.
 //! - A target has a session, the stay of its node during which it was (or will be) subscribed. It
 //!   is linked into that session's list until it is dead.
+//! - The node's [`Stay`] counts the shards in which its present session has a target. It is changed under
+//!   the shard's lock.
 //! - An undead target is subscribed, or queued in its node's outbox, or both.
 //! - `monitors` counts the monitors that name the target; those of an undead one are all listed.
 //! - A target is freed when it is dead, no monitor names it, and neither an outbox nor the backlog
@@ -14,12 +16,14 @@
 
 use crate::monitors::sessions::{Session, Sessions};
 use crate::monitors::slot::{Place, Slot};
+use crate::monitors::stay::Stay;
 use crate::structures::arena::Arena;
 use crate::structures::hash::{hash, shard};
 use crate::structures::held::{HELD, Held};
 use crate::structures::index::Index;
 use crate::structures::limits::{self, Full};
 use crate::structures::list::{self, Links, NIL};
+use crate::structures::numbers::Numbers;
 use crate::structures::slab::Slab;
 use crate::structures::sync::{Mutex, MutexGuard, shards};
 use hashbrown::HashMap;
@@ -38,13 +42,33 @@ pub struct Key {
     pub id: [u32; 3],
 }
 
+/// The last word of the id of a target that has a name, and so may be another process each time.
+pub const NAMED: u32 = u32::MAX;
+
+/// Marks the number of a subscription that nobody wanted any more for a while: its certificate is not for
+/// those who came since.
+const STALE: u32 = 1 << 31;
+
 /// What a remote node is to be told about a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Instruction {
     /// Send a certificate when this dies.
     Subscribe(Key),
+    /// The same of a name, with the number of the subscription, which ends a former one if there is any.
+    SubscribeName(Key, u32),
     /// Never mind.
     Unsubscribe(Key),
+}
+
+impl Instruction {
+    /// The target.
+    pub fn key(self) -> Key {
+        match self {
+            Instruction::Subscribe(key)
+            | Instruction::SubscribeName(key, _)
+            | Instruction::Unsubscribe(key) => key,
+        }
+    }
 }
 
 /// All targets. `R` is an exit reason.
@@ -58,6 +82,9 @@ struct Shard<R> {
     sessions: Sessions,
     /// The reasons of the dead; a target that is missing here died with its node.
     reasons: HashMap<u32, R, FxBuildHasher>,
+    /// The numbers of the subscriptions of names, and the last that was given out.
+    numbers: Numbers<1>,
+    numbered: u32,
     /// How often monitors that came and went have called for an instruction.
     instructed: u64,
 }
@@ -169,6 +196,8 @@ impl<R> Shard<R> {
             targets: Slab::with_most(most),
             sessions: Sessions::default(),
             reasons: HashMap::default(),
+            numbers: Numbers::default(),
+            numbered: 0,
             instructed: 0,
         }
     }
@@ -199,8 +228,8 @@ impl<R: Clone> Targets<R> {
     }
 
     /// Arms a monitor and lists it under the target of `key`. Returns the target's id when it must be put into
-    /// its node's outbox. `session` reads the node's current session; it is called under the lock,
-    /// so that a session that has expired before is never joined.
+    /// its node's outbox. `stay` is the node's; its session is read under the lock, so that one that has
+    /// expired before is never joined.
     ///
     /// Refuses when the target has 2^27 - 1 monitors already, or when its shard has 2^22 - 1 targets; the
     /// monitor has no target then.
@@ -209,13 +238,13 @@ impl<R: Clone> Targets<R> {
         &self,
         slots: &Arena<Slot>,
         key: Key,
-        session: impl Fn() -> u32,
+        stay: &Stay,
         slot: u32,
     ) -> Result<Option<u32>, Full> {
         let hash = hash_of(key);
         let number = shard(hash, SHARDS);
         let shard = &mut *self.shards[number].lock();
-        shard.join(slots, (number, hash), key, session, slot)
+        shard.join(slots, (number, hash), key, stay, slot)
     }
 
     /// Takes out a monitor whose claim the caller has won.
@@ -235,8 +264,15 @@ impl<R: Clone> Targets<R> {
     }
 
     /// Notes the death of a subscribed target. Returns its id, which is in the backlog now, and
-    /// how many more monitors are waiting. A certificate that answers no subscription is ignored.
-    pub fn certify(&self, key: Key, reason: R) -> Option<(u32, u32)> {
+    /// how many more monitors are waiting. A certificate that answers no subscription is ignored, and so
+    /// is one with the number of a former subscription.
+    pub fn certify(
+        &self,
+        key: Key,
+        stay: &Stay,
+        subscription: Option<u32>,
+        reason: R,
+    ) -> Option<(u32, u32)> {
         let hash = hash_of(key);
         let number = shard(hash, SHARDS);
         let shard = &mut *self.shards[number].lock();
@@ -244,24 +280,29 @@ impl<R: Clone> Targets<R> {
         if !shard.targets[local].is(SUBSCRIBED) || shard.has_expired(local) {
             return None;
         }
-        let monitors = shard.bury(local, Some(reason));
+        if subscription.is_some() && shard.numbers.get(local) != subscription {
+            return None;
+        }
+        let monitors = shard.bury(local, stay, Some(reason));
         shard.targets[local].state |= BACKLOG;
         Some((global(number, local), monitors))
     }
 
     /// Decides what the remote node must be told about targets taken from its outbox, and tells
-    /// `instruct` of each of which it must be told something.
+    /// `instruct` of each of which it must be told something. `numbered` says whether the node returns the
+    /// numbers of subscriptions.
     #[inline]
     pub fn emit(
         &self,
         target_ids: &[u32],
-        session: impl Fn() -> u32,
+        numbered: bool,
+        stay: &Stay,
         mut instruct: impl FnMut(u32, Instruction),
     ) {
         let mut held = Held::new(&self.shards);
         for &target_id in target_ids {
             let shard = held.lock(number(target_id));
-            if let Some(instruction) = shard.emit(local(target_id), &session) {
+            if let Some(instruction) = shard.emit(local(target_id), numbered, stay) {
                 instruct(target_id, instruction);
             }
         }
@@ -278,7 +319,7 @@ impl<R: Clone> Targets<R> {
 
     /// Gives up on a target taken from the outbox of a node that cannot be subscribed to. Returns
     /// how many more monitors wait; the target's id is in the backlog then.
-    pub fn fail(&self, target_id: u32) -> Option<u32> {
+    pub fn fail(&self, target_id: u32, stay: &Stay) -> Option<u32> {
         let shard = &mut *self.lock(target_id);
         let local = local(target_id);
         shard.unqueue(local)?;
@@ -286,7 +327,7 @@ impl<R: Clone> Targets<R> {
         if target.monitors() > 0 && target.is(SUBSCRIBED) {
             return None;
         }
-        let monitors = shard.bury(local, None);
+        let monitors = shard.bury(local, stay, None);
         if monitors == 0 {
             shard.reap(local);
             return None;
@@ -314,21 +355,28 @@ impl<R: Clone> Targets<R> {
         waiting
     }
 
-    /// Whether a session has a target. Who joins one later than that sees what the caller had done
-    /// before it asked: both hold the lock of the target's shard in turn.
-    pub fn has_session(&self, session: u32) -> bool {
-        let has_session = |shard: &Mutex<Shard<R>>| shard.lock().sessions.find(session).is_some();
-        self.shards.iter().any(has_session)
+    /// In how many shards a session has a target.
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn shards_of(&self, session: u32) -> u32 {
+        let has_session = |shard: &&Mutex<Shard<R>>| shard.lock().sessions.find(session).is_some();
+        self.shards.iter().filter(has_session).count() as u32
+    }
+
+    /// Runs `view` while all locks are held.
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn while_locked<T>(&self, view: impl FnOnce() -> T) -> T {
+        let _held: Vec<_> = self.shards.iter().map(Mutex::lock).collect();
+        view()
     }
 
     /// Takes targets out of an expired session, and their monitors as [`Targets::unlist`] does, up to
-    /// `limit` of either. A target that had not been subscribed yet goes over to the session that
-    /// `current` reads: the old connection owed it nothing. Returns how many targets were seen, too.
+    /// `limit` of either. A target that had not been subscribed yet goes over to the session of
+    /// `stay`: the old connection owed it nothing. Returns how many targets were seen, too.
     pub fn unlist_expired(
         &self,
         slots: &Arena<Slot>,
         (number, session): (usize, u32),
-        current: impl Fn() -> u32,
+        stay: &Stay,
         limit: usize,
         monitors: &mut Vec<u32>,
     ) -> (usize, Expired) {
@@ -342,10 +390,10 @@ impl<R: Clone> Targets<R> {
             };
             let local = shard.sessions[place].head;
             if !shard.targets[local].is(SUBSCRIBED) {
-                shard.restamp(local, current());
+                shard.restamp(local, stay);
                 continue;
             }
-            shard.bury(local, None);
+            shard.bury(local, stay, None);
             if !shard.unlist(slots, local, limit, monitors) {
                 shard.targets[local].state |= BACKLOG;
                 return (seen + 1, Expired::Target(global(number, local)));
@@ -501,16 +549,19 @@ impl<R> Shard<R> {
         slots: &Arena<Slot>,
         (number, hash): (usize, u64),
         key: Key,
-        session: impl Fn() -> u32,
+        stay: &Stay,
         slot: u32,
     ) -> Result<Option<u32>, Full> {
         let found = self
             .find(hash, key)
-            .and_then(|local| self.current(local, &session));
+            .and_then(|local| self.current(local, stay));
         let (local, fresh) = match found {
             Some(local) => (local, false),
-            None => (self.add(hash, key, session())?, true),
+            None => (self.add(hash, key, stay)?, true),
         };
+        if key.id[2] == NAMED {
+            self.outlive(local);
+        }
         let target = &mut self.targets[local];
         if target.monitors() == MOST_MONITORS {
             return Err(Full);
@@ -534,7 +585,7 @@ impl<R> Shard<R> {
         })
     }
 
-    fn add(&mut self, hash: u64, key: Key, session: u32) -> Result<u32, Full> {
+    fn add(&mut self, hash: u64, key: Key, stay: &Stay) -> Result<u32, Full> {
         let local = self.targets.insert(Target {
             id: key.id,
             head: NIL,
@@ -542,7 +593,7 @@ impl<R> Shard<R> {
             session: NIL,
             links: Links::default(),
         })?;
-        self.enlist(local, key.node, session);
+        self.enlist(local, key.node, stay);
         let (targets, sessions) = (&self.targets, &self.sessions);
         self.index
             .insert(hash, local, |id| hash_of(targets[id].key(sessions)));
@@ -551,12 +602,12 @@ impl<R> Shard<R> {
 
     /// The found target if a new monitor may join it; otherwise it leaves the index.
     #[inline]
-    fn current(&mut self, local: u32, session: &impl Fn() -> u32) -> Option<u32> {
+    fn current(&mut self, local: u32, stay: &Stay) -> Option<u32> {
         if !self.has_expired(local) {
             return Some(local);
         }
         if !self.targets[local].is(SUBSCRIBED) {
-            self.restamp(local, session());
+            self.restamp(local, stay);
             return Some(local);
         }
         self.unindex(local);
@@ -569,10 +620,11 @@ impl<R> Shard<R> {
     }
 
     /// Makes a target dead: out of the index and of its session. Returns how many monitors it has.
-    fn bury(&mut self, local: u32, reason: Option<R>) -> u32 {
+    fn bury(&mut self, local: u32, stay: &Stay, reason: Option<R>) -> u32 {
         let node = self.targets[local].key(&self.sessions).node;
+        self.numbers.remove(local);
         self.unindex(local);
-        self.delist(local);
+        self.delist(local, stay);
         let target = &mut self.targets[local];
         target.state = (target.state | DEAD) & !SUBSCRIBED;
         target.session = node;
@@ -657,25 +709,65 @@ impl<R> Shard<R> {
     }
 
     #[inline]
-    fn emit(&mut self, local: u32, session: impl Fn() -> u32) -> Option<Instruction> {
+    fn emit(&mut self, local: u32, numbered: bool, stay: &Stay) -> Option<Instruction> {
         self.unqueue(local)?;
         let target = &self.targets[local];
         let (key, monitors) = (target.key(&self.sessions), target.monitors());
         match (monitors > 0, target.is(SUBSCRIBED)) {
             (true, false) => {
-                self.restamp(local, session());
+                self.restamp(local, stay);
                 let target = &mut self.targets[local];
                 target.state |= SUBSCRIBED;
                 self.sessions[target.session].monitors += monitors;
-                Some(Instruction::Subscribe(key))
+                Some(self.subscribe(local, key, numbered))
             }
+            (true, true) if key.id[2] == NAMED => self.renew(local, key, numbered),
             (true, true) => None,
             (false, subscribed) => {
                 let expired = self.has_expired(local);
-                self.bury(local, None);
+                self.bury(local, stay, None);
                 self.reap(local);
                 (subscribed && !expired).then_some(Instruction::Unsubscribe(key))
             }
+        }
+    }
+
+    #[inline]
+    fn subscribe(&mut self, local: u32, key: Key, numbered: bool) -> Instruction {
+        if key.id[2] != NAMED {
+            return Instruction::Subscribe(key);
+        }
+        if !numbered {
+            self.numbers.remove(local);
+            return Instruction::Subscribe(key);
+        }
+        // One that comes round again is two billion subscriptions old.
+        self.numbered = (self.numbered + 1) % STALE;
+        self.numbers.set(local, Some(self.numbered));
+        Instruction::SubscribeName(key, self.numbered)
+    }
+
+    /// What is told of a name that is subscribed to, and was not wanted for a while.
+    fn renew(&mut self, local: u32, key: Key, numbered: bool) -> Option<Instruction> {
+        let stale = self
+            .numbers
+            .get(local)
+            .filter(|number| number & STALE != 0)?;
+        if numbered && !self.has_expired(local) {
+            return Some(self.subscribe(local, key, numbered));
+        }
+        self.numbers.set(local, Some(stale & !STALE));
+        None
+    }
+
+    /// Notes that a name is wanted again, if nobody wanted it any more and its node has yet to be told so. Its
+    /// process may be another one by now.
+    fn outlive(&mut self, local: u32) {
+        let target = &self.targets[local];
+        if target.monitors() == 0
+            && let Some(number) = self.numbers.get(local)
+        {
+            self.numbers.set(local, Some(number | STALE));
         }
     }
 
@@ -692,17 +784,18 @@ impl<R> Shard<R> {
         queue
     }
 
-    fn restamp(&mut self, local: u32, session: u32) {
+    fn restamp(&mut self, local: u32, stay: &Stay) {
         let former = &self.sessions[self.targets[local].session];
-        if former.number != session {
+        if former.number != stay.session() {
             let node = former.node;
-            self.delist(local);
-            self.enlist(local, node, session);
+            self.delist(local, stay);
+            self.enlist(local, node, stay);
         }
     }
 
-    fn enlist(&mut self, local: u32, node: u32, number: u32) {
+    fn enlist(&mut self, local: u32, node: u32, stay: &Stay) {
         debug_assert!(!self.targets[local].is(SUBSCRIBED));
+        let number = stay.session();
         let place = self.sessions.find_or_add(number, || Session {
             number,
             node,
@@ -711,11 +804,14 @@ impl<R> Shard<R> {
         });
         self.targets[local].session = place;
         let session = &mut self.sessions[place];
+        if session.targets == 0 {
+            stay.enter(number);
+        }
         session.targets += 1;
         list::push_back(&mut session.head, local, |id| &self.targets[id].links);
     }
 
-    fn delist(&mut self, local: u32) {
+    fn delist(&mut self, local: u32, stay: &Stay) {
         let target = &self.targets[local];
         let session = &mut self.sessions[target.session];
         session.targets -= 1;
@@ -724,6 +820,7 @@ impl<R> Shard<R> {
         }
         list::unlink(&mut session.head, local, |id| &self.targets[id].links);
         if session.targets == 0 {
+            stay.leave(session.number);
             self.sessions.remove(target.session);
         }
     }

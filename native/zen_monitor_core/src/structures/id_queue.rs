@@ -11,17 +11,23 @@
 //! - `next` leads from the head and from the tail to the last block. The tail may be behind the head, and
 //!   behind the last block that ids were pushed to: who comes late to a full block moves it less far than
 //!   others did, or not at all.
-//! - A block is let go of when all of it was taken, so it is full, and nobody fills it any more.
+//! - A block is let go of when all of it was taken: then it is full, or it was closed, and nobody fills it
+//!   any more.
+//! - A block is closed, under the lock of the head, when as many ids were taken from it as were pushed to
+//!   it. Nobody has been behind it by then, so with it the queue has none. The head and the tail have no
+//!   block from then on, until somebody pushes who gives them one, under the same lock.
 
-use crate::structures::sync::{ArcSwap, AtomicU32, Mutex, OnceLock, Ordering};
+use crate::structures::sync::{ArcSwapOption, AtomicU32, Mutex, OnceLock, Ordering};
 use std::sync::Arc;
 
 /// Places in a block, of which a model needs but a few.
 const BLOCK: u32 = if cfg!(any(loom, shuttle)) { 2 } else { 512 };
 /// No id is as large as this.
 const EMPTY: u32 = u32::MAX;
+/// More places than anybody has asked a full block for.
+const CLOSED: u32 = 1 << 31;
 
-/// A queue of ids with many producers; consumers take turns.
+/// A queue of ids with many producers; consumers take turns. It has no block before the first push.
 ///
 /// ```
 /// use zen_monitor_core::structures::id_queue::IdQueue;
@@ -30,22 +36,26 @@ const EMPTY: u32 = u32::MAX;
 /// queue.push(7);
 /// queue.push(8);
 /// assert_eq!((queue.len(), queue.pop(), queue.pop(), queue.pop()), (2, Some(7), Some(8), None));
+/// queue.give_back();
+/// queue.push(9);
+/// assert_eq!(queue.pop(), Some(9));
 /// ```
 pub struct IdQueue {
     head: Mutex<Head>,
-    tail: ArcSwap<Block>,
+    tail: ArcSwapOption<Block>,
 }
 
+#[derive(Default)]
 struct Head {
-    block: Arc<Block>,
+    block: Option<Arc<Block>>,
     /// The next place of it to be taken.
     place: u32,
 }
 
 struct Block {
-    /// How many ids were pushed before those in this block.
+    /// How many ids are in the blocks before this one, since the queue has had any.
     before: u64,
-    /// Places given out, and now and then a few more than there are.
+    /// Places given out, and now and then a few more than there are; [`CLOSED`] or more once it is closed.
     given: AtomicU32,
     ids: [AtomicU32; BLOCK as usize],
     next: OnceLock<Arc<Block>>,
@@ -53,10 +63,9 @@ struct Block {
 
 impl Default for IdQueue {
     fn default() -> Self {
-        let block = Arc::new(Block::behind(0));
         IdQueue {
-            tail: ArcSwap::new(block.clone()),
-            head: Mutex::new(Head { block, place: 0 }),
+            tail: ArcSwapOption::empty(),
+            head: Mutex::default(),
         }
     }
 }
@@ -66,21 +75,62 @@ impl IdQueue {
     #[inline]
     pub fn push(&self, id: u32) {
         debug_assert_ne!(id, EMPTY);
-        let block = self.tail.load();
-        if !block.push(id) {
-            self.push_behind(&block, id);
+        if !self.tail.load().as_ref().is_some_and(|tail| tail.push(id)) {
+            self.push_behind(id);
         }
     }
 
-    /// Adds an id behind a full block.
+    /// Adds an id where the tail is full or closed, or there is none.
     #[cold]
-    fn push_behind(&self, full: &Arc<Block>, id: u32) {
-        let mut block = full.next();
+    fn push_behind(&self, id: u32) {
+        while !self.append(id) {
+            self.open();
+        }
+    }
+
+    /// Adds an id at the tail or behind it, unless the queue has no block.
+    fn append(&self, id: u32) -> bool {
+        let tail = self.tail.load();
+        let Some(tail) = tail.as_ref() else {
+            return false;
+        };
+        let mut block = tail.clone();
         while !block.push(id) {
+            if block.is_closed() {
+                return false;
+            }
             block = block.next();
         }
-        // Whoever comes next need not walk so far. Nothing else depends on it.
-        self.tail.compare_and_swap(full, block);
+        // Whoever comes next need not walk so far. Nothing else depends on it. The tail is held, so that no
+        // other block can be where it is.
+        self.tail.compare_and_swap(Arc::as_ptr(tail), Some(block));
+        true
+    }
+
+    /// Gives the queue its first block, unless it has one.
+    fn open(&self) {
+        // A block that is closed is out of the queue by the time that the lock is had.
+        let head = &mut *self.head.lock();
+        if head.block.is_none() {
+            *head = Head::at(Arc::new(Block::behind(0)));
+            self.tail.store(head.block.clone());
+        }
+    }
+
+    /// Gives its memory back, unless it holds an id, or one is just being pushed.
+    pub fn give_back(&self) {
+        let head = &mut *self.head.lock();
+        let Some(block) = &head.block else {
+            return;
+        };
+        if head.place == BLOCK {
+            *head = Head::at(block.next());
+        }
+        let block = head.block.as_ref().expect("it had one, or the next");
+        if block.close(head.place) {
+            self.tail.store(None);
+            *head = Head::default();
+        }
     }
 
     /// Takes the first id. `None` as well if that is just being pushed.
@@ -99,12 +149,14 @@ impl IdQueue {
 
     /// How many ids it holds, those included that are just being pushed.
     pub fn len(&self) -> usize {
-        // The head first: what was taken had been pushed before.
-        let taken = {
-            let head = self.head.lock();
-            head.block.before + u64::from(head.place)
+        // Held to the end, so that its blocks are not given back in between. The head first: what was
+        // taken had been pushed before.
+        let head = self.head.lock();
+        let Some(first) = &head.block else {
+            return 0;
         };
-        let mut block = Arc::clone(&self.tail.load());
+        let taken = first.before + u64::from(head.place);
+        let mut block = self.tail.load_full().unwrap_or_else(|| first.clone());
         loop {
             // Relaxed: whoever must not overlook a push has met its producer at a bell.
             let given = block.given.load(Ordering::Relaxed).min(BLOCK);
@@ -121,20 +173,29 @@ impl IdQueue {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// Whether it has no block.
+    #[cfg(all(test, not(shuttle)))]
+    fn is_given_back(&self) -> bool {
+        self.head.lock().block.is_none() && self.tail.load().is_none()
+    }
 }
 
 impl Head {
+    fn at(block: Arc<Block>) -> Self {
+        Head {
+            block: Some(block),
+            place: 0,
+        }
+    }
+
     #[inline]
     fn pop(&mut self) -> Option<u32> {
         if self.place == BLOCK {
-            let next = self.block.next.get()?.clone();
-            *self = Head {
-                block: next,
-                place: 0,
-            };
+            *self = Head::at(self.block.as_ref()?.next.get()?.clone());
         }
         // Acquire: pairs with the release in `push`.
-        let id = self.block.ids[self.place as usize].load(Ordering::Acquire);
+        let id = self.block.as_ref()?.ids[self.place as usize].load(Ordering::Acquire);
         if id == EMPTY {
             return None;
         }
@@ -154,7 +215,7 @@ impl Drop for Block {
 }
 
 impl Block {
-    /// Adds an id, unless the block is full.
+    /// Adds an id, unless the block is full or closed.
     #[inline]
     fn push(&self, id: u32) -> bool {
         // Relaxed: it only has to be one place for each.
@@ -168,6 +229,21 @@ impl Block {
             self.next();
         }
         true
+    }
+
+    /// Closes it, if exactly so many of its places were given out.
+    fn close(&self, given: u32) -> bool {
+        // Both relaxed: it only has to come before or after each `push`. Who pushes after it looks no
+        // further before it has had the lock of the head.
+        self.given
+            .compare_exchange(given, CLOSED, Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    /// Whether a block that an id was not pushed to is closed: otherwise it is full, and never will be.
+    fn is_closed(&self) -> bool {
+        // Relaxed: at least as new as what the `push` has found.
+        self.given.load(Ordering::Relaxed) >= CLOSED
     }
 
     /// The next block. It is made when half of this one is full, by one producer, so that hardly ever
@@ -195,19 +271,26 @@ mod tests {
 
     proptest! {
         #[test]
-        fn behaves_as_a_queue(ops in prop::collection::vec((any::<bool>(), 1..700u32), 1..20)) {
+        fn behaves_as_a_queue(ops in prop::collection::vec((0..3u8, 1..700u32), 1..20)) {
             let (queue, mut model) = (IdQueue::default(), VecDeque::new());
             let mut next = 0;
-            for (push, count) in ops {
-                if push {
-                    (next..next + count).for_each(|id| queue.push(id));
-                    model.extend(next..next + count);
-                    next += count;
-                } else {
-                    let mut taken = Vec::from_iter(queue.pop());
-                    queue.pop_many(count as usize - taken.len(), &mut taken);
-                    let expected = model.len().min(count as usize);
-                    prop_assert_eq!(taken, model.drain(..expected).collect::<Vec<_>>());
+            for (op, count) in ops {
+                match op {
+                    0 => {
+                        (next..next + count).for_each(|id| queue.push(id));
+                        model.extend(next..next + count);
+                        next += count;
+                    }
+                    1 => {
+                        let mut taken = Vec::from_iter(queue.pop());
+                        queue.pop_many(count as usize - taken.len(), &mut taken);
+                        let expected = model.len().min(count as usize);
+                        prop_assert_eq!(taken, model.drain(..expected).collect::<Vec<_>>());
+                    }
+                    _ => {
+                        queue.give_back();
+                        prop_assert_eq!(queue.is_given_back(), model.is_empty());
+                    }
                 }
                 prop_assert_eq!(queue.len(), model.len());
                 prop_assert_eq!(queue.is_empty(), model.is_empty());
@@ -229,6 +312,7 @@ mod tests {
             let mut left = PRODUCERS * EACH;
             while left > 0 {
                 let Some(id) = queue.pop() else {
+                    queue.give_back();
                     std::thread::yield_now();
                     continue;
                 };
@@ -245,12 +329,29 @@ mod tests {
     fn counts_what_is_behind_a_tail_that_is_not_moved_yet() {
         let queue = IdQueue::default();
         (0..BLOCK).for_each(|id| queue.push(id));
-        assert!(queue.tail.load().next().push(BLOCK));
+        assert!(queue.tail.load_full().unwrap().next().push(BLOCK));
         for id in 0..=BLOCK {
             assert_eq!(queue.len(), (BLOCK + 1 - id) as usize);
             assert_eq!(queue.pop(), Some(id));
         }
         assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn gives_back_what_it_holds_nothing_in() {
+        let queue = IdQueue::default();
+        for amount in [0, 1, BLOCK / 2, BLOCK / 2 + 1, BLOCK, BLOCK + 1] {
+            assert!(queue.is_given_back());
+            (0..amount).for_each(|id| queue.push(id));
+            for id in 0..amount {
+                queue.give_back();
+                assert_eq!(
+                    (queue.len(), queue.pop()),
+                    ((amount - id) as usize, Some(id))
+                );
+            }
+            queue.give_back();
+        }
     }
 
     #[test]
@@ -290,6 +391,37 @@ mod models {
             assert_eq!(taken, [0, 1, 2, 3, 4]);
             assert!(queue.is_empty());
         });
+    }
+
+    /// The consumer gives back the block that producers are about to push to, which some ids have been in.
+    #[test]
+    fn no_id_is_lost_in_what_is_given_back() {
+        for before in 0..=BLOCK {
+            explore(move || {
+                let queue = Arc::new(IdQueue::default());
+                (0..before).for_each(|id| queue.push(id));
+                (0..before).for_each(|id| assert_eq!(queue.pop(), Some(id)));
+                let producers = [&[10][..], &[20, 21]].map(|ids| {
+                    let queue = queue.clone();
+                    loom::thread::spawn(move || ids.iter().for_each(|&id| queue.push(id)))
+                });
+                queue.give_back();
+                let mut taken = Vec::from_iter(queue.pop());
+                queue.give_back();
+                producers
+                    .into_iter()
+                    .for_each(|thread| thread.join().unwrap());
+                assert_eq!(queue.len(), 3 - taken.len());
+                while let Some(id) = queue.pop() {
+                    taken.push(id);
+                }
+                let of_second: Vec<u32> = taken.iter().copied().filter(|&id| id >= 20).collect();
+                assert_eq!(of_second, [20, 21]);
+                assert!(taken.len() == 3 && taken.contains(&10));
+                queue.give_back();
+                assert!(queue.is_given_back());
+            });
+        }
     }
 
     /// A consumer that finds the queue empty, and so goes to rest, is woken for what it has not found.

@@ -2,7 +2,7 @@
 //! holds.
 //!
 //! - Values by number: [`slab`] under a lock; [`arena`] and [`levels`], which are read without one.
-//! - Numbers by key: [`index`] and [`hash`].
+//! - Numbers by key: [`index`] and [`hash`]; [`numbers`] by number, where few have one.
 //! - Order: [`list`], linked through the values themselves; [`id_queue`], filled without a lock.
 //! - Meeting of threads: [`bell`], [`seqlock`], and [`held`], which takes locks of neighbours once.
 //! - [`limits`]: how much there may be.
@@ -19,6 +19,7 @@ pub mod index;
 pub mod levels;
 pub mod limits;
 pub mod list;
+pub mod numbers;
 pub mod seqlock;
 pub mod slab;
 pub(crate) mod sync;

@@ -4,8 +4,8 @@ use crate::structures::sync::{AtomicU32, AtomicUsize, Ordering, fence};
 
 /// A value that is looked up by the one key it has, which changes with it. At first there is neither.
 ///
-/// The version is 0 before the first value, and odd while the two change. The key alone would not do in its place: it may change
-/// twice while it is read, and be what it was before.
+/// The version leaves 2 when divided by 4 while there is a value, 0 while there is none, and is odd while the two
+/// change. The key alone would not do in its place: it may change twice while it is read, and be what it was before.
 ///
 /// ```
 /// use zen_monitor_core::structures::seqlock::Seqlock;
@@ -15,6 +15,8 @@ use crate::structures::sync::{AtomicU32, AtomicUsize, Ordering, fence};
 /// creation.set(0x7F00, 5);
 /// assert_eq!(creation.get(0x7F00), Some(5));
 /// assert_eq!(creation.get(0x7F08), None);
+/// creation.clear();
+/// assert_eq!(creation.get(0x7F00), None);
 /// ```
 #[derive(Default)]
 pub struct Seqlock {
@@ -24,8 +26,7 @@ pub struct Seqlock {
 }
 
 impl Seqlock {
-    /// The value, if this is its key. `None` may also mean that it is just being changed, or that it has been
-    /// 2³¹ times, up to the next.
+    /// The value, if this is its key. `None` may also mean that it is just being changed.
     #[inline]
     pub fn get(&self, key: usize) -> Option<u32> {
         // Acquire: what is read next is at least as new as the version.
@@ -38,7 +39,7 @@ impl Seqlock {
         let value = self.value.load(Ordering::Relaxed);
         fence(Ordering::Acquire);
         let unchanged = self.version.load(Ordering::Relaxed) == version;
-        (unchanged && version != 0 && version.is_multiple_of(2)).then_some(value)
+        (unchanged && version % 4 == 2).then_some(value)
     }
 
     /// Changes both. Callers take turns under a lock of theirs.
@@ -53,7 +54,16 @@ impl Seqlock {
         self.value.store(value, Ordering::Relaxed);
         // Release: who reads this version reads what it is of.
         self.version
-            .store(version.wrapping_add(2), Ordering::Release);
+            .store(version.wrapping_add(2 + version % 4), Ordering::Release);
+    }
+
+    /// Forgets both. Callers take turns with those of [`Seqlock::set`].
+    pub fn clear(&self) {
+        // Relaxed: as there.
+        let version = self.version.load(Ordering::Relaxed);
+        // Release: who reads this version sees what the caller did before.
+        self.version
+            .store(version.wrapping_add(version % 4), Ordering::Release);
     }
 }
 

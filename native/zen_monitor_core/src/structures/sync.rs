@@ -2,25 +2,32 @@
 //! some of them by its own, which are the points where it may switch threads.
 
 #[cfg(loom)]
-pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering, fence};
+pub(crate) use loom::sync::atomic::{
+    AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+};
 #[cfg(shuttle)]
-pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering, fence};
+pub(crate) use shuttle::sync::atomic::{
+    AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+};
 #[cfg(not(any(loom, shuttle)))]
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering, fence};
+pub(crate) use std::sync::atomic::{
+    AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+};
 
 #[cfg(not(shuttle))]
-pub(crate) use {
-    crossbeam_queue::SegQueue,
-    crossbeam_utils::Backoff,
-    parking_lot::{Mutex, MutexGuard},
-};
+pub(crate) use {crossbeam_queue::SegQueue, crossbeam_utils::Backoff};
 #[cfg(shuttle)]
 pub(crate) use {explored::*, shuttle::sync::MutexGuard};
 
-#[cfg(loom)]
-pub(crate) use modelled::{ArcSwap, OnceLock};
+#[cfg(not(any(loom, shuttle)))]
+pub(crate) use parking_lot::{Mutex, MutexGuard};
 #[cfg(not(loom))]
-pub(crate) use {arc_swap::ArcSwap, std::sync::OnceLock};
+pub(crate) use {arc_swap::ArcSwapOption, std::sync::OnceLock};
+#[cfg(loom)]
+pub(crate) use {
+    loom::sync::MutexGuard,
+    modelled::{ArcSwapOption, Mutex, OnceLock},
+};
 
 /// So many shards; a few where each lock is one more place to switch threads.
 pub(crate) const fn shards(amount: usize) -> usize {
@@ -29,30 +36,47 @@ pub(crate) const fn shards(amount: usize) -> usize {
 
 #[cfg(loom)]
 mod modelled {
-    //! Loom has to see what makes a new block known to other threads. It does not see the mutexes that the
-    //! core takes from parking_lot: a model must not have two threads meet at one.
-    use loom::sync::{Mutex, MutexGuard};
+    //! Loom has to see what makes a new block known to other threads.
+    use loom::sync::MutexGuard;
     use std::sync::Arc;
 
-    fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-        mutex.lock().expect("a model does not panic and go on")
+    /// Loom's, with the face of parking_lot's.
+    #[derive(Default)]
+    pub struct Mutex<T>(loom::sync::Mutex<T>);
+
+    impl<T> Mutex<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Mutex(loom::sync::Mutex::new(value))
+        }
+
+        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+            self.0.lock().expect("a model does not panic and go on")
+        }
     }
 
     /// With the face of arc-swap's.
-    pub(crate) struct ArcSwap<T>(Mutex<Arc<T>>);
+    pub(crate) struct ArcSwapOption<T>(Mutex<Option<Arc<T>>>);
 
-    impl<T> ArcSwap<T> {
-        pub(crate) fn new(value: Arc<T>) -> Self {
-            ArcSwap(Mutex::new(value))
+    impl<T> ArcSwapOption<T> {
+        pub(crate) fn empty() -> Self {
+            ArcSwapOption(Mutex::new(None))
         }
 
-        pub(crate) fn load(&self) -> Arc<T> {
-            lock(&self.0).clone()
+        pub(crate) fn load(&self) -> Option<Arc<T>> {
+            self.load_full()
         }
 
-        pub(crate) fn compare_and_swap(&self, current: &Arc<T>, new: Arc<T>) {
-            let mut value = lock(&self.0);
-            if Arc::ptr_eq(&value, current) {
+        pub(crate) fn load_full(&self) -> Option<Arc<T>> {
+            self.0.lock().clone()
+        }
+
+        pub(crate) fn store(&self, new: Option<Arc<T>>) {
+            *self.0.lock() = new;
+        }
+
+        pub(crate) fn compare_and_swap(&self, current: *const T, new: Option<Arc<T>>) {
+            let mut value = self.0.lock();
+            if value.as_ref().map(Arc::as_ptr) == Some(current) {
                 *value = new;
             }
         }
@@ -67,17 +91,15 @@ mod modelled {
         }
 
         pub(crate) fn get(&self) -> Option<T> {
-            lock(&self.0).clone()
+            self.0.lock().clone()
         }
 
         pub(crate) fn get_or_init(&self, init: impl FnOnce() -> T) -> T {
-            let mut value = lock(&self.0);
-            value.get_or_insert_with(init).clone()
+            self.0.lock().get_or_insert_with(init).clone()
         }
 
         pub(crate) fn take(&mut self) -> Option<T> {
-            let value = self.0.get_mut().expect("a model does not panic and go on");
-            value.take()
+            self.0.lock().take()
         }
     }
 }

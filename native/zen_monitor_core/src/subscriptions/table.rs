@@ -22,6 +22,7 @@
 use crate::structures::hash;
 use crate::structures::index::Index;
 use crate::structures::limits::Full;
+use crate::structures::numbers::Numbers;
 use crate::structures::slab::Slab;
 use crate::structures::sync::SegQueue;
 use std::collections::VecDeque;
@@ -77,7 +78,7 @@ pub struct ConnectorId {
 /// assert!(table.set_monitor(target, [1, 2, 3]));
 ///
 /// let mut informed = Vec::new();
-/// table.certify(pid, || "killed", |outbox| { informed.push(*outbox); true });
+/// table.certify(pid, || "killed", |outbox, _number| { informed.push(*outbox); true });
 /// assert_eq!(informed, ["outbox"]);
 /// assert!(table.is_empty());
 /// ```
@@ -85,6 +86,8 @@ pub struct SubscriptionTable<O, R> {
     targets: Slab<Target<R>>,
     shards: Box<[Index]>,
     rows: Slab<Row>,
+    /// The numbers of rows, where a subscription came with one.
+    numbers: Numbers<SHARDS>,
     len: usize,
     connectors: Vec<Connector<O>>,
     free_connectors: Vec<u32>,
@@ -175,6 +178,7 @@ impl<O, R> Default for SubscriptionTable<O, R> {
             targets: Slab::default(),
             shards: (0..SHARDS).map(|_| Index::default()).collect(),
             rows: Slab::default(),
+            numbers: Numbers::default(),
             len: 0,
             connectors: Vec::new(),
             free_connectors: Vec::new(),
@@ -295,6 +299,25 @@ impl<O, R> SubscriptionTable<O, R> {
         Ok(made.then_some(target))
     }
 
+    /// Ends the subscription of a connector to a destination, if there is one, and begins another with a
+    /// number that comes back with its certificate. Returns what [`SubscriptionTable::unsubscribe`] and
+    /// [`SubscriptionTable::subscribe`] do.
+    pub fn subscribe_numbered(
+        &mut self,
+        id: ConnectorId,
+        destination: Destination,
+        number: u32,
+    ) -> (Option<MonitorRef>, Result<Option<u32>, Full>) {
+        let released = self.unsubscribe(id, destination);
+        let made = self.subscribe(id, destination);
+        if let Some(target) = self.find(destination)
+            && let Some(row) = self.row(target, id.slot)
+        {
+            self.numbers.set(row, Some(number));
+        }
+        (released, made)
+    }
+
     /// Removes a subscription, if there is one. Returns the monitor of the target when that was its
     /// last, and the target is gone.
     #[inline]
@@ -359,7 +382,7 @@ impl<O, R> SubscriptionTable<O, R> {
     }
 
     /// Consumes the subscriptions of a destination that is down, and shows `deliver` the outbox of each
-    /// attached subscriber. One for which that answers `false` could not be told: its row stays until
+    /// attached subscriber and the number of its subscription. One for which that answers `false` could not be told: its row stays until
     /// [`SubscriptionTable::collect`] takes it, and so does what `keep` makes of the reason. Returns how
     /// many were told and how many were not.
     #[inline]
@@ -367,7 +390,7 @@ impl<O, R> SubscriptionTable<O, R> {
         &mut self,
         destination: Destination,
         keep: impl FnOnce() -> R,
-        mut deliver: impl FnMut(&O) -> bool,
+        mut deliver: impl FnMut(&O, Option<u32>) -> bool,
     ) -> (usize, usize) {
         let Some(target) = self.find(destination) else {
             return (0, 0);
@@ -377,7 +400,7 @@ impl<O, R> SubscriptionTable<O, R> {
         while next != NIL {
             let row = self.rows[next];
             match &self.connectors[row.connector as usize].outbox {
-                Some(outbox) if !deliver(outbox) => {
+                Some(outbox) if !deliver(outbox, self.numbers.get(next)) => {
                     self.unlist(next, false);
                     self.list(next, true);
                     untold += 1;
@@ -398,12 +421,12 @@ impl<O, R> SubscriptionTable<O, R> {
     }
 
     /// Takes up to `budget` deaths that an attached connector has yet to be told of, and shows `deliver`
-    /// each with its reason.
+    /// each with the number of its subscription and its reason.
     pub fn collect(
         &mut self,
         id: ConnectorId,
         budget: usize,
-        mut deliver: impl FnMut(Destination, &R),
+        mut deliver: impl FnMut(Destination, Option<u32>, &R),
     ) {
         for _ in 0..budget {
             let Some(row) = self.attached(id).map(|connector| connector.dead.first) else {
@@ -414,7 +437,7 @@ impl<O, R> SubscriptionTable<O, R> {
             }
             let target = &self.targets[self.rows[row].target];
             if let Monitor::Fired(reason) = &target.monitor {
-                deliver(target.destination, reason);
+                deliver(target.destination, self.numbers.get(row), reason);
             }
             self.remove_row(row);
         }
@@ -606,6 +629,7 @@ impl<O, R> SubscriptionTable<O, R> {
         self.unlist(id, self.targets[row.target].is_dead());
         let departed = self.connectors[row.connector as usize].outbox.is_none();
         self.left_behind -= usize::from(departed);
+        self.numbers.remove(id);
         self.rows.remove(id);
         self.len -= 1;
     }
@@ -670,6 +694,26 @@ mod tests {
             self.place(made);
         }
 
+        fn subscribe_numbered(&mut self, id: ConnectorId, number: u32) {
+            let (released, made) = self.table.subscribe_numbered(id, pid(7), number);
+            if let Some(monitor) = released {
+                assert_eq!(self.placed.remove(&monitor), Some(pid(7)));
+            }
+            self.place(made.unwrap());
+        }
+
+        /// Whom the exit of that process is told, with the numbers of the subscriptions.
+        fn numbers_told(&mut self) -> Vec<(usize, Option<u32>)> {
+            let mut told = Vec::new();
+            let deliver = |outbox: &usize, number| {
+                told.push((*outbox, number));
+                true
+            };
+            self.table.certify(pid(7), || 0, deliver);
+            told.sort_unstable();
+            told
+        }
+
         fn place(&mut self, made: impl IntoIterator<Item = u32>) {
             for target in made {
                 if let Some(destination) = self.table.begin_monitor(target) {
@@ -712,7 +756,7 @@ mod tests {
             if self.placed.len() < placed {
                 self.exits += 1;
                 let mut untold = 0;
-                let deliver = |outbox: &usize| {
+                let deliver = |outbox: &usize, _| {
                     if self.full.contains(outbox) {
                         untold += 1;
                         return false;
@@ -729,7 +773,7 @@ mod tests {
 
         fn collect(&mut self, id: ConnectorId, budget: usize) -> Vec<(Destination, u32)> {
             let mut collected = Vec::new();
-            let deliver = |destination, exit: &u32| collected.push((destination, *exit));
+            let deliver = |destination, _, exit: &u32| collected.push((destination, *exit));
             self.table.collect(id, budget, deliver);
             collected
         }
@@ -753,10 +797,10 @@ mod tests {
         assert_eq!(table.subscribe(b, pid(2)), Err(Full));
         assert_eq!(table.subscribe(b, pid(1)), Ok(None));
         assert_eq!((table.len(), table.targets()), (3, 2));
-        assert_eq!(table.certify(pid(1), || (), |()| true), (2, 0));
+        assert_eq!(table.certify(pid(1), || (), |(), _| true), (2, 0));
         assert!(table.subscribe(a, pid(3)).unwrap().is_some());
-        assert_eq!(table.certify(pid(2), || (), |()| true), (1, 0));
-        assert_eq!(table.certify(pid(3), || (), |()| true), (1, 0));
+        assert_eq!(table.certify(pid(2), || (), |(), _| true), (1, 0));
+        assert_eq!(table.certify(pid(3), || (), |(), _| true), (1, 0));
         assert_eq!((table.len(), table.targets()), (0, 0));
     }
 
@@ -873,6 +917,53 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_returns_the_number_of_its_subscription() {
+        let mut owner = Owner::default();
+        let [a, b, c] = [1, 2, 3].map(|node| owner.table.attach(|_| node));
+        owner.subscribe_numbered(a, 10);
+        owner.subscribe_numbered(b, 20);
+        owner.subscribe(c, pid(7));
+        // Another begins, with the monitor that is there for the others.
+        owner.subscribe_numbered(b, 21);
+        assert_eq!(owner.placed.len(), 1);
+        let expected = [(1, Some(10)), (2, Some(21)), (3, None)];
+        assert_eq!(owner.numbers_told(), expected);
+        assert!(owner.table.numbers.is_empty() && owner.table.is_empty());
+        // A row without one does not inherit that of the former in its place.
+        owner.placed.clear();
+        for id in [a, b, c] {
+            owner.subscribe(id, pid(7));
+        }
+        assert_eq!(owner.numbers_told(), [(1, None), (2, None), (3, None)]);
+    }
+
+    #[test]
+    fn another_subscription_is_owed_nothing_of_the_former() {
+        let mut owner = Owner::default();
+        let a = owner.table.attach(|_| 1);
+        owner.subscribe_numbered(a, 10);
+        owner.full.insert(1);
+        assert_eq!(owner.exit(pid(7)), []);
+        assert!(owner.table.has_untold(a));
+        owner.subscribe_numbered(a, 11);
+        assert!(!owner.table.has_untold(a));
+        assert_eq!((owner.placed.len(), owner.table.targets()), (1, 1));
+        // One that nobody else shares takes its monitor with it: that may be of another process.
+        let before: Vec<_> = owner.placed.keys().copied().collect();
+        owner.subscribe_numbered(a, 12);
+        let after: Vec<_> = owner.placed.keys().copied().collect();
+        assert_ne!(before, after);
+        // Who is told late is told the number, too.
+        assert_eq!(owner.exit(pid(7)), []);
+        let mut collected = Vec::new();
+        owner
+            .table
+            .collect(a, 9, |_, number, _| collected.push(number));
+        assert_eq!(collected, [Some(12)]);
+        assert!(owner.table.numbers.is_empty());
+    }
+
+    #[test]
     fn a_detached_connector_leaves_its_dead_to_the_sweep() {
         let mut owner = Owner::default();
         let a = owner.table.attach(|_| 1);
@@ -903,9 +994,9 @@ mod tests {
         let target = table.subscribe(connector, pid(7)).unwrap().unwrap();
         table.begin_monitor(target);
         table.set_monitor(target, [1, 2, 3]);
-        table.certify(pid(7), || reason.clone(), |()| false);
+        table.certify(pid(7), || reason.clone(), |(), _| false);
         assert_eq!(Arc::strong_count(&reason), 2);
-        table.collect(connector, 1, |_, _| ());
+        table.collect(connector, 1, |_, _, _| ());
         assert_eq!(Arc::strong_count(&reason), 1);
     }
 

@@ -95,9 +95,9 @@ impl<R: Clone, X> MonitorTable<R, X> {
             monitors,
             targets: Vec::with_capacity(monitors.len()),
         };
-        let session = |node| self.nodes.get(node).session();
+        let stay = |node| &self.nodes.get(node).stay;
         self.targets
-            .join_each(&self.slots, monitors.iter().copied(), session, |target| {
+            .join_each(&self.slots, monitors.iter().copied(), stay, |target| {
                 joined.targets.push(target);
             });
         let queued = monitors.iter().zip(&joined.targets);

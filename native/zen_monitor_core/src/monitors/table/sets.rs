@@ -97,6 +97,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
 mod tests {
     use super::*;
     use crate::monitors::delivery::Delivery;
+    use crate::monitors::share::Share;
     use crate::monitors::targets::{Instruction, MOST_MONITORS};
     use proptest::prelude::*;
     use std::collections::{BTreeMap, BTreeSet};
@@ -174,7 +175,7 @@ mod tests {
 
     fn deliver(table: &Table, model: &mut Model, limit: usize) -> usize {
         let mut delivery = Delivery::new(table, limit);
-        let turns = delivery.take_turns(limit);
+        let turns = delivery.take_turns(limit, |_| Share::all());
         for (number, (key, _)) in delivery.describe(0).into_iter().enumerate() {
             assert!(delivery.begin(number));
             let word = delivery.taken(number).pid;
@@ -226,13 +227,15 @@ mod tests {
                 let node = table.nodes.get(node);
                 let (taken, _) = table.take(node, 100, 100);
                 let is_of = |instruction: &Instruction| {
-                    let (Instruction::Subscribe(key) | Instruction::Unsubscribe(key)) = instruction;
+                    let key = instruction.key();
                     key.node == node.id()
                 };
                 assert!(taken.iter().all(is_of));
                 table.confirm(node);
             }
-            Op::Certify(node, id) => table.certify(table.nodes.get(node), key((node, id)).id, id),
+            Op::Certify(node, id) => {
+                table.certify(table.nodes.get(node), key((node, id)).id, None, id)
+            }
             Op::Expire(node) => table.expire(table.nodes.get(node)),
             Op::Expand(limit) => drop(table.expand(limit)),
             Op::Deliver(limit) => drop(deliver(table, model, limit)),
@@ -384,7 +387,7 @@ mod tests {
         assert_eq!((placed, woken), ((true, Ok(())), 1));
         let node = table.nodes.get(0);
         assert_eq!(table.take(node, 100, 100).0.len(), 50);
-        table.certify(node, all[0].id, 1);
+        table.certify(node, all[0].id, None, 1);
         table.expand(10);
         deliver(&table, &mut Model::default(), 10);
         // Two were of it.

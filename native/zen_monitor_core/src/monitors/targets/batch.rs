@@ -3,20 +3,21 @@
 
 use super::{Key, Left, SHARDS, Targets, hash_of, number};
 use crate::monitors::slot::Slot;
+use crate::monitors::stay::Stay;
 use crate::structures::arena::Arena;
 use crate::structures::hash::shard;
 use crate::structures::held::Held;
 use crate::structures::limits::Full;
 
 impl<R: Clone> Targets<R> {
-    /// Arms and lists monitors as [`Targets::join`] does. `session` reads that of a node, and `joined` is
+    /// Arms and lists monitors as [`Targets::join`] does. `stay` gives that of a node, and `joined` is
     /// told what has become of each, in order; both under a lock.
     #[inline]
-    pub fn join_each(
+    pub fn join_each<'n>(
         &self,
         slots: &Arena<Slot>,
         monitors: impl Iterator<Item = (Key, u32)>,
-        session: impl Fn(u32) -> u32,
+        stay: impl Fn(u32) -> &'n Stay,
         mut joined: impl FnMut(Result<Option<u32>, Full>),
     ) {
         let mut held = Held::new(&self.shards);
@@ -24,7 +25,7 @@ impl<R: Clone> Targets<R> {
             let hash = hash_of(key);
             let number = shard(hash, SHARDS);
             let shard = held.lock(number);
-            joined(shard.join(slots, (number, hash), key, || session(key.node), slot));
+            joined(shard.join(slots, (number, hash), key, stay(key.node), slot));
         }
     }
 

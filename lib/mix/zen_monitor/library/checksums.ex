@@ -1,0 +1,76 @@
+defmodule Mix.ZenMonitor.Library.Checksums do
+  @moduledoc false
+  # The digests that a project trusts, in a file of the name and the form that those have which
+  # rustler_precompiled writes: a map of `"name" => "sha256:…"`.
+
+  # Hidden when the compiler loads this, see `ensure_crypto/0`.
+  @compile {:no_warn_undefined, :crypto}
+
+  @file_name "checksum-Elixir.ZenMonitor.Native.exs"
+
+  @doc "The SHA-256 as it is written in checksum files and in manifests."
+  @spec digest(binary) :: String.t()
+  def digest(bytes) do
+    ensure_crypto()
+    "sha256:" <> Base.encode16(:crypto.hash(:sha256, bytes), case: :lower)
+  end
+
+  @doc "The line for one file."
+  @spec entry(String.t(), String.t()) :: String.t()
+  def entry(name, digest), do: "#{inspect(name)} => #{inspect(digest)}"
+
+  @doc """
+  Whether the checksum file in this folder, if there is one, has this digest for this name, and
+  otherwise what was found, what is expected and what to do.
+  """
+  @spec check(Path.t(), String.t(), String.t()) :: :ok | {:error, String.t()}
+  def check(folder, name, digest) do
+    file = Path.join(folder, @file_name)
+
+    case File.read(file) do
+      {:ok, text} -> compare(parse(text), file, name, digest)
+      {:error, :enoent} -> :ok
+      {:error, reason} -> {:error, "#{file} cannot be read: #{:file.format_error(reason)}"}
+    end
+  end
+
+  defp compare({:ok, checksums}, file, name, digest) do
+    case checksums do
+      %{^name => ^digest} ->
+        :ok
+
+      %{^name => expected} ->
+        {:error,
+         "it has the checksum #{digest}, and #{file} expects #{expected} for #{name}: get it again, " <>
+           "or change that line if the library was packed anew"}
+
+      %{} ->
+        {:error,
+         "#{file} has no checksum for #{name}: if you trust it, add the line #{entry(name, digest)}"}
+    end
+  end
+
+  defp compare(:error, file, name, digest) do
+    {:error,
+     "#{file} is no map of names to checksums: let it read %{#{entry(name, digest)}} if you trust it"}
+  end
+
+  # Since Elixir 1.15, Mix hides the applications that a project does not list. This package lists none
+  # that only its Mix tasks need.
+  defp ensure_crypto do
+    if function_exported?(Mix, :ensure_application!, 1) do
+      apply(Mix, :ensure_application!, [:crypto])
+    end
+  end
+
+  # Read as data, never run.
+  defp parse(text) do
+    with {:ok, {:%{}, _, pairs}} <- Code.string_to_quoted(text),
+         true <-
+           Enum.all?(pairs, &match?({name, sum} when is_binary(name) and is_binary(sum), &1)) do
+      {:ok, Map.new(pairs)}
+    else
+      _ -> :error
+    end
+  end
+end

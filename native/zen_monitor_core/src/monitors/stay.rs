@@ -1,0 +1,144 @@
+//! The session that a node is in, and in how many shards it has targets.
+//!
+//! Both are one word, so that what leaves a former session does not count for the present one. It changes
+//! when the session gets its first target in a shard, or loses the last there, under the lock of that shard:
+//! once many targets stand, hardly ever.
+
+use crate::structures::sync::{AtomicU64, Ordering};
+
+/// The present session of a node.
+///
+/// ```
+/// use zen_monitor_core::monitors::stay::Stay;
+///
+/// let stay = Stay::new(7);
+/// stay.enter(7);
+/// assert!(!stay.is_unused());
+/// assert_eq!(stay.renew(8), 7);
+/// assert!(stay.is_unused());
+/// stay.leave(7);
+/// assert_eq!(stay.session(), 8);
+/// ```
+pub struct Stay(AtomicU64);
+
+impl Stay {
+    /// A session that has no target.
+    pub fn new(session: u32) -> Self {
+        Stay(AtomicU64::new(word(session)))
+    }
+
+    /// The session that new subscriptions belong to.
+    #[inline]
+    pub fn session(&self) -> u32 {
+        // Relaxed: read under the lock of a target shard. Expiring a session takes each of those
+        // locks after the change, so whoever locks one later reads the new number.
+        session(self.0.load(Ordering::Relaxed))
+    }
+
+    /// Begins another session and returns the former.
+    pub fn renew(&self, number: u32) -> u32 {
+        // Relaxed: see `session`.
+        session(self.0.swap(word(number), Ordering::Relaxed))
+    }
+
+    /// Notes that a session has its first target in a shard, whose lock is held.
+    pub fn enter(&self, number: u32) {
+        // AcqRel: see `is_unused`.
+        self.change(number, Ordering::AcqRel, |word| word + 1);
+    }
+
+    /// Notes that a session has lost its last target in a shard, whose lock is held.
+    pub fn leave(&self, number: u32) {
+        // Relaxed: nobody acts on that alone.
+        self.change(number, Ordering::Relaxed, |word| word - 1);
+    }
+
+    #[inline]
+    fn change(&self, number: u32, success: Ordering, change: impl Fn(u64) -> u64) {
+        let changed = |word| (session(word) == number).then(|| change(word));
+        // It fails for a former session, which does not count.
+        let _ = self.0.fetch_update(success, Ordering::Relaxed, changed);
+    }
+
+    /// Whether the session has no target. Whoever adds one that is not seen here sees what the caller had done
+    /// before it asked.
+    pub fn is_unused(&self) -> bool {
+        // A read-modify-write that changes nothing, and AcqRel, as in `enter`. That puts the two in one order:
+        // the one comes first and is seen, or comes second and acquires what was done before. Who joins targets
+        // in a shard that the session is in already has had its lock after the one who entered.
+        shards(self.0.fetch_or(0, Ordering::AcqRel)) == 0
+    }
+
+    /// In how many shards the session has targets.
+    #[cfg(test)]
+    pub(crate) fn shards(&self) -> u32 {
+        shards(self.0.load(Ordering::Relaxed))
+    }
+}
+
+#[inline]
+fn word(session: u32) -> u64 {
+    u64::from(session) << 32
+}
+
+#[inline]
+fn session(word: u64) -> u32 {
+    (word >> 32) as u32
+}
+
+#[inline]
+fn shards(word: u64) -> u32 {
+    word as u32
+}
+
+#[cfg(all(test, loom))]
+mod models {
+    use super::*;
+    use crate::structures::sync::{AtomicBool, Mutex};
+    use std::sync::Arc;
+
+    /// A Connector ends its duty while one process places a monitor and removes it, and another places one in
+    /// the same shard, which stays.
+    #[test]
+    fn a_target_is_seen_or_finds_nobody_who_answers() {
+        loom::model(|| {
+            let stay = Arc::new(Stay::new(7));
+            let answered = Arc::new(AtomicBool::new(true));
+            let targets = Arc::new(Mutex::new(0));
+            let place = {
+                let (stay, targets) = (stay.clone(), targets.clone());
+                move || {
+                    let mut targets = targets.lock();
+                    *targets += 1;
+                    if *targets == 1 {
+                        stay.enter(7);
+                    }
+                }
+            };
+            let passing = {
+                let (place, stay, targets) = (place.clone(), stay.clone(), targets.clone());
+                loom::thread::spawn(move || {
+                    place();
+                    let mut targets = targets.lock();
+                    *targets -= 1;
+                    if *targets == 0 {
+                        stay.leave(7);
+                    }
+                })
+            };
+            let staying = {
+                let answered = answered.clone();
+                loom::thread::spawn(move || {
+                    place();
+                    answered.load(Ordering::Acquire)
+                })
+            };
+            answered.swap(false, Ordering::AcqRel);
+            let retired = stay.is_unused();
+            passing.join().unwrap();
+            let is_answered = staying.join().unwrap();
+            assert!(!retired || !is_answered, "the target has nobody");
+            assert_eq!(stay.shards(), 1);
+        });
+    }
+}

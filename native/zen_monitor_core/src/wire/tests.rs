@@ -1,0 +1,164 @@
+use super::*;
+use proptest::prelude::*;
+
+type Item = (Kind, Numbers, u32);
+
+fn read(bytes: &[u8]) -> (Vec<Item>, bool) {
+    let mut decoder = Decoder::new(bytes);
+    let mut items = Vec::new();
+    for run in &mut decoder {
+        let pids = run.pids().iter();
+        items.extend(pids.map(|&pid| (run.kind, pid, run.creation)));
+    }
+    (items, decoder.is_malformed())
+}
+
+fn write(items: &[Item]) -> Vec<u8> {
+    let mut encoder = Encoder::default();
+    for &(kind, pid, creation) in items {
+        encoder.push(kind, pid, creation);
+    }
+    encoder.finish()
+}
+
+fn kinds() -> impl Strategy<Value = Kind> {
+    prop_oneof![
+        3 => Just(Kind::Subscribe),
+        1 => Just(Kind::Unsubscribe),
+        3 => (0..3_u8).prop_map(Kind::Dead),
+        1 => any::<u8>().prop_map(Kind::Dead),
+    ]
+}
+
+/// Stretches of one kind, as they are sent, with neighbours and strangers among the pids.
+fn items() -> impl Strategy<Value = Vec<Item>> {
+    let pids = prop_oneof![
+        (0..200_u32, 0..3_u32).prop_map(|(id, serial)| [id, serial]),
+        any::<Numbers>(),
+    ];
+    let stretch = (kinds(), 0..3_u32, prop::collection::vec(pids, 0..150));
+    prop::collection::vec(stretch, 0..8).prop_map(|stretches| {
+        let items = |(kind, creation, pids): (Kind, u32, Vec<Numbers>)| {
+            pids.into_iter().map(move |pid| (kind, pid, creation))
+        };
+        stretches.into_iter().flat_map(items).collect()
+    })
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read(items in items()) {
+        prop_assert_eq!(read(&write(&items)), (items, false));
+    }
+
+    /// A sender cuts where it likes, and a receiver reads one run at a time.
+    #[test]
+    fn any_split_says_the_same(items in items(), at in any::<prop::sample::Index>()) {
+        let (first, second) = items.split_at(at.index(items.len() + 1));
+        let parts = [write(first), write(second)];
+        prop_assert_eq!(read(&parts.concat()), (items.clone(), false));
+
+        let whole = write(&items);
+        let (mut rest, mut found) = (&whole[..], Vec::new());
+        while !rest.is_empty() {
+            let mut decoder = Decoder::new(rest);
+            decoder.next();
+            let length = rest.len() - decoder.rest().len();
+            found.extend(read(&rest[..length]).0);
+            rest = decoder.rest();
+        }
+        prop_assert_eq!(found, items);
+    }
+
+    /// What breaks off in the middle has lost nothing that came before.
+    #[test]
+    fn what_is_cut_off_keeps_its_beginning(items in items(), at in any::<prop::sample::Index>()) {
+        let bytes = write(&items);
+        let (found, malformed) = read(&bytes[..at.index(bytes.len() + 1)]);
+        prop_assert_eq!(&found, &items[..found.len()]);
+        prop_assert!(malformed || write(&found) == bytes[..write(&found).len()]);
+        prop_assert!(malformed || found.len() < items.len() || found == items);
+    }
+
+    /// Whatever the bytes: nothing is allocated, and no more is read than there are bytes.
+    #[test]
+    fn any_bytes_are_bounded(bytes in hostile()) {
+        let mut pids = 0;
+        let allocated = allocation_counter::measure(|| {
+            for run in Decoder::new(&bytes) {
+                pids += run.pids().len();
+            }
+        });
+        prop_assert_eq!(allocated.count_total, 0);
+        prop_assert!(pids <= bytes.len());
+    }
+
+    /// And what is read of them is read again when it is written.
+    #[test]
+    fn what_is_read_from_any_bytes_is_written_again(bytes in hostile()) {
+        let (found, _) = read(&bytes);
+        prop_assert_eq!(read(&write(&found)), (found, false));
+    }
+}
+
+/// Bytes at random, and good ones with a few of them changed.
+fn hostile() -> impl Strategy<Value = Vec<u8>> {
+    let damage = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4);
+    let damaged = (items(), damage).prop_map(|(items, damage)| {
+        let mut bytes = write(&items);
+        for (at, byte) in damage {
+            let at = at.index(bytes.len() + 1);
+            match bytes.get_mut(at) {
+                Some(damaged) => *damaged = byte,
+                None => bytes.push(byte),
+            }
+        }
+        bytes
+    });
+    prop_oneof![prop::collection::vec(any::<u8>(), 0..600), damaged]
+}
+
+#[test]
+fn the_format_is_as_the_guide_has_it() {
+    let items = [
+        (Kind::Subscribe, [0x7e, 0], 0x0102_0304),
+        (Kind::Subscribe, [0x7f, 0], 0x0102_0304),
+        (Kind::Subscribe, [0x02, 1], 0x0102_0304),
+        (Kind::Unsubscribe, [0x40, 0], 0x0102_0304),
+        (Kind::Dead(5), [0x7e, 0], 0x0102_0304),
+    ];
+    let bytes = [
+        // Two neighbours, and one of the next serial: -125 is 249, and 499 with the flag.
+        &[0x10, 1, 2, 3, 4, 2, 0xf8, 0x03, 0x04, 0xf3, 0x03, 0x02][..],
+        &[0x11, 1, 2, 3, 4, 0, 0x80, 0x02],
+        &[0x12, 5, 1, 2, 3, 4, 0, 0xf8, 0x03],
+    ];
+    assert_eq!(write(&items), bytes.concat());
+}
+
+#[test]
+fn a_version_to_come_is_left_alone() {
+    let mut bytes = write(&[(Kind::Subscribe, [1, 0], 1)]);
+    bytes[0] += 0x10;
+    assert_eq!(read(&bytes), (vec![], true));
+}
+
+#[test]
+fn neighbours_take_hardly_more_than_a_byte_and_strangers_at_most_ten() {
+    let neighbours: Vec<Item> = (0..5_000)
+        .map(|id| (Kind::Dead(0), [id, 3], 0x5eed_5eed))
+        .collect();
+    assert!(write(&neighbours).len() < neighbours.len() * 5 / 4);
+
+    let strangers: Vec<Item> = (0..5_000_u32)
+        .map(|n| {
+            let scattered = n.wrapping_mul(0x9e37_79b9);
+            (
+                Kind::Subscribe,
+                [scattered, scattered.rotate_left(16)],
+                u32::MAX,
+            )
+        })
+        .collect();
+    assert!(write(&strangers).len() <= strangers.len() * 41 / 4);
+}
