@@ -21,6 +21,8 @@ defmodule ZenMonitor do
   Every monitor that is not removed fires exactly once, and none fires after `demonitor/2` has
   returned.
 
+  Who watches thousands has `ZenMonitor.Set`: one reference for all of them.
+
   The [README](README.md#configuration) lists the configuration. The guides tell
   [what differs](guides/differences.md) from `Process.monitor/1`,
   [how to operate](guides/operations.md) a cluster with ZenMonitor in it, and
