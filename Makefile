@@ -49,7 +49,7 @@ elixir: mix
 	ZEN_MONITOR_WIRE=v2 mix test $(FAULTS)
 
 # What nodes with this version say to each other as version 2 does, once more.
-FAULTS := test/crash_test.exs test/link_test.exs test/slow_test.exs test/ledger_test.exs test/kinds_test.exs test/mesh_test.exs
+FAULTS := test/system/crash_test.exs test/system/link_test.exs test/system/slow_test.exs test/system/ledger_test.exs test/system/kinds_test.exs test/system/mesh_test.exs
 
 # Analysing OTP and Elixir takes minutes, so the result is kept, one file for each pair of versions.
 # Status 2 means warnings: since OTP 26, about calls from there to what was left out.

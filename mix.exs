@@ -74,6 +74,7 @@ defmodule ZenMonitor.MixProject do
       links: %{},
       files: [
         "lib",
+        "src",
         "native/compiler.exs",
         "native/*/Cargo.toml",
         "native/*/src",
@@ -96,6 +97,7 @@ defmodule ZenMonitor.MixProject do
       source_ref: "v#{@version}",
       extras: [
         "README.md",
+        "guides/sets.md",
         "guides/differences.md",
         "guides/operations.md",
         "guides/architecture.md",

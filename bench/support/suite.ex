@@ -7,6 +7,7 @@ defmodule Bench.Suite do
   @scenarios [
     {"monitor", Scenarios.Monitor},
     {"demonitor", Scenarios.Demonitor},
+    {"set", Scenarios.Set},
     {"memory", Scenarios.Memory},
     {"growth", Scenarios.Growth},
     {"node_death", Scenarios.NodeDeath},

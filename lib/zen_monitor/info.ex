@@ -14,8 +14,11 @@ defmodule ZenMonitor.Info do
       monitors: metrics["zen_monitor.local.ets.references.size"],
       waiting: metrics["zen_monitor.local.batch_length"],
       watched_for_others: metrics["zen_monitor.proxy.ets.subscribers.size"],
+      sets: metrics["zen_monitor.local.sets"],
+      members: metrics["zen_monitor.local.sets.members"],
       nodes: snapshot.nodes,
-      subscribers: snapshot.subscribers
+      subscribers: snapshot.subscribers,
+      largest_sets: snapshot.sets
     }
   end
 
@@ -32,8 +35,12 @@ defmodule ZenMonitor.Info do
   defp local_pid(name), do: Process.whereis(name)
 
   defp held(pid) do
-    {count, waiting, monitors} = Native.held(node(), pid)
-    %{monitors: count, waiting: waiting, monitoring: monitors}
+    {count, waiting, monitors, sets} = Native.held(node(), pid)
+
+    sets =
+      for {ref, members, waiting} <- sets, do: %{ref: ref, members: members, waiting: waiting}
+
+    %{monitors: count, waiting: waiting, monitoring: monitors, sets: sets}
   end
 
   defp monitored_by(destination) do

@@ -137,14 +137,17 @@ defmodule ZenMonitor.Local do
     receive do
       {_, ^ref, _, _, _} -> :ok
     after
-      0 -> if in_bulk, do: flush_bulk(ref)
+      0 -> if in_bulk, do: flush_bulk(%{ref => nil})
     end
   end
 
-  # Which message holds the reference is only known when it has been received. So all of them are,
-  # and sent again without it, in their order: they move behind what has come in since.
-  defp flush_bulk(ref) do
-    for entries <- receive_bulk(), left = List.keydelete(entries, ref, 0), left != [] do
+  @doc false
+  # Which message holds a reference is only known when it has been received. So all of them are,
+  # and sent again without those that are keys of `refs`, in their order: they move behind what has come in since.
+  def flush_bulk(refs) do
+    for entries <- receive_bulk(),
+        left = Enum.reject(entries, &is_map_key(refs, elem(&1, 0))),
+        left != [] do
       send(self(), {:DOWN, :bulk, left})
     end
   end

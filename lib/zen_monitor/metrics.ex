@@ -13,6 +13,9 @@ defmodule ZenMonitor.Metrics do
   | `zen_monitor.local.batch_length` | `:DOWN` messages that wait for delivery |
   | `zen_monitor.local.message_queue_len` | length of the mailbox of `ZenMonitor.Local` |
   | `zen_monitor.local.ets.references.size` | standing monitors |
+  | `zen_monitor.local.sets` | sets, see `ZenMonitor.Set` |
+  | `zen_monitor.local.sets.members` | members of all sets; each is a standing monitor, too |
+  | `zen_monitor.local.sets.largest` | members of the largest set |
   | `zen_monitor.local.connector.enqueue` | instructions queued for remote nodes |
   | `zen_monitor.local.connector.sweep` | instructions swept by the Connectors |
   | `zen_monitor.local.dispatcher.events.delivered` | `:DOWN` messages sent |
@@ -50,6 +53,11 @@ defmodule ZenMonitor.Metrics do
     "zen_monitor.proxy.batcher.enqueue",
     "zen_monitor.proxy.batcher.sweep"
   ]
+  @sets [
+    "zen_monitor.local.sets",
+    "zen_monitor.local.sets.members",
+    "zen_monitor.local.sets.largest"
+  ]
   @queues %{
     "zen_monitor.local.message_queue_len" => Local,
     "zen_monitor.proxy.message_queue_len" => Proxy
@@ -70,7 +78,8 @@ defmodule ZenMonitor.Metrics do
       {"zen_monitor.native_memory", native_memory()}
     ]
 
-    Map.new(local ++ proxy ++ queues ++ others)
+    sets = Enum.zip(@sets, Tuple.to_list(Native.survey_sets()))
+    Map.new(local ++ proxy ++ queues ++ others ++ sets)
   end
 
   @doc """
@@ -108,6 +117,14 @@ defmodule ZenMonitor.Metrics do
           waiting: non_neg_integer
         }
 
+  @typedoc "A set, see `snapshot/1`."
+  @type set :: %{
+          ref: reference,
+          owner: pid,
+          members: non_neg_integer,
+          waiting: non_neg_integer
+        }
+
   @typedoc "See `snapshot/1`."
   @type snapshot :: %{
           node: node,
@@ -115,11 +132,12 @@ defmodule ZenMonitor.Metrics do
           metrics: %{name => non_neg_integer},
           nodes: [remote],
           subscribers: [subscriber],
+          sets: [set],
           complete?: boolean
         }
 
   @doc """
-  All metrics, and where the load is: the `limit` busiest nodes and subscribers.
+  All metrics, and where the load is: the `limit` busiest nodes and subscribers, and largest sets.
 
     * `node`, `time` - whose snapshot this is and its monotonic time in milliseconds
     * `metrics` - what `all/0` returns
@@ -127,13 +145,15 @@ defmodule ZenMonitor.Metrics do
       how many `targets` and `monitors` on it, the `instructions` that wait to be sent to it, and its
       `compatibility`. A monitor counts once its instruction has been sent
     * `subscribers` - the processes that have most waiting, then those that have most monitors: how
-      many `monitors`, and how many of their `:DOWN`s are `waiting`
+      many `monitors`, the members of their sets included, and how many of their `:DOWN`s are `waiting`
+    * `sets` - the sets that have most `members`: the reference of each, its `owner`, and how many members
+      are `waiting`
     * `complete?` - whether all subscribers were looked at. Looking takes at most some 20 ms, on a
       dirty scheduler and without stopping anybody, so millions of them are not
   """
   @spec snapshot(limit :: non_neg_integer) :: snapshot
   def snapshot(limit \\ 20) do
-    {subscribers, complete?} = Native.survey_subscribers(limit)
+    {subscribers, sets, complete?} = Native.survey_subscribers(limit)
 
     %{
       node: node(),
@@ -142,6 +162,7 @@ defmodule ZenMonitor.Metrics do
       nodes:
         Native.survey_nodes() |> Enum.sort_by(&busy/1, :desc) |> Enum.take(limit) |> remotes(),
       subscribers: for(subscriber <- subscribers, do: subscriber(subscriber)),
+      sets: for(set <- sets, do: set(set)),
       complete?: complete?
     }
   end
@@ -168,6 +189,10 @@ defmodule ZenMonitor.Metrics do
       end
 
     %{pid: pid, name: name, monitors: monitors, waiting: waiting}
+  end
+
+  defp set({ref, owner, members, waiting}) do
+    %{ref: ref, owner: owner, members: members, waiting: waiting}
   end
 
   # NIFs get their memory from the VM's driver allocator; with that switched off, nobody knows.

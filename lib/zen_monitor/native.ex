@@ -98,6 +98,20 @@ defmodule ZenMonitor.Native do
   def proxy_is_unused(_connector), do: stub()
   def proxy_counters, do: stub()
 
+  # several.rs
+  def monitor_all(_destinations, _refs, _bulk, _name), do: stub()
+  def demonitor_all(_refs), do: stub()
+  def has_bulk, do: stub()
+
+  # sets.rs
+  def set_open(_ref, _tag, _bulk), do: stub()
+  def set_put(_ref, _destinations, _name), do: stub()
+  def set_delete(_ref, _destinations, _name), do: stub()
+  def set_close(_ref), do: stub()
+  def set_member(_ref, _destinations, _name), do: stub()
+  def set_size(_ref), do: stub()
+  def set_members(_ref, _name), do: stub()
+
   # sizes.rs
   def sizes, do: stub()
 
@@ -109,6 +123,7 @@ defmodule ZenMonitor.Native do
   # survey.rs
   def survey_nodes, do: stub()
   def survey_subscribers(_limit), do: stub()
+  def survey_sets, do: stub()
   def outbox_len(_node), do: stub()
   def held(_name, _pid), do: stub()
   def watchers(_node, _target), do: stub()

@@ -26,7 +26,7 @@ defmodule ZenMonitor.Telemetry do
   `ZenMonitor.Proxy.Batcher`, and `:DOWN`s for `ZenMonitor.Local` and `ZenMonitor.Local.Dispatcher`.
   It is 0 for a `ZenMonitor.Proxy`, which begins anew: the monitors of other nodes have fired.
 
-  `ZenMonitor.Metrics.measure/0` emits the counters and gauges as further events.
+  `ZenMonitor.Metrics.measure/0` emits the counters and gauges as further events, those of sets among them.
 
   ## With telemetry_metrics
 
@@ -36,6 +36,9 @@ defmodule ZenMonitor.Telemetry do
   [
     last_value("zen_monitor.local.ets.references.size.value"),
     last_value("zen_monitor.local.batch_length.value"),
+    last_value("zen_monitor.local.sets.value"),
+    last_value("zen_monitor.local.sets.members.value"),
+    last_value("zen_monitor.local.sets.largest.value"),
     last_value("zen_monitor.proxy.ets.subscribers.size.value"),
     last_value("zen_monitor.native_memory.value", unit: :byte),
     sum("zen_monitor.connector.sweep.instructions", tags: [:node]),

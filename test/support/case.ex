@@ -106,6 +106,53 @@ defmodule ZenMonitor.Case do
   @doc "Whether the Proxy of its node watches a process."
   def watched?(pid), do: :erpc.call(node(pid), ZenMonitor.PeerScript, :watched?, [pid])
 
+  @doc """
+  Starts a task with these processes in a set, and returns when their node knows. The task returns the
+  reasons of the one message for each, and fails if there is another.
+  """
+  def watch_in_set(pids, options \\ []) do
+    test = self()
+
+    task =
+      Task.async(fn ->
+        set = ZenMonitor.Set.new(options)
+        true = ZenMonitor.Set.put(set, pids) == length(pids)
+        send(test, {:in_set, self()})
+        reasons = members_down(set.ref, MapSet.new(pids), [])
+        0 = ZenMonitor.Set.size(set)
+        wait_until_settled()
+        refute_received {:DOWN, _, _, _}
+        refute_received {:DOWN, _, _, _, _}
+        reasons
+      end)
+
+    %{pid: pid} = task
+    assert_receive {:in_set, ^pid}, 10_000
+    wait_until_watched(List.last(pids))
+    task
+  end
+
+  defp members_down(ref, missing, reasons) do
+    if MapSet.size(missing) == 0 do
+      reasons
+    else
+      entries = told(ref)
+      objects = for {object, _} <- entries, do: object
+      assert MapSet.subset?(MapSet.new(objects), missing) and objects == Enum.uniq(objects)
+      more = for {_, {:zen_monitor, reason}} <- entries, do: reason
+      members_down(ref, MapSet.difference(missing, MapSet.new(objects)), more ++ reasons)
+    end
+  end
+
+  defp told(ref) do
+    receive do
+      {:DOWN, ^ref, :process, object, cause} -> [{object, cause}]
+      {:DOWN, ^ref, :bulk, entries} -> entries
+    after
+      20_000 -> flunk("messages of a set are missing")
+    end
+  end
+
   @doc "The object and the reason of the one `:DOWN` of a reference."
   def down(ref) do
     assert_receive {:DOWN, ^ref, :process, object, {:zen_monitor, reason}}, 10_000

@@ -32,7 +32,8 @@ defmodule ZenMonitor.Cluster do
   """
   def start_peer(opts \\ []) do
     opts = Keyword.put_new(opts, :flags, flags())
-    options = %{connection: :standard_io, args: args(opts)}
+    # On a machine with much else to do, a VM may take longer to start than the 15 s of `:peer`.
+    options = %{connection: :standard_io, wait_boot: 60_000, args: args(opts)}
 
     options =
       if Keyword.get(opts, :distributed, true) and opts[:name] != :dynamic do

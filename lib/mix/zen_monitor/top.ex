@@ -32,6 +32,11 @@ defmodule Mix.ZenMonitor.Top do
         {"sent", per_second(rate.("proxy.batcher.sweep"))}
       ]),
       row([
+        {"sets", number(value.("local.sets"))},
+        {"members", number(value.("local.sets.members"))},
+        {"the largest", number(value.("local.sets.largest"))}
+      ]),
+      row([
         {"native memory", megabytes(value.("native_memory"))},
         {"Local mailbox", number(value.("local.message_queue_len"))},
         {"Proxy mailbox", number(value.("proxy.message_queue_len"))}

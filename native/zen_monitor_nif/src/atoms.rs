@@ -16,6 +16,7 @@ rustler::atoms! {
     noproc,
     not_running,
     ok,
+    owner,
     process,
     shutdown,
     start,

@@ -10,6 +10,7 @@ use crate::message::send;
 use crate::options::{Gathered, Kind, pid_of};
 use crate::origin::Sample;
 use crate::reason::{HEAVY, Reason};
+use crate::sets::Envelopes;
 use crate::state::current;
 use crate::target::{add_object, name_of, object};
 use crate::timeslice::Timeslice;
@@ -129,6 +130,7 @@ struct Run<'a, 'b> {
     batch: Batch<'a>,
     /// The last reason and its `{:zen_monitor, reason}`: neighbours often share one.
     cause: Option<(Option<Reason>, Term<'a>)>,
+    envelopes: Envelopes<'a, 'b>,
     sent: usize,
 }
 
@@ -140,6 +142,7 @@ impl<'a, 'b> Run<'a, 'b> {
             name,
             batch: Batch::new(env),
             cause: None,
+            envelopes: Envelopes::new(env, local),
             sent: 0,
         }
     }
@@ -162,7 +165,7 @@ impl<'a, 'b> Run<'a, 'b> {
             let first = delivery.len();
             // A bulk message is one, however much is in it.
             let share = |pid| match Kind::of(pid) {
-                Kind::Bulk => Share::all(),
+                Kind::Bulk | Kind::BulkSet => Share::all(),
                 Kind::Heavy => share.last(),
                 _ => share,
             };
@@ -173,7 +176,18 @@ impl<'a, 'b> Run<'a, 'b> {
             for (number, (key, reason)) in (first..).zip(delivery.describe(first)) {
                 let taken = *delivery.taken(number);
                 let kind = Kind::of(taken.pid);
-                if kind == Kind::Bulk {
+                let mut bulk = kind == Kind::Bulk;
+                if kind.is_set() {
+                    // That of a set which has ended is left to who ends it.
+                    let Some(opened) = self.envelopes.of(taken.pid) else {
+                        delivery.pass_on(number);
+                        continue;
+                    };
+                    let envelope = &opened.set.host;
+                    bulk = envelope.bulk;
+                    bytes += envelope.tag.weight() / COPIED;
+                }
+                if bulk {
                     self.sent += 1;
                     full.extend(self.local.options.gather(taken, key, reason));
                     delivery.pass_on(number);
@@ -209,8 +223,10 @@ impl<'a, 'b> Run<'a, 'b> {
         if let Some(loose) = self.loose(due) {
             for ((&number, (taken, _, _)), (object, cause)) in due_by_number.zip(&loose.parts) {
                 if delivery.begin(number) {
+                    self.envelopes.consumed(taken.pid);
                     self.send_loose(loose.headers, taken, *object, *cause);
                     delivery.end(number);
+                    self.envelopes.told();
                 }
             }
         } else {
@@ -218,11 +234,19 @@ impl<'a, 'b> Run<'a, 'b> {
                 due_by_number.zip(self.build(due)?)
             {
                 let kind = Kind::of(taken.pid);
-                let tag = self.local.options.tag(self.env, kind, taken.reference);
+                let (receiver, tag) = match self.envelopes.address(taken.pid) {
+                    Some((owner, tag, _)) => (owner, tag),
+                    None => {
+                        let tag = self.local.options.tag(self.env, kind, taken.reference);
+                        (pid_of(taken.pid), tag)
+                    }
+                };
                 let down = (tag, reference, atoms::process(), object, cause).encode(self.env);
                 if delivery.begin(number) {
-                    self.send(taken.pid, down);
+                    self.envelopes.consumed(taken.pid);
+                    self.send(receiver, down);
                     delivery.end(number);
+                    self.envelopes.told();
                     self.local.options.forget(kind, taken.reference);
                 }
             }
@@ -236,7 +260,7 @@ impl<'a, 'b> Run<'a, 'b> {
         let mut nodes = Vec::new();
         let mut objects = Vec::with_capacity(due.len());
         for (taken, key, _) in due {
-            if Kind::of(taken.pid) != Kind::Plain {
+            if !(Kind::of(taken.pid) == Kind::Plain || Kind::of(taken.pid).is_set()) {
                 return None;
             }
             let (_, sample, name) = self.known(&mut nodes, *key);
@@ -252,10 +276,12 @@ impl<'a, 'b> Run<'a, 'b> {
     }
 
     #[inline]
-    fn send_loose(&self, headers: Headers, taken: &Taken, object: Object<'a>, cause: Term<'a>) {
-        let [down, process] = [atoms::down(), atoms::process()].map(|atom| atom.to_term(self.env));
-        let (terms, reference) = ((down, process, cause), taken.reference);
-        let Some(pid) = word::to_pid(self.env, taken.pid) else {
+    fn send_loose(&mut self, headers: Headers, taken: &Taken, object: Object<'a>, cause: Term<'a>) {
+        let plain = || (taken.pid, atoms::down().to_term(self.env), taken.reference);
+        let address = self.envelopes.address(taken.pid);
+        let (receiver, tag, reference) = address.unwrap_or_else(plain);
+        let terms = (tag, atoms::process().to_term(self.env), cause);
+        let Some(pid) = word::to_pid(self.env, receiver) else {
             return;
         };
         // A dead subscriber has no use for it.
@@ -270,22 +296,43 @@ impl<'a, 'b> Run<'a, 'b> {
     /// Sends what was gathered for one subscriber, unless nothing of it is left. All is claimed
     /// before and released after: a demonitor in between waits, for as long as it takes to copy.
     fn send_bulk(&mut self, gathered: Gathered) -> NifResult<()> {
+        let Some(subscriber) = gathered.entries.first().map(|(taken, _, _)| taken.pid) else {
+            return Ok(());
+        };
         let table = &self.local.table;
         let mut delivery = Delivery::new(table, gathered.entries.len());
         for (taken, _, _) in &gathered.entries {
             delivery.take(*taken);
         }
-        let entries = self.build(&gathered.entries)?;
-        let mut left = Vec::with_capacity(entries.len());
-        for (number, entry) in entries.into_iter().enumerate() {
+        let built = self.build(&gathered.entries)?;
+        // One reference is that of all the members of a set.
+        let shared = (self.envelopes.address(subscriber))
+            .zip(built.first())
+            .map(|((owner, tag, _), (reference, _, _))| (owner, tag, *reference));
+        let mut left = Vec::with_capacity(built.len());
+        for (number, (reference, object, cause)) in built.into_iter().enumerate() {
             if delivery.begin(number) {
-                left.push(entry);
+                self.envelopes.consumed(subscriber);
+                left.push(match shared {
+                    Some(_) => (object, cause).encode(self.env),
+                    None => (reference, object, cause).encode(self.env),
+                });
             }
         }
         if !left.is_empty() {
-            let message = (atoms::down(), atoms::bulk(), left).encode(self.env);
-            self.send(delivery.taken(0).pid, message);
+            let (receiver, message) = match shared {
+                Some((owner, tag, reference)) => {
+                    let message = (tag, reference, atoms::bulk(), left);
+                    (owner, message.encode(self.env))
+                }
+                None => {
+                    let message = (atoms::down(), atoms::bulk(), left);
+                    (pid_of(subscriber), message.encode(self.env))
+                }
+            };
+            self.send(receiver, message);
             delivery.end_all();
+            self.envelopes.told();
         }
         Ok(())
     }
@@ -294,8 +341,13 @@ impl<'a, 'b> Run<'a, 'b> {
     fn build(&mut self, due: &[Due]) -> NifResult<Vec<(Term<'a>, Term<'a>, Term<'a>)>> {
         let mut nodes = Vec::new();
         for (taken, key, _) in due {
-            let options = &self.local.options;
-            options.add_reference(&mut self.batch, Kind::of(taken.pid), taken.reference);
+            match self.envelopes.address(taken.pid) {
+                Some((_, _, reference)) => self.batch.reference(reference),
+                None => {
+                    let (options, kind) = (&self.local.options, Kind::of(taken.pid));
+                    options.add_reference(&mut self.batch, kind, taken.reference);
+                }
+            }
             let (_, sample, name) = self.known(&mut nodes, *key);
             add_object(&mut self.batch, sample.as_deref(), *name, *key);
         }
@@ -324,8 +376,8 @@ impl<'a, 'b> Run<'a, 'b> {
         nodes.last().expect("pushed above")
     }
 
-    fn send(&self, subscriber: u64, message: Term<'a>) {
-        if let Some(pid) = word::to_pid(self.env, pid_of(subscriber)) {
+    fn send(&self, receiver: u64, message: Term<'a>) {
+        if let Some(pid) = word::to_pid(self.env, receiver) {
             // A dead subscriber has no use for it.
             send(self.env, &pid, message);
         }

@@ -289,6 +289,15 @@ pub fn encoded_name(name: Term) -> Box<[u8]> {
     name.to_binary().as_slice()[1..].into()
 }
 
+/// The name of the node of a pid.
+pub fn node_name<'a>(env: Env<'a>, pid: Term<'a>) -> Option<Term<'a>> {
+    let encoded = pid.to_binary();
+    let node = Reader::new(encoded.as_slice())?.pid()?.node;
+    let name = [&[VERSION], node].concat();
+    // SAFETY: the VM has encoded this atom as a part of the pid.
+    unsafe { env.binary_to_term_trusted(&name) }.map(|(name, _)| name)
+}
+
 /// Decodes pids of any node.
 pub fn decode_pids<'a>(env: Env<'a>, pids: &[Pid]) -> Option<Vec<Term<'a>>> {
     let mut encoded = LIST_HEADER.to_vec();

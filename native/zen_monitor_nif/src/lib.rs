@@ -3,6 +3,7 @@
 mod atoms;
 mod compact;
 mod connector;
+mod destinations;
 mod direct;
 mod dispatcher;
 mod doorbell;
@@ -18,6 +19,8 @@ mod origin;
 mod parts;
 mod proxy;
 mod reason;
+mod sets;
+mod several;
 mod shape;
 mod sizes;
 mod state;

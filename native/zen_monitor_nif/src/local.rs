@@ -8,12 +8,14 @@ use crate::etf::{Batch, numbers, plain_reference, reference};
 use crate::options::{self, Kind, WithOptions};
 use crate::origin::Origin;
 use crate::reason::Reason;
+use crate::sets::Envelope;
 use crate::state::current;
 use crate::target::{known_id, node_of, target_id};
 use crate::timeslice::Timeslice;
-use crate::{atoms, direct, word};
+use crate::{atoms, direct, sets, word};
 use rustler::{Encoder, Env, Error, LocalPid, Monitor, NifResult, Resource, ResourceArc, Term};
 use std::sync::atomic::{AtomicU64, Ordering};
+use zen_monitor_core::monitors::sets::Sets;
 use zen_monitor_core::monitors::table::MonitorTable;
 use zen_monitor_core::structures::limits::Full;
 
@@ -31,6 +33,8 @@ pub struct Local {
     pub table: MonitorTable<Reason, Remote>,
     /// What the monitors with options need beside it.
     pub options: WithOptions,
+    /// The sets.
+    pub sets: Sets<Envelope>,
     watches: Vec<ResourceArc<Watch>>,
     /// Wakes `ZenMonitor.Local` when the backlog has something for it.
     pub backlog: Doorbell,
@@ -77,6 +81,7 @@ impl Default for Local {
         Local {
             table: MonitorTable::default(),
             options: WithOptions::default(),
+            sets: Sets::default(),
             watches: (0..WATCHES).map(|_| ResourceArc::new(Watch)).collect(),
             backlog: Doorbell::default(),
             ring: Doorbell::default(),
@@ -87,6 +92,19 @@ impl Default for Local {
 }
 
 impl Local {
+    /// Watches a process for as long as it lives, for `pid`, its word as a subscriber.
+    pub fn watch(&self, env: Env, process: &LocalPid, pid: u64) {
+        let watch = &self.watches[(pid >> 4 & (WATCHES - 1)) as usize];
+        if env.monitor(watch, process).is_none() {
+            depart(env, self, pid);
+        }
+    }
+
+    /// Has `ZenMonitor.Local.Tables` sweep.
+    pub fn ring_departures(&self, env: Env) {
+        self.departures.ring(env);
+    }
+
     /// The node of a name, which is added if it is new.
     pub fn node(&self, name: Term) -> NifResult<&Node> {
         if !name.is_atom() {
@@ -178,10 +196,7 @@ pub fn place<'a>(
             .monitor(node, pid, reference, id)
             .map_err(|Full| Error::RaiseAtom("system_limit"))?;
         if placed.newcomer {
-            let watch = &local.watches[(pid >> 4 & (WATCHES - 1)) as usize];
-            if env.monitor(watch, &subscriber).is_none() {
-                depart(env, local, pid);
-            }
+            local.watch(env, &subscriber, pid);
         }
         if placed.outbox {
             node.host.connector.ring(env);
@@ -277,11 +292,16 @@ fn departures_sweep(env: Env) -> NifResult<bool> {
     let state = current()?;
     let _timeslice = Timeslice::begin(env);
     let local = &state.local;
-    Ok(local.table.sweep_departed(
+    let ended = sets::sweep(env, local);
+    let swept = local.table.sweep_departed(
         SLICE,
         |node| node.host.connector.ring(env),
-        |pid, reference| local.options.forget(Kind::of(pid), reference),
-    ))
+        |pid, reference| match Kind::of(pid) {
+            Kind::Set | Kind::BulkSet => local.sets.swept(),
+            kind => local.options.forget(kind, reference),
+        },
+    );
+    Ok(ended && swept)
 }
 
 /// Puts `ZenMonitor.Local.Tables` to rest; `false` when a subscriber has died meanwhile.
@@ -289,7 +309,9 @@ fn departures_sweep(env: Env) -> NifResult<bool> {
 fn departures_rest() -> NifResult<bool> {
     let state = current()?;
     let local = &state.local;
-    Ok(local.departures.rest(|| local.table.is_swept()))
+    Ok(local
+        .departures
+        .rest(|| local.table.is_swept() && local.sets.is_swept()))
 }
 
 /// The counters: `{placed, removed, standing, waiting, enqueued, processed, delivered,

@@ -10,7 +10,7 @@ use crate::etf::{Batch, Identity, Numbers, numbers};
 use crate::local::{Local, Node, depart, place};
 use crate::reason::{BULKY, HEAVY, Reason};
 use crate::state::current;
-use crate::{atoms, word};
+use crate::{atoms, sets, word};
 use parking_lot::Mutex;
 use rustler::env::{OwnedEnv, SavedTerm};
 use rustler::{Encoder, Env, Error, LocalPid, NifResult, Term};
@@ -39,12 +39,22 @@ pub enum Kind {
     /// A tagged one whose tag takes long to build, so that it is taken alone. It has the others taken together
     /// whether it is due or not.
     Heavy = 0b1100,
+    /// A member of a set, whose word is not that of a process: a pid's has both of its lowest bits set.
+    Set = 0b0001,
+    /// One of a set that is told of many in one message.
+    BulkSet = 0b1001,
 }
 
 impl Kind {
     /// The kind of a subscriber's word.
     #[inline]
     pub fn of(subscriber: u64) -> Kind {
+        if subscriber & 0b0010 == 0 {
+            return match subscriber & 0b1000 {
+                0 => Kind::Set,
+                _ => Kind::BulkSet,
+            };
+        }
         match subscriber & 0b1100 {
             0b0100 => Kind::Tagged,
             0b1000 => Kind::Bulk,
@@ -59,14 +69,21 @@ impl Kind {
         matches!(self, Kind::Tagged | Kind::Heavy)
     }
 
-    /// The word that a process has as a subscriber of this kind.
+    /// Whether it is that of a set's members.
+    #[inline]
+    pub fn is_set(self) -> bool {
+        matches!(self, Kind::Set | Kind::BulkSet)
+    }
+
+    /// The word that a process has as a subscriber of this kind, or a set, in place of whose pid is a number
+    /// without its lowest four bits.
     #[inline]
     pub fn mark(self, pid: u64) -> u64 {
         pid | self as u64
     }
 }
 
-/// The word of the process behind a subscriber's.
+/// The word of the process behind that of a subscriber which is no set.
 #[inline]
 pub fn pid_of(subscriber: u64) -> u64 {
     subscriber & !0b1100
@@ -89,8 +106,11 @@ struct Tagged {
     alias: Option<Numbers>,
 }
 
-enum Tag {
+/// What a message begins with.
+pub enum Tag {
+    /// An atom's word.
     Atom(u64),
+    /// Another term.
     Encoded(Reason),
     /// Takes ten times the memory, and an eighth of the time, which is its weight. Locked, since an environment serves one
     /// thread at a time.
@@ -115,6 +135,12 @@ impl WithOptions {
         } else {
             &[Kind::Plain]
         }
+    }
+
+    /// The kind of bulk monitors, of which there will be some.
+    pub fn bulk(&self) -> Kind {
+        self.used.store(true, Ordering::Relaxed);
+        Kind::Bulk
     }
 
     /// Forgets what a monitor carried.
@@ -143,14 +169,7 @@ impl WithOptions {
         if !kind.is_tagged() {
             return down;
         }
-        let tag = |tagged: &Tagged| match &tagged.tag {
-            Tag::Atom(atom) => word::to_term(env, *atom),
-            Tag::Encoded(encoded) => encoded.to_term(env).unwrap_or(down),
-            Tag::Copied(copied, _) => {
-                let (owned, saved) = &*copied.lock();
-                owned.run(|inner| saved.load(inner).in_env(env))
-            }
-        };
+        let tag = |tagged: &Tagged| tagged.tag.to_term(env);
         self.tagged.view(reference, tag).unwrap_or(down)
     }
 
@@ -229,7 +248,8 @@ fn monitor_with<'a>(
 }
 
 impl Tag {
-    fn new(env: Env, tag: Term) -> NifResult<Tag> {
+    /// Keeps a term.
+    pub fn new(env: Env, tag: Term) -> NifResult<Tag> {
         if tag.is_atom() {
             return Ok(Tag::Atom(word::from_term(tag)));
         }
@@ -246,8 +266,22 @@ impl Tag {
         Ok(Tag::Encoded(Reason::from_etf(&encoded)))
     }
 
-    /// In bytes that have to be decoded.
-    fn weight(&self) -> usize {
+    /// The term.
+    pub fn to_term<'a>(&self, env: Env<'a>) -> Term<'a> {
+        match self {
+            Tag::Atom(atom) => word::to_term(env, *atom),
+            Tag::Encoded(encoded) => encoded
+                .to_term(env)
+                .unwrap_or_else(|_| atoms::down().to_term(env)),
+            Tag::Copied(copied, _) => {
+                let (owned, saved) = &*copied.lock();
+                owned.run(|inner| saved.load(inner).in_env(env))
+            }
+        }
+    }
+
+    /// What it weighs, in bytes that have to be decoded.
+    pub fn weight(&self) -> usize {
         match self {
             Tag::Atom(_) => 0,
             Tag::Encoded(encoded) => encoded.as_etf().len(),
@@ -285,4 +319,5 @@ pub fn depart_all(env: Env, local: &Local, pid: u64) {
     for kind in local.options.kinds() {
         depart(env, local, kind.mark(pid));
     }
+    sets::depart_owner(env, local, pid);
 }

@@ -9,11 +9,13 @@ rustler::atoms! {
     certificates,
     departed,
     heavy,
+    members,
     numbers,
     outboxes,
     reasons,
     references,
     ring,
+    sets,
     subscribers,
     subscriptions,
     targets,
@@ -29,6 +31,8 @@ fn sizes(env: Env<'_>) -> NifResult<Term<'_>> {
     let (subscribed, watching, queued) = state.proxy.sizes();
     let sizes = [
         (references(), local.references),
+        (sets(), state.local.sets.counts().0),
+        (members(), local.members),
         (subscribers(), local.subscribers),
         (targets(), local.targets),
         (reasons(), local.reasons),

@@ -15,6 +15,12 @@ use zen_monitor_core::monitors::targets::{Key, NAMED};
 pub const LOCAL: u32 = u32::MAX - 1;
 const _: () = assert!(LOCAL < NAMED);
 
+/// The id of a name.
+#[inline]
+pub fn named(name: Term) -> [u32; 3] {
+    words(word::from_term(name), NAMED)
+}
+
 fn words(word: u64, last: u32) -> [u32; 3] {
     [word as u32, (word >> 32) as u32, last]
 }

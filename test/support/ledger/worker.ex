@@ -1,17 +1,18 @@
 defmodule ZenMonitor.Ledger.Worker do
   @moduledoc false
   # A subscriber that places and removes monitors at random, and keeps a book of them: what is in the
-  # book must fire once, with an allowed reason; what is not must never fire.
+  # book must fire once, with an allowed reason; what is not must never fire. Some of them are members of its
+  # set, and stand in the book by the reference of that and what they are of.
 
-  alias ZenMonitor.Ledger.Site
+  alias ZenMonitor.{Ledger.Site, Set}
 
   # Monitors that one worker keeps, at most.
   @slots 2_000
   # Milliseconds without any `:DOWN` after which one that is missing will not come.
   @patience 60_000
 
-  @enforce_keys [:places]
-  defstruct [:places, book: %{}, slots: %{}, operations: 0, fired: %{}, noproc: %{}]
+  @enforce_keys [:places, :set]
+  defstruct [:places, :set, book: %{}, slots: %{}, operations: 0, fired: %{}, noproc: %{}]
 
   def start(seed, places, steps) do
     site = self()
@@ -20,13 +21,14 @@ defmodule ZenMonitor.Ledger.Worker do
       :rand.seed(:exsss, seed)
       # A copy of a whole mailbox with every collection would be most of the work.
       Process.flag(:message_queue_data, :off_heap)
-      state = work(%__MODULE__{places: List.to_tuple(places)}, steps)
+      state = work(%__MODULE__{places: List.to_tuple(places), set: Set.new()}, steps)
       send(site, {:worked, self(), state.operations})
       state = receive(do: ({:settle, fallen} -> settle(state, fallen)))
       account = Map.take(state, [:operations, :fired, :noproc])
       send(site, {:settle, self(), account})
       receive(do: ({:close, _} -> :ok))
       refute_another()
+      if Set.size(state.set) != 0, do: violation("is left in a set", Set.to_list(state.set))
       send(site, {:close, self(), :ok})
     end)
   end
@@ -72,13 +74,31 @@ defmodule ZenMonitor.Ledger.Worker do
     place = elem(state.places, :rand.uniform(tuple_size(state.places)) - 1)
     # Before the monitor: a disturbance that begins in between counts for it.
     disturbances = Site.disturbances(place.node)
-    ref = ZenMonitor.monitor(place.destination)
+    ref = monitor(state, place.destination, :rand.uniform(3))
     book = Map.put(state.book, ref, {slot, place, disturbances})
     count(%{state | book: book, slots: Map.put(state.slots, slot, ref)}, 1)
   end
 
+  defp monitor(%{set: set, book: book}, destination, 1)
+       when not is_map_key(book, {set.ref, destination}) do
+    if Set.put(set, destination) != 1, do: violation("was a member already", destination)
+    {set.ref, destination}
+  end
+
+  defp monitor(_state, destination, _), do: ZenMonitor.monitor(destination)
+
+  defp remove(state, slot, {_, destination} = member) do
+    delete(state.set, destination, :rand.uniform(3))
+    if Set.member?(state.set, destination), do: violation("is a member still", destination)
+    forget(state, slot, member)
+  end
+
   defp remove(state, slot, ref) do
     remove(ref, :rand.uniform(4))
+    forget(state, slot, ref)
+  end
+
+  defp forget(state, slot, ref) do
     count(%{state | book: Map.delete(state.book, ref), slots: Map.delete(state.slots, slot)}, 1)
   end
 
@@ -103,6 +123,26 @@ defmodule ZenMonitor.Ledger.Worker do
     if fired?(ref), do: violation("fired after demonitor with :flush and :info", ref)
   end
 
+  # Among others that are no members, or in a list of its own.
+  defp delete(set, destination, 1) do
+    Set.delete(set, [self(), destination, :zen_monitor_ledger_nobody], flush: true)
+    if told?(set, destination), do: violation("fired after delete with flush: true", destination)
+  end
+
+  defp delete(set, destination, _) do
+    deleted = Set.delete(set, destination)
+    told = if told?(set, destination), do: 1, else: 0
+    if deleted + told != 1, do: violation("was deleted #{deleted} times", destination)
+  end
+
+  defp told?(%{ref: ref}, object) do
+    receive do
+      {:DOWN, ^ref, _, ^object, _} -> true
+    after
+      0 -> false
+    end
+  end
+
   defp fired?(ref) do
     receive do
       {:DOWN, ^ref, _, _, _} -> true
@@ -118,6 +158,7 @@ defmodule ZenMonitor.Ledger.Worker do
 
     spawn(fn ->
       for place <- places, do: ZenMonitor.monitor(place.destination)
+      Set.put(Set.new(), Enum.map(places, & &1.destination))
       if life > 0, do: Process.sleep(life)
     end)
 
@@ -136,6 +177,10 @@ defmodule ZenMonitor.Ledger.Worker do
     after
       0 -> state
     end
+  end
+
+  defp fired(%{set: %{ref: ref}} = state, {:DOWN, ref, :process, object, cause}) do
+    fired(state, {:DOWN, {ref, object}, :process, object, cause})
   end
 
   defp fired(state, {:DOWN, ref, :process, object, {:zen_monitor, reason}}) do

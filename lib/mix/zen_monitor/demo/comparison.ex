@@ -31,6 +31,8 @@ defmodule Mix.ZenMonitor.Demo.Comparison do
     amplifications = for kind <- @kinds, into: %{}, do: {kind, amplification(kind, node, crowd)}
     tell.("single processes exit, one after the other")
     latencies = for kind <- @kinds, into: %{}, do: {kind, latencies(kind, node)}
+    tell.("a guild of #{Demo.number(count)} is gathered, and what it has to keep")
+    keeping = for kind <- @kinds ++ [:set], into: %{}, do: {kind, keeping(kind, node, count)}
     :erpc.cast(node, :erlang, :halt, [])
 
     %{
@@ -41,7 +43,8 @@ defmodule Mix.ZenMonitor.Demo.Comparison do
       deaths: deaths,
       herds: herds,
       amplifications: amplifications,
-      latencies: latencies
+      latencies: latencies,
+      keeping: keeping
     }
   end
 
@@ -212,6 +215,49 @@ defmodule Mix.ZenMonitor.Demo.Comparison do
     remote(node, :kill, [pids])
     for _ <- pids, do: receive(do: ({:DOWN, _, _, _, _} -> :ok))
     %{exits: exits, calls: Enum.drop(calls, @samples)}
+  end
+
+  ## What a guild keeps
+
+  # Of each of its processes: nanoseconds in the call, and bytes on its heap. And for how many microseconds
+  # a collection of its garbage stops it.
+  defp keeping(kind, node, count) do
+    pids = remote(node, :spawn_idle, [count])
+    test = self()
+
+    guild =
+      spawn_link(fn ->
+        before = collected()
+        started = System.monotonic_time(:nanosecond)
+        kept = gather(kind, pids)
+        call = System.monotonic_time(:nanosecond) - started
+        bytes = collected() - before
+        {pause, true} = :timer.tc(:erlang, :garbage_collect, [])
+        send(test, {self(), %{call: call / count, bytes: bytes / count, pause: pause}})
+        Process.sleep(:infinity)
+        # Until then it must not be taken for garbage.
+        send(test, {pids, kept})
+      end)
+
+    kept = receive do: ({^guild, kept} -> kept)
+    Process.unlink(guild)
+    Process.exit(guild, :kill)
+    remote(node, :kill, [pids])
+    kept
+  end
+
+  defp gather(:set, pids) do
+    set = ZenMonitor.Set.new()
+    ZenMonitor.Set.put(set, pids)
+    set
+  end
+
+  defp gather(kind, pids), do: for(pid <- pids, do: monitor(kind, pid))
+
+  defp collected do
+    :erlang.garbage_collect()
+    {:memory, bytes} = Process.info(self(), :memory)
+    bytes
   end
 
   defp monitor(:process, pid), do: Process.monitor(pid)

@@ -10,6 +10,7 @@ defmodule Mix.ZenMonitor.Demo.Report do
   alias Mix.ZenMonitor.Demo.Plot
 
   @kinds [process: "Process.monitor/1", zen: "ZenMonitor"]
+  @with_sets @kinds ++ [set: "ZenMonitor.Set"]
   # Messages in one cell of the picture.
   @cells 1_200
 
@@ -28,6 +29,7 @@ defmodule Mix.ZenMonitor.Demo.Report do
       herd(comparison),
       amplification(comparison),
       latencies(comparison),
+      keeping(comparison),
       footer(comparison),
       "</main></body></html>\n"
     ]
@@ -77,8 +79,8 @@ defmodule Mix.ZenMonitor.Demo.Report do
         "pieces of other work to do each second. In its mailbox the news either comes first, or " <>
         "in between.",
       [
-        {"Longest wait of a piece of work", duration(waits.process), duration(waits.zen)},
-        {"Longest queue, in messages", number(queues.process), number(queues.zen)}
+        ["Longest wait of a piece of work", duration(waits.process), duration(waits.zen)],
+        ["Longest queue, in messages", number(queues.process), number(queues.zen)]
       ],
       [
         figures(
@@ -123,8 +125,11 @@ defmodule Mix.ZenMonitor.Demo.Report do
       "The same #{number(count)} processes die with their node: how busy the schedulers are, in " <>
         "percent of their time.",
       [
-        {"Busiest moment of the surviving node", percent(deaths.process.here),
-         percent(deaths.zen.here)}
+        [
+          "Busiest moment of the surviving node",
+          percent(deaths.process.here),
+          percent(deaths.zen.here)
+        ]
       ],
       utilisation("death", deaths, "node dies", "dying node")
     )
@@ -136,10 +141,16 @@ defmodule Mix.ZenMonitor.Demo.Report do
       "One process dies, and #{number(count)} processes on the other node are told. ZenMonitor takes " <>
         "its time on purpose: its budget is #{number(budget)} messages a second.",
       [
-        {"All have been told after", duration(herds.process.settled),
-         duration(herds.zen.settled)},
-        {"Busiest moment of the watching node", percent(herds.process.here),
-         percent(herds.zen.here)}
+        [
+          "All have been told after",
+          duration(herds.process.settled),
+          duration(herds.zen.settled)
+        ],
+        [
+          "Busiest moment of the watching node",
+          percent(herds.process.here),
+          percent(herds.zen.here)
+        ]
       ],
       utilisation("herd", herds, "process dies", "watched node")
     )
@@ -158,8 +169,11 @@ defmodule Mix.ZenMonitor.Demo.Report do
       "A process crashes with its state in the reason, and #{number(crowd)} processes that are " <>
         "busy with something else have that in their mailboxes for a while.",
       [
-        {"Most memory beyond what it was", "#{short(growth.process)} MB",
-         "#{short(growth.zen)} MB"}
+        [
+          "Most memory beyond what it was",
+          "#{short(growth.process)} MB",
+          "#{short(growth.zen)} MB"
+        ]
       ],
       [
         figures("memory", "Memory of the watching node, in megabytes beyond what it was", fn kind,
@@ -187,9 +201,12 @@ defmodule Mix.ZenMonitor.Demo.Report do
       "Nothing else is going on: how long it takes from an exit to its <code>:DOWN</code>, and how " <>
         "long a call of <code>monitor/1</code> takes its caller.",
       [
-        {"Exit to <code>:DOWN</code>, median", median.(:process, :exits), median.(:zen, :exits)},
-        {"Call of <code>monitor/1</code>, median", median.(:process, :calls),
-         median.(:zen, :calls)}
+        ["Exit to <code>:DOWN</code>, median", median.(:process, :exits), median.(:zen, :exits)],
+        [
+          "Call of <code>monitor/1</code>, median",
+          median.(:process, :calls),
+          median.(:zen, :calls)
+        ]
       ],
       [
         ~s(<div class="pair">),
@@ -202,6 +219,23 @@ defmodule Mix.ZenMonitor.Demo.Report do
         end,
         "</div>"
       ]
+    )
+  end
+
+  defp keeping(%{count: count, keeping: keeping}) do
+    fact = fn name, shown -> [name | for({kind, _} <- @with_sets, do: shown.(keeping[kind]))] end
+
+    section(
+      "One reference",
+      "A guild comes to watch #{number(count)} processes. A reference for each is what it has to keep, and " <>
+        "to collect again and again; a set of them all has one.",
+      @with_sets,
+      [
+        fact.("In the call, for each process", &"#{number(round(&1.call))} ns"),
+        fact.("On the guild’s heap, for each process", &"#{number(round(&1.bytes))} bytes"),
+        fact.("One collection of the guild’s garbage", &duration(&1.pause))
+      ],
+      []
     )
   end
 
@@ -227,16 +261,16 @@ defmodule Mix.ZenMonitor.Demo.Report do
 
   ## Parts of the page
 
-  defp section(title, text, facts, figures) do
+  defp section(title, text, kinds \\ @kinds, facts, figures) do
     [
       ~s(<section><h2>#{title}</h2><p>#{text}</p><table><thead><tr><th></th>),
       for(
-        {kind, name} <- @kinds,
+        {kind, name} <- kinds,
         do: ~s(<th scope="col" class="#{class(kind)}">#{breakable(name)}</th>)
       ),
       "</tr></thead><tbody>",
-      for({fact, process, zen} <- facts) do
-        ~s(<tr><th scope="row">#{fact}</th><td>#{process}</td><td>#{zen}</td></tr>)
+      for([name | values] <- facts) do
+        ~s(<tr><th scope="row">#{name}</th>#{for value <- values, do: "<td>#{value}</td>"}</tr>)
       end,
       "</tbody></table>",
       figures,
@@ -268,6 +302,7 @@ defmodule Mix.ZenMonitor.Demo.Report do
 
   defp class(:process), do: "process"
   defp class(:zen), do: "zen"
+  defp class(:set), do: "set"
 
   ## Figures
 
@@ -323,9 +358,9 @@ defmodule Mix.ZenMonitor.Demo.Report do
   defp style do
     """
     :root{--ink:#1c2127;--soft:#5b6570;--rule:#e3e6ea;--paper:#fbfbf9;--card:#fff;
-    --process:#b8500a;--zen:#0067a5;--other:#7a828c;--down:#e69f00;--work:#1f78b4}
+    --process:#b8500a;--zen:#0067a5;--set:#2e7d32;--other:#7a828c;--down:#e69f00;--work:#1f78b4}
     @media(prefers-color-scheme:dark){:root{--ink:#e8eaed;--soft:#a2abb5;--rule:#30363d;--paper:#14171a;
-    --card:#1b1f24;--process:#f0883e;--zen:#58b0f0;--other:#8b949e}}
+    --card:#1b1f24;--process:#f0883e;--zen:#58b0f0;--set:#6cc070;--other:#8b949e}}
     *{box-sizing:border-box}
     body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.6 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;
     -webkit-text-size-adjust:100%}
@@ -347,7 +382,7 @@ defmodule Mix.ZenMonitor.Demo.Report do
     figure{margin:0;background:var(--card);border:1px solid var(--rule);border-radius:8px;padding:.8rem .8rem .5rem;min-width:0}
     figcaption{font-weight:600;font-size:.9rem;margin-bottom:.3rem}
     svg{display:block;width:100%;height:auto;font-family:inherit}
-    th.process,figcaption.process{color:var(--process)}th.zen,figcaption.zen{color:var(--zen)}
+    th.process,figcaption.process{color:var(--process)}th.zen,figcaption.zen{color:var(--zen)}th.set{color:var(--set)}
     text{font-size:11px;fill:var(--soft);font-variant-numeric:tabular-nums}
     .label{font-weight:600}text.process{fill:var(--process)}text.zen{fill:var(--zen)}text.other{fill:var(--other)}
     .value{fill:var(--ink);font-weight:600;paint-order:stroke;stroke:var(--card);stroke-width:3px}

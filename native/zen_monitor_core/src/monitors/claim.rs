@@ -31,6 +31,17 @@ pub enum Removal {
     Lost,
 }
 
+/// How far a tenancy has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// It stands, or is about to begin.
+    Standing,
+    /// Its `:DOWN` is being sent. If that fails, it stands again.
+    Sending,
+    /// It was consumed.
+    Over,
+}
+
 impl Default for Claim {
     fn default() -> Self {
         // Tests begin a few tenancies before the generation wraps, so that it does in all of them.
@@ -98,6 +109,18 @@ impl Claim {
     pub fn is_sending(&self, ticket: Ticket) -> bool {
         // Acquire: pairs with `end_send`, so that who waited here finds the message sent.
         self.0.load(Ordering::Acquire) == ticket.0 | SENDING
+    }
+
+    /// How far the present tenancy has come.
+    #[inline]
+    pub fn stage(&self) -> Stage {
+        // Relaxed: who has received the `:DOWN` finds the claim that came before, and nobody else can tell
+        // which of the two was first.
+        match self.0.load(Ordering::Relaxed) & PHASE {
+            SENDING => Stage::Sending,
+            REMOVED => Stage::Over,
+            _ => Stage::Standing,
+        }
     }
 
     /// Ends the tenancy. The caller won the claim and has unlinked the slot everywhere.

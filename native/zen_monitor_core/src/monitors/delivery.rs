@@ -20,7 +20,7 @@ use crate::monitors::targets::Key;
 /// let node = table.nodes.find_or_add(7, || ());
 /// table.monitor(node, 0x73, [1, 2, 3], [40, 0, 1]).unwrap();
 /// table.take(node, 10, 10);
-/// table.certify(node, [40, 0, 1], "killed");
+/// table.certify(node, [40, 0, 1], None, "killed");
 /// table.expand(10);
 ///
 /// // One that is not even tried is taken again.

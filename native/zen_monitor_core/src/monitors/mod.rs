@@ -5,6 +5,7 @@
 //!
 //! - [`subscribers`], with the [`references`] of their monitors
 //! - [`targets`], with their [`sessions`]
+//! - [`sets`], subscribers of a kind of their own
 //! - [`nodes`], with their outboxes, and the [`stay`] that each is in
 //! - [`dispatch`], the queues of what is due, [`share`], how much of it one subscriber may be given at a
 //!   time, and [`delivery`], the way to it
@@ -20,6 +21,7 @@ pub mod nodes;
 pub mod options;
 pub mod references;
 pub mod sessions;
+pub mod sets;
 pub mod share;
 pub mod slot;
 pub mod stay;

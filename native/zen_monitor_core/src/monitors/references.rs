@@ -55,8 +55,13 @@ impl References {
     /// Adds the slot of a fresh reference.
     #[inline]
     pub fn insert(&mut self, slots: &Arena<Slot>, id: u32) {
+        self.insert_at(slots, hash_in(slots)(id), id);
+    }
+
+    /// The same, when the hash of the slot's reference is at hand.
+    #[inline]
+    pub fn insert_at(&mut self, slots: &Arena<Slot>, hash: u64, id: u32) {
         let rehash = hash_in(slots);
-        let hash = rehash(id);
         if let Kind::Few(index) = &mut self.0 {
             if index.len() < FEW || !index.is_full() {
                 return index.insert(hash, id, rehash);
@@ -73,12 +78,23 @@ impl References {
     /// The slot of a reference.
     #[inline]
     pub fn find(&self, slots: &Arena<Slot>, reference: Reference) -> Option<u32> {
-        let hash = hash_of(reference);
-        let is_it = |id| slots.get(id).reference() == reference;
+        self.find_where(slots, hash_of(reference), reference, |_| true)
+    }
+
+    /// The slot of a reference that several may have, and of its hash, if it is one for which `is_it` holds.
+    #[inline]
+    pub fn find_where(
+        &self,
+        slots: &Arena<Slot>,
+        hash: u64,
+        reference: Reference,
+        mut is_it: impl FnMut(u32) -> bool,
+    ) -> Option<u32> {
+        let mut is_it = |id| slots.get(id).reference() == reference && is_it(id);
         match &self.0 {
             Kind::Few(index) => index.find(hash, is_it),
             Kind::Many { parts, moved } => {
-                let found = parts[shard(hash, PARTS)].find(hash, is_it);
+                let found = parts[shard(hash, PARTS)].find(hash, &mut is_it);
                 found.or_else(|| moved.as_ref()?.find(hash, is_it))
             }
         }

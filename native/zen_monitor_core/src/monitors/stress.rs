@@ -7,6 +7,7 @@
 use crate::monitors::delivery::Delivery;
 use crate::monitors::share::Share;
 use crate::monitors::table::MonitorTable;
+use crate::monitors::targets::Key;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::SeqCst};
 
 #[cfg(shuttle)]
@@ -27,6 +28,9 @@ struct Plan {
     targets: u64,
     /// Monitors that an owner has at once, at most.
     standing: u64,
+    /// Sets, each with an owner of its own, and how often what is in them is changed.
+    sets: u64,
+    changes: u32,
     /// How many chunks of slots there may be, and how many subscribers and targets in a shard: so few
     /// that some monitors are refused.
     most: (u32, u32, u32),
@@ -67,9 +71,16 @@ struct Run {
     table: Table,
     /// By owner and number.
     fates: Vec<Vec<AtomicU8>>,
+    /// Messages sent for each target, by the life of each set.
+    told: Vec<Vec<AtomicU64>>,
     running: AtomicU64,
     done: AtomicBool,
 }
+
+/// A set is a subscriber under a word with this mark.
+const SET: u64 = 0b1100;
+/// How often each ends and another takes its place.
+const LIVES: u32 = if cfg!(shuttle) { 2 } else { 40 };
 
 impl Run {
     fn new(plan: Plan, seed: u64) -> Self {
@@ -81,7 +92,11 @@ impl Run {
         let fates = |_| (0..plan.monitors).map(|_| AtomicU8::new(0)).collect();
         Run {
             fates: (0..plan.owners).map(fates).collect(),
-            running: AtomicU64::new(plan.owners),
+            told: (0..plan.sets * u64::from(LIVES))
+                .map(|_| (0..plan.nodes * plan.targets).map(|_| AtomicU64::new(0)))
+                .map(Iterator::collect)
+                .collect(),
+            running: AtomicU64::new(plan.owners + plan.sets),
             done: AtomicBool::new(false),
             plan,
             seed,
@@ -127,6 +142,84 @@ impl Run {
         }
         self.die(pid, &mut standing);
         self.running.fetch_sub(1, SeqCst);
+    }
+
+    /// Puts, deletes, closes, and dies.
+    fn own_set(&self, set: u64) {
+        let mut random = self.random(400 + set);
+        let changes = self.plan.changes / LIVES;
+        for life in 0..LIVES {
+            let row = set * u64::from(LIVES) + u64::from(life);
+            let word = (row + 1) << 4 | SET;
+            while self.table.open_set(word).is_err() {
+                switch();
+            }
+            let mut owed = vec![0; self.told[row as usize].len()];
+            for _ in 0..changes {
+                self.change(&mut random, word, row, &mut owed);
+            }
+            if random.below(2) == 0 {
+                let mut left = owed.iter().sum::<u64>();
+                loop {
+                    let (deleted, is_empty) = self.table.empty(word, |_| ());
+                    left -= deleted as u64;
+                    if is_empty {
+                        break;
+                    }
+                    switch();
+                }
+                let told = (0..).zip(&owed).map(|(place, _)| self.told(row, place));
+                assert_eq!(told.sum::<u64>(), left);
+            }
+            self.table.depart(word);
+            for (place, owed) in (0..).zip(owed) {
+                assert!(self.told(row, place) <= owed);
+            }
+        }
+        self.running.fetch_sub(1, SeqCst);
+    }
+
+    /// `owed` is how many messages each target must have had sent once it is in the set no more.
+    fn change(&self, random: &mut Random, word: u64, row: u64, owed: &mut [u64]) {
+        let all = owed.len() as u64;
+        let amount = random.below(8);
+        let places: Vec<u64> = (0..amount).map(|_| random.below(all)).collect();
+        match random.below(10) {
+            0..=4 => {
+                for place in places {
+                    let (added, _) = self.table.put(word, &[self.key(place)], |_| ());
+                    owed[place as usize] += added as u64;
+                }
+            }
+            5 | 6 => {
+                let keys: Vec<Key> = places.iter().map(|place| self.key(*place)).collect();
+                self.table.delete(word, &keys, |_| ());
+                for place in places {
+                    owed[place as usize] = self.told(row, place);
+                }
+            }
+            7 => assert!(self.table.members(word).len() as u64 <= all),
+            _ => {
+                for place in places {
+                    let deleted = self.table.delete(word, &[self.key(place)], |_| ());
+                    owed[place as usize] -= deleted as u64;
+                    // All that was to be sent has been, and nothing else will be.
+                    assert_eq!(self.told(row, place), owed[place as usize]);
+                    assert!(!self.table.is_member(word, self.key(place)));
+                }
+            }
+        }
+    }
+
+    fn key(&self, place: u64) -> Key {
+        Key {
+            node: (place / self.plan.targets) as u32,
+            id: [(place % self.plan.targets) as u32, 0, 0],
+        }
+    }
+
+    fn told(&self, row: u64, place: u64) -> u64 {
+        self.told[row as usize][place as usize].load(SeqCst)
     }
 
     fn remove(&self, pid: u64, reference: [u32; 3]) {
@@ -220,7 +313,14 @@ impl Run {
                     break;
                 }
                 assert!(reason.is_none_or(|reason| reason == key.id[0]));
-                let reference = delivery.taken(number).reference;
+                let (reference, pid) =
+                    (delivery.taken(number).reference, delivery.taken(number).pid);
+                if pid & SET != 0 {
+                    let place = u64::from(key.node) * self.plan.targets + u64::from(key.id[0]);
+                    self.told[(pid >> 4) as usize - 1][place as usize].fetch_add(1, SeqCst);
+                    delivery.end(number);
+                    continue;
+                }
                 let former = self.fate(reference).fetch_or(SENT, SeqCst);
                 assert_eq!(
                     former & (SENT | REMOVED),
@@ -288,6 +388,9 @@ fn run(plan: Plan, seed: u64) -> usize {
         for owner in 0..plan.owners {
             scope.spawn(move || run.own(owner));
         }
+        for set in 0..plan.sets {
+            scope.spawn(move || run.own_set(set));
+        }
         for node in 0..plan.nodes {
             scope.spawn(move || run.connect(node));
         }
@@ -309,6 +412,8 @@ fn stress() {
         nodes: 2,
         targets: 40,
         standing: 1_000,
+        sets: 2,
+        changes: 10_000,
         most: (8, 3, 38),
     };
     let runs =
@@ -327,6 +432,8 @@ fn models() {
         nodes: 1,
         targets: 2,
         standing: 8,
+        sets: 1,
+        changes: 8,
         most: (1, 2, 1),
     };
     let seeds = AtomicU64::new(0);

@@ -5,7 +5,8 @@
 //! - A subscriber is found by its pid from its first monitor until it departs, and its record is
 //!   kept until nothing refers to it: no monitor, no queue, no place in the ring, no sweep.
 //! - It stands in the dispatcher's ring just when its queue is not empty.
-//! - A monitor is among those of its subscriber, and found by its reference, until it is retired.
+//! - A monitor is among those of its subscriber, and found by its reference, until it is retired. That of
+//!   a set has none, and is found by what it is of.
 //! - Slots are allocated and freed only under the lock of their subscriber's shard. The winner of
 //!   a slot's claim frees it, unless the slot is queued (then whoever takes it from the queue
 //!   does) or in transit (then whoever carries it does).
@@ -22,6 +23,14 @@ use crate::structures::limits::{self, Full};
 use crate::structures::list::{self, NIL};
 use crate::structures::slab::Slab;
 use crate::structures::sync::{Mutex, shards};
+use hashbrown::HashMap;
+use rustc_hash::FxBuildHasher;
+
+mod batch;
+mod members;
+
+use members::Members;
+pub use members::{Cursor, Enlisted, Member};
 
 const SHARDS: usize = shards(256);
 
@@ -35,6 +44,8 @@ struct Shard {
     index: Index,
     subscribers: Slab<Subscriber>,
     references: References,
+    /// What the subscribers have that are sets.
+    sets: HashMap<u32, Box<Members>, FxBuildHasher>,
     slots: FreeSlots,
     placed: u64,
     removed: u64,
@@ -55,6 +66,7 @@ struct Subscriber {
     in_ring: bool,
     departed: bool,
     sweeping: bool,
+    is_set: bool,
 }
 
 /// A monitor taken from the queue of its subscriber, to be claimed and delivered.
@@ -449,6 +461,7 @@ impl Shard {
             index: Index::default(),
             subscribers: Slab::with_most(most),
             references: References::default(),
+            sets: HashMap::default(),
             slots: FreeSlots::default(),
             placed: 0,
             removed: 0,
@@ -473,6 +486,7 @@ impl Shard {
             in_ring: false,
             departed: false,
             sweeping: false,
+            is_set: false,
         };
         let local = self
             .subscribers
@@ -508,8 +522,11 @@ impl Shard {
     fn retire(&mut self, slots: &Arena<Slot>, depot: &Depot, id: u32, listed: bool) {
         let slot = slots.get(id);
         let local = local(slot.subscriber());
-        self.references.remove(slots, id);
         let subscriber = &mut self.subscribers[local];
+        match subscriber.is_set {
+            true => Members::of(&mut self.sets, local).remove(slots, id),
+            false => self.references.remove(slots, id),
+        }
         list::unlink(&mut subscriber.head, id, |id| {
             &slots.get(id).subscriber_links
         });
@@ -533,6 +550,9 @@ impl Shard {
             && !subscriber.in_ring
             && subscriber.head == NIL
         {
+            if subscriber.is_set {
+                self.sets.remove(&local);
+            }
             self.subscribers.remove(local);
         }
     }

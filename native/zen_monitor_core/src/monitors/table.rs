@@ -21,6 +21,9 @@ use crate::structures::limits::Full;
 use crate::structures::list::NIL;
 use crate::structures::sync::{Backoff, SegQueue};
 
+mod batch;
+mod sets;
+
 /// All monitors of one Erlang node. `R` is an exit reason, `X` what the host keeps per node.
 ///
 /// ```
@@ -89,7 +92,9 @@ impl<R: Clone, X> Drop for Unarmed<'_, R, X> {
 pub struct Sizes {
     /// Monitors that are found by their reference.
     pub references: usize,
-    /// Records of subscribers.
+    /// Members of sets.
+    pub members: usize,
+    /// Records of subscribers, which sets are, too.
     pub subscribers: usize,
     /// Targets, dead ones included.
     pub targets: usize,
@@ -663,6 +668,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
         let (targets, reasons, numbers) = self.targets.counts();
         Sizes {
             references: self.subscribers.references(),
+            members: self.subscribers.members(),
             subscribers: self.subscribers.records(),
             targets,
             reasons,
@@ -675,7 +681,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
     }
 
     /// In how many shards the present session of a node has targets: as it is kept, and counted.
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(crate) fn shards_in_use(&self, node: &Node<X>) -> (u32, u32) {
         let counted = self.targets.shards_of(node.stay.session());
         (node.stay.shards(), counted)

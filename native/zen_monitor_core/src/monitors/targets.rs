@@ -29,6 +29,8 @@ use crate::structures::sync::{Mutex, MutexGuard, shards};
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 
+mod batch;
+
 const SHARDS: usize = shards(1024);
 
 /// What is monitored: a node's id, and what tells the target apart on that node.
@@ -244,29 +246,7 @@ impl<R: Clone> Targets<R> {
         let hash = hash_of(key);
         let number = shard(hash, SHARDS);
         let shard = &mut *self.shards[number].lock();
-        let found = shard
-            .find(hash, key)
-            .and_then(|local| shard.current(local, stay));
-        let (local, fresh) = match found {
-            Some(local) => (local, false),
-            None => (shard.add(hash, key, stay)?, true),
-        };
-        if key.id[2] == NAMED {
-            shard.outlive(local);
-        }
-        let target = &mut shard.targets[local];
-        if target.monitors() == MOST_MONITORS {
-            return Err(Full);
-        }
-        shard.instructed += u64::from(fresh);
-        target.state += MONITOR;
-        slots.get(slot).set_target(global(number, local));
-        slots.get(slot).claim.arm();
-        list::push_back(&mut target.head, slot, |id| &slots.get(id).target_links);
-        if target.is(SUBSCRIBED) {
-            shard.sessions[target.session].monitors += 1;
-        }
-        Ok(fresh.then(|| global(number, local)))
+        shard.join(slots, (number, hash), key, stay, slot)
     }
 
     /// Takes out a monitor whose claim the caller has won.
@@ -378,14 +358,14 @@ impl<R: Clone> Targets<R> {
     }
 
     /// In how many shards a session has a target.
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(crate) fn shards_of(&self, session: u32) -> u32 {
         let has_session = |shard: &&Mutex<Shard<R>>| shard.lock().sessions.find(session).is_some();
         self.shards.iter().filter(has_session).count() as u32
     }
 
     /// Runs `view` while all locks are held.
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(crate) fn while_locked<T>(&self, view: impl FnOnce() -> T) -> T {
         let _held: Vec<_> = self.shards.iter().map(Mutex::lock).collect();
         view()
@@ -565,6 +545,40 @@ impl<R: Clone> Targets<R> {
 }
 
 impl<R> Shard<R> {
+    #[inline]
+    fn join(
+        &mut self,
+        slots: &Arena<Slot>,
+        (number, hash): (usize, u64),
+        key: Key,
+        stay: &Stay,
+        slot: u32,
+    ) -> Result<Option<u32>, Full> {
+        let found = self
+            .find(hash, key)
+            .and_then(|local| self.current(local, stay));
+        let (local, fresh) = match found {
+            Some(local) => (local, false),
+            None => (self.add(hash, key, stay)?, true),
+        };
+        if key.id[2] == NAMED {
+            self.outlive(local);
+        }
+        let target = &mut self.targets[local];
+        if target.monitors() == MOST_MONITORS {
+            return Err(Full);
+        }
+        self.instructed += u64::from(fresh);
+        target.state += MONITOR;
+        slots.get(slot).set_target(global(number, local));
+        slots.get(slot).claim.arm();
+        list::push_back(&mut target.head, slot, |id| &slots.get(id).target_links);
+        if target.is(SUBSCRIBED) {
+            self.sessions[target.session].monitors += 1;
+        }
+        Ok(fresh.then(|| global(number, local)))
+    }
+
     #[inline]
     fn find(&self, hash: u64, key: Key) -> Option<u32> {
         self.index.find(hash, |id| {

@@ -186,6 +186,8 @@ defmodule ZenMonitor.CrashTest do
       peer = start_connected_peer()
       pids = on(peer, :targets, [@amount])
       refs = watch_all(pids)
+      set = ZenMonitor.Set.new()
+      ZenMonitor.Set.put(set, pids)
       own = PeerScript.target()
       watcher = on(peer, :watcher)
       on(peer, :place, [watcher, own])
@@ -196,12 +198,15 @@ defmodule ZenMonitor.CrashTest do
       wait_until(fn -> match?([{:DOWN, _, _, ^own, _}], on(peer, :received, [watcher])) end)
       assert [{_, _, _, _, {:zen_monitor, :nodedown}}] = on(peer, :received, [watcher])
       assert_raise ErlangError, ~r/not_running/, fn -> ZenMonitor.monitor(hd(pids)) end
+      assert_raise ErlangError, ~r/not_running/, fn -> ZenMonitor.Set.put(set, pids) end
+      assert inspect(set) =~ "closed"
       assert_raise ErlangError, ~r/not_running/, fn -> ZenMonitor.demonitor(hd(refs)) end
 
       {:ok, _} = Application.ensure_all_started(:zen_monitor)
       assert Native.sizes() |> Keyword.values() |> Enum.sum() == 0
       # Those of before are unknown now.
       refute ZenMonitor.demonitor(hd(refs), [:info])
+      assert_raise ArgumentError, ~r/is closed/, fn -> ZenMonitor.Set.put(set, pids) end
       ref = watch(hd(pids))
       on(peer, :kill, [pids])
       assert downs([ref]) == %{ref => :killed}
@@ -229,6 +234,7 @@ defmodule ZenMonitor.CrashTest do
   defp survive(peer, crash, amount \\ @amount) do
     {early, late} = Enum.split(on(peer, :targets, [amount]), div(amount, 2))
     refs = watch_all(early ++ late)
+    sets = for bulk <- [false, true], do: watch_in_set(early ++ late, bulk: bulk)
     on(peer, :kill, [Enum.take(early, 500)])
     wait_until(fn -> due() > 0 end)
     task = Task.async(fn -> on(peer, :kill, [early]) end)
@@ -236,7 +242,9 @@ defmodule ZenMonitor.CrashTest do
     Task.await(task, 30_000)
     wait_until(fn -> Process.whereis(Dispatcher) && Process.whereis(ZenMonitor.Local.Tables) end)
     on(peer, :kill, [late])
-    refs |> downs() |> Map.values()
+    reasons = refs |> downs() |> Map.values()
+    # Each tells of a target once, and of every one.
+    reasons ++ (sets |> Task.await_many(60_000) |> Enum.concat())
   end
 
   defp due, do: Metrics.get("zen_monitor.local.enqueue")

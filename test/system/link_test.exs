@@ -182,6 +182,7 @@ defmodule ZenMonitor.LinkTest do
   defp survive(%{peer: peer} = context, cut) do
     [target | _] = targets = on(peer, :targets, [500])
     refs = watch_all(targets)
+    set = watch_in_set(targets)
     own = PeerScript.target()
     watcher = on(peer, :watcher)
     on(peer, :place, [watcher, own])
@@ -189,6 +190,7 @@ defmodule ZenMonitor.LinkTest do
 
     answer = cut.(peer)
     assert downs(refs) |> Map.values() |> Enum.uniq() == [:nodedown]
+    assert set |> Task.await(60_000) |> Enum.uniq() == [:nodedown]
     peer = if is_struct(answer, Cluster), do: answer, else: peer
     received = fn -> Cluster.call(peer, PeerScript, :received, [watcher]) end
 

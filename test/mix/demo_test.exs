@@ -55,6 +55,16 @@ defmodule ZenMonitor.DemoTest do
       assert length(dots) >= 100
     end
 
+    # One figure for each of the three, and a set leaves next to nothing on the heap.
+    assert [[_, process, zen, set]] =
+             Regex.scan(
+               ~r"heap, for each process</th><td>(\d+) bytes</td><td>(\d+) bytes</td><td>(\d+) bytes",
+               page
+             )
+
+    assert String.to_integer(process) >= 40 and String.to_integer(zen) >= 40
+    assert String.to_integer(set) <= 2
+
     assert page =~ System.version() and page =~ "Erlang/OTP #{System.otp_release()}"
     assert page =~ "prefers-color-scheme:dark"
     refute page =~ ~r/https?:|src=|href=|url\(|<script|NaN|nil/

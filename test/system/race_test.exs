@@ -22,15 +22,19 @@ defmodule ZenMonitor.RaceTest do
     race(100_000)
   end
 
+  test "100,000 races for members of sets leave no message behind" do
+    race(100_000, &set_racer/2)
+  end
+
   @tag :soak
   test "1,000,000 races leave no message behind" do
     race(1_000_000)
   end
 
-  defp race(amount) do
+  defp race(amount, racer \\ &racer/2) do
     rounds = div(amount, @racers * @batch)
     seed = ExUnit.configuration()[:seed]
-    racers = for number <- 1..@racers, do: Task.async(fn -> racer(rounds, {seed, number, 0}) end)
+    racers = for number <- 1..@racers, do: Task.async(fn -> racer.(rounds, {seed, number, 0}) end)
     removed = racers |> Task.await_many(:infinity) |> Enum.sum()
     # Both sides have won many times.
     assert removed > amount / 100 and removed < amount * 0.99
@@ -44,6 +48,56 @@ defmodule ZenMonitor.RaceTest do
     # Nothing comes later either.
     assert downs([]) == %{}
     Enum.sum(removed)
+  end
+
+  # All of one racer are in one set, in which most find their predecessors gone.
+  defp set_racer(rounds, seed) do
+    :rand.seed(:exsss, seed)
+    set = ZenMonitor.Set.new()
+
+    deleted =
+      for _ <- 1..rounds do
+        targets = PeerScript.targets(@batch)
+        assert ZenMonitor.Set.put(set, targets) == @batch
+        for target <- targets, do: Process.exit(target, :kill)
+        delete(set, targets)
+      end
+
+    assert ZenMonitor.Set.size(set) == 0 and downs([]) == %{}
+    ZenMonitor.Set.close(set)
+    Enum.sum(deleted)
+  end
+
+  defp delete(%{ref: ref} = set, targets) do
+    receive do
+      {:DOWN, ^ref, :process, first, {:zen_monitor, _}} ->
+        targets = List.delete(targets, first)
+        targets = if :rand.uniform(2) == 1, do: targets, else: Enum.reverse(targets)
+        lists = Enum.chunk_every(targets, :rand.uniform(3))
+        Enum.sum(for list <- lists, do: deleted(set, list))
+    end
+  end
+
+  # With `:flush`, or by taking the message of each that was not deleted.
+  defp deleted(%{ref: ref} = set, list) do
+    flush? = :rand.uniform(2) == 1
+    deleted = ZenMonitor.Set.delete(set, list, flush: flush?)
+
+    unless flush? do
+      received = for object <- list, received?(ref, object), do: object
+      assert length(received) + deleted == length(list)
+    end
+
+    for object <- list, do: refute_received({:DOWN, ^ref, _, ^object, _})
+    deleted
+  end
+
+  defp received?(ref, object) do
+    receive do
+      {:DOWN, ^ref, _, ^object, _} -> true
+    after
+      0 -> false
+    end
   end
 
   # One target for all, or one for each.

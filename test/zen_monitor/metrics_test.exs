@@ -11,6 +11,9 @@ defmodule ZenMonitor.MetricsTest do
     zen_monitor.local.batch_length
     zen_monitor.local.message_queue_len
     zen_monitor.local.ets.references.size
+    zen_monitor.local.sets
+    zen_monitor.local.sets.members
+    zen_monitor.local.sets.largest
     zen_monitor.local.connector.enqueue
     zen_monitor.local.connector.sweep
     zen_monitor.local.dispatcher.events.delivered

@@ -12,14 +12,18 @@ defmodule ZenMonitor.TopTest do
     PeerScript.named_watcher(:zen_top) |> PeerScript.place(on(peer, :target))
     before = Metrics.snapshot()
     watch_all(on(peer, :targets, [1_500]))
+    [small, large] = for _ <- 1..2, do: ZenMonitor.Set.new()
+    ZenMonitor.Set.put(small, List.duplicate(self(), 3))
+    ZenMonitor.Set.put(large, [self(), :zen_top])
     now = %{Metrics.snapshot() | time: before.time + 1_000}
     screen = to_string(Top.frame(before, now, 24, 120))
 
     assert screen =~ ~r/^ZenMonitor on #{node()}$/m
-    assert screen =~ ~r/monitors +1,501 +placed +1,500\/s +removed +0\/s/
+    assert screen =~ ~r/monitors +1,504 +placed +1,503\/s +removed +0\/s/
+    assert screen =~ ~r/sets +2 +members +3 +the largest +2$/m
     assert screen =~ ~r/sent +1,50\d\/s/
     assert screen =~ ~r/^#{peer.node} +compatible +1,501 +1,501 +0$/m
-    assert screen =~ ~r/^#PID<0\..*> +1,500 +0$/m
+    assert screen =~ ~r/^#PID<0\..*> +1,503 +0$/m
     assert screen =~ ~r/^#PID<0\..*> +:zen_top +1 +0$/m
   end
 

@@ -57,6 +57,51 @@ defmodule ZenMonitor.InfoTest do
       assert [%{monitors: 3}] = Metrics.snapshot(1).subscribers
     end
 
+    test "shows the largest sets, and has their members among the monitors of their owners",
+         context do
+      pids = on(context.peer, :targets, [300])
+      [small, large, none] = for _ <- 1..3, do: ZenMonitor.Set.new()
+      ZenMonitor.Set.put(small, Enum.take(pids, 10))
+      ZenMonitor.Set.put(large, pids)
+      ZenMonitor.monitor(hd(pids))
+      {me, large_ref, small_ref} = {self(), large.ref, small.ref}
+
+      assert %{
+               sets: [
+                 %{ref: ^large_ref, owner: ^me, members: 300, waiting: 0},
+                 %{ref: ^small_ref, owner: ^me, members: 10, waiting: 0}
+               ],
+               subscribers: [%{pid: ^me, monitors: 311}]
+             } = snapshot = Metrics.snapshot()
+
+      assert %{
+               "zen_monitor.local.sets" => 3,
+               "zen_monitor.local.sets.members" => 310,
+               "zen_monitor.local.sets.largest" => 300,
+               "zen_monitor.local.ets.references.size" => 311
+             } = snapshot.metrics
+
+      assert %{sets: 3, members: 310, largest_sets: [%{ref: ^large_ref}, _]} = ZenMonitor.info()
+      assert %{sets: [%{ref: ^large_ref}]} = Metrics.snapshot(1)
+      assert %{sets: []} = Metrics.snapshot(0)
+
+      assert %{monitors: 311, waiting: 0, monitoring: [_], sets: sets} = ZenMonitor.info(self())
+      shown = for set <- [small, large, none], do: %{ref: set.ref, waiting: 0}
+      assert Enum.sort(for set <- sets, do: Map.delete(set, :members)) == Enum.sort(shown)
+      assert %{monitored: 3, monitored_by: [^me]} = ZenMonitor.info(hd(pids))
+      assert %{monitors: 0, sets: []} = ZenMonitor.info(PeerScript.target())
+
+      :sys.suspend(Dispatcher)
+      wait_until_watched(List.last(pids))
+      on(context.peer, :kill, [tl(pids)])
+      wait_until(fn -> ZenMonitor.Local.batch_length() == 308 end)
+      assert [%{waiting: 299, members: 300}, %{waiting: 9}] = Metrics.snapshot().sets
+      assert %{waiting: 308} = ZenMonitor.info(self())
+      :sys.resume(Dispatcher)
+      for set <- [small, large], do: ZenMonitor.Set.close(set)
+      assert %{sets: 1, members: 0, largest_sets: []} = ZenMonitor.info()
+    end
+
     test "shows the native memory", %{peer: peer} do
       before = Metrics.get("zen_monitor.native_memory")
       pids = on(peer, :targets, [1_000])

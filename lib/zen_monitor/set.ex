@@ -1,0 +1,251 @@
+defmodule ZenMonitor.Set do
+  @moduledoc """
+  Many monitors under one reference.
+
+  A process that wants to hear when any of half a million others dies need not keep half a million references.
+  It keeps a set:
+
+      set = ZenMonitor.Set.new()
+      2 = ZenMonitor.Set.put(set, [session, {Presence, node}])
+
+      receive do
+        {:DOWN, ref, :process, object, {:zen_monitor, reason}} when ref == set.ref -> {object, reason}
+      end
+
+  The messages are those of `ZenMonitor.monitor/1`, but all of them have the reference of the set, which is its
+  `ref`: `object` tells who died, as the pid or as `{name, node}`.
+
+  A destination is in a set once, however often it is put. It is in the set until its message is sent, and what
+  holds for a monitor holds for each member: there is exactly one message unless it is deleted before,
+  and none once `delete/3` has returned. Who is put again after its message is a new member: a process that is
+  dead by then has another message, with the reason `:noproc`. Monitors of the same process, and other sets, do not
+  know of it.
+
+  A set belongs to the process that made it, its `owner`, and ends with it. Only that process may change it; every
+  process of this node may look.
+
+  Lists may be of any length. `put/2` and `delete/3` work through them in slices, between which other processes
+  run. A process that is killed meanwhile leaves nothing half done: its set ends with it.
+  """
+
+  alias ZenMonitor.{Local.Connectors, Local.Destinations, Native, Set.Flush}
+
+  @enforce_keys [:ref, :owner, :bulk]
+  defstruct [:ref, :owner, :bulk]
+
+  @typedoc "A set: what its messages carry, whose it is, and whether they come in bulk."
+  @type t :: %__MODULE__{ref: reference, owner: pid, bulk: boolean}
+
+  @typedoc "What `new/1` takes."
+  @type option :: {:tag, term} | {:bulk, boolean}
+
+  @typedoc "The message of a set with `bulk: true` and no `tag`."
+  @type bulk_down ::
+          {:DOWN, reference, :bulk,
+           [{object :: pid | {name :: atom, node}, {:zen_monitor, reason :: term}}]}
+
+  @doc """
+  Makes an empty set, which belongs to the calling process.
+
+    * `tag: term` - the first element of the messages, in place of `:DOWN`
+    * `bulk: true` - one message has all that is due when the `ZenMonitor.Local.Dispatcher` delivers,
+      up to 1,000: `{:DOWN, ref, :bulk, [{object, {:zen_monitor, reason}}]}`
+
+  Raises `ArgumentError` for any other option.
+  """
+  @spec new([option]) :: t
+  def new(options \\ []) do
+    %{tag: tag, bulk: bulk} = options!(options, options, %{tag: :DOWN, bulk: false})
+    set = %__MODULE__{ref: make_ref(), owner: self(), bulk: bulk}
+    Native.set_open(set.ref, tag, bulk)
+    set
+  end
+
+  @doc """
+  Puts a destination, or a list of them, into a set, and returns how many are new.
+
+  Never blocks on the network, as `ZenMonitor.monitor/1`.
+
+  Raises `ArgumentError`, before anything is put, if one is no `t:ZenMonitor.destination/0`, or if the set is
+  closed or belongs to another process; and `SystemLimitError`, with a part of the list put, where
+  `ZenMonitor.monitor/1` would.
+  """
+  @spec put(t, ZenMonitor.destination() | [ZenMonitor.destination()]) :: non_neg_integer
+  def put(%__MODULE__{} = set, destinations) do
+    own!(set)
+    put(set, Destinations.list!(destinations), 0)
+  end
+
+  @doc """
+  Takes a destination, or a list of them, out of a set, and returns how many were members.
+
+  Once it has returned, no message is sent for any of them. With `flush: true` it also removes their messages from
+  the mailbox, and leaves all others where they are.
+
+  From the messages of a set with `bulk: true` it removes their entries. A message is never changed, so those
+  that still have other entries are received and sent again, behind what else is in the mailbox, and so are the
+  later messages of the same set: they stay in their order. Where no entry is to be removed, all stay where they are.
+
+  Raises `ArgumentError` as `put/2` does. In a set that is closed there is nothing to delete.
+  """
+  @spec delete(t, ZenMonitor.destination() | [ZenMonitor.destination()], flush: boolean) ::
+          non_neg_integer
+  def delete(%__MODULE__{} = set, destinations, options \\ []) do
+    flush? = flush!(options)
+    own!(set)
+    list = Destinations.list!(destinations)
+    deleted = delete_all(set, list, 0)
+    if flush?, do: Flush.some(set, list)
+    deleted
+  end
+
+  @doc """
+  Tells whether a destination is in a set: it was put, and neither deleted nor was its message sent.
+
+  Raises `ArgumentError` if it is no `t:ZenMonitor.destination/0`, or if the set is of another node.
+  """
+  @spec member?(t, ZenMonitor.destination()) :: boolean
+  def member?(%__MODULE__{} = set, destination) do
+    here!(set)
+    Native.set_member(set.ref, Destinations.list!([destination]), node())
+  end
+
+  @doc """
+  How many members a set has; 0 when it has ended.
+
+  Raises `ArgumentError` if the set is of another node.
+  """
+  @spec size(t) :: non_neg_integer
+  def size(%__MODULE__{} = set) do
+    here!(set)
+
+    case Native.set_size(set.ref) do
+      {members, _waiting} -> members
+      :closed -> 0
+    end
+  end
+
+  @doc """
+  The members of a set, in the order in which they were put: pids, and `{name, node}` for those by name.
+
+  What is put or goes meanwhile may be among them or not. Raises `ArgumentError` if the set is of another node.
+  """
+  @spec to_list(t) :: [pid | {name :: atom, node}]
+  def to_list(%__MODULE__{} = set) do
+    here!(set)
+    Native.set_members(set.ref, node())
+  end
+
+  @doc """
+  Ends a set. Once it has returned, no message of the set is sent.
+
+  It takes as long as to delete all members. With `flush: true` it also removes the messages of the set that are
+  in the mailbox. To close a set that has ended does nothing.
+
+  Raises `ArgumentError` if the set belongs to another process.
+  """
+  @spec close(t, flush: boolean) :: :ok
+  def close(%__MODULE__{} = set, options \\ []) do
+    flush? = flush!(options)
+    own!(set)
+    close_slices(set)
+    if flush?, do: Flush.all(set)
+    :ok
+  end
+
+  defp put(set, list, before) do
+    case Native.set_put(set.ref, list, node()) do
+      added when is_integer(added) ->
+        before + added
+
+      {added, rest, unanswered} ->
+        Enum.each(unanswered, &Connectors.start/1)
+        if rest == :system_limit, do: :erlang.error(:system_limit)
+        if rest == [], do: before + added, else: put(set, rest, before + added)
+
+      :closed ->
+        raise ArgumentError, "the set #{inspect(set.ref)} is closed: make another with new/1"
+
+      {:owner, owner} ->
+        own!(%{set | owner: owner})
+    end
+  end
+
+  defp delete_all(set, list, before) do
+    case Native.set_delete(set.ref, list, node()) do
+      deleted when is_integer(deleted) -> before + deleted
+      :closed -> before
+      {:owner, owner} -> own!(%{set | owner: owner})
+      {deleted, rest} -> delete_all(set, rest, before + deleted)
+    end
+  end
+
+  defp close_slices(set) do
+    case Native.set_close(set.ref) do
+      false -> close_slices(set)
+      {:owner, owner} -> own!(%{set | owner: owner})
+      _true_or_closed -> :ok
+    end
+  end
+
+  defp own!(%{owner: owner}) when owner == self(), do: :ok
+
+  defp own!(set) do
+    raise ArgumentError,
+          "the set #{inspect(set.ref)} belongs to #{inspect(set.owner)}, and only that process " <>
+            "may change it, not #{inspect(self())}"
+  end
+
+  defp here!(%{owner: owner}) when node(owner) == node(), do: :ok
+
+  defp here!(set) do
+    raise ArgumentError,
+          "the set #{inspect(set.ref)} is of the node #{node(set.owner)}: ask there"
+  end
+
+  # Not `Keyword`, which fails in its own words for what is no proper list.
+  defp options!([{:tag, tag} | rest], all, given), do: options!(rest, all, %{given | tag: tag})
+
+  defp options!([{:bulk, bulk} | rest], all, given) when is_boolean(bulk) do
+    options!(rest, all, %{given | bulk: bulk})
+  end
+
+  defp options!([], _all, given), do: given
+
+  defp options!(_rest, all, _given) do
+    raise ArgumentError,
+          "expected the options of a set to be a list of tag: term and bulk: boolean, got: " <>
+            inspect(all)
+  end
+
+  defp flush!([]), do: false
+  defp flush!([{:flush, flush?} | rest]) when is_boolean(flush?), do: flush? or flush!(rest)
+
+  defp flush!(options) do
+    raise ArgumentError, "expected no option but flush: boolean, got: #{inspect(options)}"
+  end
+
+  defimpl Inspect do
+    # Never the members: there may be a million.
+    def inspect(set, options) do
+      Inspect.Algebra.concat([
+        "#ZenMonitor.Set<",
+        Inspect.Algebra.to_doc(set.ref, options),
+        ", ",
+        state(set),
+        ">"
+      ])
+    end
+
+    defp state(set) do
+      case ZenMonitor.Native.set_size(set.ref) do
+        {members, _waiting} -> "size: #{members}"
+        :closed when node(set.owner) == node() -> "closed"
+        :closed -> "on #{node(set.owner)}"
+      end
+    rescue
+      # The application does not run.
+      ErlangError -> "closed"
+    end
+  end
+end

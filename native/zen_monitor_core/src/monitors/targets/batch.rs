@@ -1,0 +1,47 @@
+//! Several monitors at a time: neighbours share a shard, and so its lock. Who calls bounds how many by
+//! [`HELD`](crate::structures::held::HELD).
+
+use super::{Key, Left, SHARDS, Targets, hash_of, number};
+use crate::monitors::slot::Slot;
+use crate::monitors::stay::Stay;
+use crate::structures::arena::Arena;
+use crate::structures::hash::shard;
+use crate::structures::held::Held;
+use crate::structures::limits::Full;
+
+impl<R: Clone> Targets<R> {
+    /// Arms and lists monitors as [`Targets::join`] does. `stay` gives that of a node, and `joined` is
+    /// told what has become of each, in order; both under a lock.
+    #[inline]
+    pub fn join_each<'n>(
+        &self,
+        slots: &Arena<Slot>,
+        monitors: impl Iterator<Item = (Key, u32)>,
+        stay: impl Fn(u32) -> &'n Stay,
+        mut joined: impl FnMut(Result<Option<u32>, Full>),
+    ) {
+        let mut held = Held::new(&self.shards);
+        for (key, slot) in monitors {
+            let hash = hash_of(key);
+            let number = shard(hash, SHARDS);
+            let shard = held.lock(number);
+            joined(shard.join(slots, (number, hash), key, stay(key.node), slot));
+        }
+    }
+
+    /// Takes out monitors whose claims the caller has won, as [`Targets::leave`] does. `left` is told what
+    /// has become of each target, in order, under a lock.
+    #[inline]
+    pub fn leave_each(
+        &self,
+        slots: &Arena<Slot>,
+        ids: impl Iterator<Item = u32>,
+        mut left: impl FnMut(Left),
+    ) {
+        let mut held = Held::new(&self.shards);
+        for id in ids {
+            let shard = held.lock(number(slots.get(id).target()));
+            left(shard.leave(slots, id));
+        }
+    }
+}
