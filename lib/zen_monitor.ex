@@ -21,6 +21,8 @@ defmodule ZenMonitor do
   Every monitor that is not removed fires exactly once, and none fires after `demonitor/2` has
   returned.
 
+  Who watches thousands has `ZenMonitor.Set`: one reference for all of them.
+
   The [README](README.md#configuration) lists the configuration. The guides tell
   [what differs](guides/differences.md) from `Process.monitor/1`,
   [how to operate](guides/operations.md) a cluster with ZenMonitor in it, and
@@ -161,7 +163,8 @@ defmodule ZenMonitor do
   @doc """
   What this node watches, and for whom, at a glance.
 
-  `monitors` stand, `waiting` of them are due and not delivered, and `watched_for_others` is how many
+  `monitors` stand, `waiting` of them are due and not delivered, `held` of them are on nodes whose
+  connection was lost and may come back (`nodedown_grace/0`), and `watched_for_others` is how many
   subscriptions other nodes (and this one) have to processes of this node. Of the monitors, `members` are
   in `sets` sets. `nodes` and `subscribers` are the busiest ones, and `largest_sets` the sets with most
   members, as `ZenMonitor.Metrics.snapshot/1` has them.
@@ -171,6 +174,7 @@ defmodule ZenMonitor do
           version: String.t(),
           monitors: non_neg_integer,
           waiting: non_neg_integer,
+          held: non_neg_integer,
           watched_for_others: non_neg_integer,
           sets: non_neg_integer,
           members: non_neg_integer,
@@ -241,6 +245,30 @@ defmodule ZenMonitor do
   """
   @spec idle_timeout(pos_integer | :infinity) :: :ok
   def idle_timeout(value), do: Config.put(:idle_timeout, value)
+
+  @doc """
+  How long, in milliseconds, the monitors on a node whose connection is lost are held before they fire
+  with `:nodedown`. 0, the default, means that they fire at once.
+
+  If the node is connected again within that time, is still the same life of it, and its ZenMonitor
+  answers, its processes are watched again: monitors of those that live go on as if nothing had
+  happened, and those of processes that have died meanwhile fire with `:noproc`. In all other cases
+  all of them fire with `:nodedown`. New monitors on the node wait as long. `demonitor/2` is as ever.
+
+  Nothing in ZenMonitor connects the node again; whatever connects your nodes does that. Until its
+  ZenMonitor has answered, `compatibility/1` says `:incompatible`, as it does without a grace.
+  [How to choose it](guides/operations.md#connections-that-come-back).
+  """
+  @spec nodedown_grace() :: non_neg_integer
+  def nodedown_grace, do: Config.get(:nodedown_grace)
+
+  @doc """
+  Changes `nodedown_grace/0`, for every connection that is lost from now on.
+
+  Raises `ArgumentError` unless it is a non-negative integer below 2³².
+  """
+  @spec nodedown_grace(non_neg_integer) :: :ok
+  def nodedown_grace(value), do: Config.put(:nodedown_grace, value)
 
   @doc """
   The monotonic time, in milliseconds.

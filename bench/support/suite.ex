@@ -11,6 +11,7 @@ defmodule Bench.Suite do
     {"memory", Scenarios.Memory},
     {"growth", Scenarios.Growth},
     {"node_death", Scenarios.NodeDeath},
+    {"blip", Scenarios.Blip},
     {"mass_exit", Scenarios.MassExit},
     {"watched", Scenarios.Watched},
     {"wire", Scenarios.Wire},

@@ -41,6 +41,7 @@ defmodule ZenMonitor.Config do
     max_pending_certificates: {10_000_000, @limit},
     report_interval: {10_000, @positive},
     idle_timeout: {300_000, @limit},
+    nodedown_grace: {0, @non_negative},
     sweep:
       {:leading_edge,
        ":leading_edge, :periodic, or a keyword list of these for #{inspect(@stages)}"},
@@ -65,6 +66,7 @@ defmodule ZenMonitor.Config do
           | :max_pending_certificates
           | :report_interval
           | :idle_timeout
+          | :nodedown_grace
           | :sweep
           | :pacing
 
@@ -161,6 +163,7 @@ defmodule ZenMonitor.Config do
   defp valid?(:wire, value), do: value in [:compact, :v2]
   defp valid?(:max_binary_size, value), do: value in 3..@max
   defp valid?(:hibernation_threshold, value), do: value in 0..@max
+  defp valid?(:nodedown_grace, value), do: value in 0..@max
   defp valid?(:truncation_depth, value), do: value in 0..@max
   defp valid?(:pacing, false), do: true
   defp valid?(key, :infinity) when key in @unlimited, do: true

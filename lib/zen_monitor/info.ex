@@ -13,6 +13,7 @@ defmodule ZenMonitor.Info do
       version: to_string(Application.spec(:zen_monitor, :vsn)),
       monitors: metrics["zen_monitor.local.ets.references.size"],
       waiting: metrics["zen_monitor.local.batch_length"],
+      held: metrics["zen_monitor.local.held"],
       watched_for_others: metrics["zen_monitor.proxy.ets.subscribers.size"],
       sets: metrics["zen_monitor.local.sets"],
       members: metrics["zen_monitor.local.sets.members"],

@@ -13,6 +13,7 @@ defmodule ZenMonitor.Metrics do
   | `zen_monitor.local.batch_length` | `:DOWN` messages that wait for delivery |
   | `zen_monitor.local.message_queue_len` | length of the mailbox of `ZenMonitor.Local` |
   | `zen_monitor.local.ets.references.size` | standing monitors |
+  | `zen_monitor.local.held` | monitors on nodes whose connection was lost, that may come back |
   | `zen_monitor.local.sets` | sets, see `ZenMonitor.Set` |
   | `zen_monitor.local.sets.members` | members of all sets; each is a standing monitor, too |
   | `zen_monitor.local.sets.largest` | members of the largest set |
@@ -46,7 +47,8 @@ defmodule ZenMonitor.Metrics do
     "zen_monitor.local.dispatcher.events.processed",
     "zen_monitor.local.dispatcher.events.delivered",
     "zen_monitor.local.connector.enqueue",
-    "zen_monitor.local.connector.sweep"
+    "zen_monitor.local.connector.sweep",
+    "zen_monitor.local.held"
   ]
   @proxy [
     "zen_monitor.proxy.ets.subscribers.size",
@@ -106,6 +108,7 @@ defmodule ZenMonitor.Metrics do
           compatibility: Local.Connector.cached_compatibility(),
           targets: non_neg_integer,
           monitors: non_neg_integer,
+          held: non_neg_integer,
           instructions: non_neg_integer
         }
 
@@ -143,7 +146,8 @@ defmodule ZenMonitor.Metrics do
     * `metrics` - what `all/0` returns
     * `nodes` - the nodes that processes of this node watch others on, most monitors first:
       how many `targets` and `monitors` on it, the `instructions` that wait to be sent to it, and its
-      `compatibility`. A monitor counts once its instruction has been sent
+      `compatibility`. A monitor counts once its instruction has been sent. While they are held, see
+      `ZenMonitor.nodedown_grace/0`, monitors are `held` and not among the others
     * `subscribers` - the processes that have most waiting, then those that have most monitors: how
       many `monitors`, the members of their sets included, and how many of their `:DOWN`s are `waiting`
     * `sets` - the sets that have most `members`: the reference of each, its `owner`, and how many members
@@ -167,15 +171,18 @@ defmodule ZenMonitor.Metrics do
     }
   end
 
-  defp busy({_node, targets, monitors, instructions}), do: {monitors, targets, instructions}
+  defp busy({_node, targets, monitors, held, instructions}) do
+    {monitors + held, targets, instructions}
+  end
 
   defp remotes(nodes) do
-    for {key, targets, monitors, instructions} <- nodes do
+    for {key, targets, monitors, held, instructions} <- nodes do
       %{
         node: Info.node_name(key),
         compatibility: Local.Connector.cached_compatibility(Info.node_name(key)),
         targets: targets,
         monitors: monitors,
+        held: held,
         instructions: instructions
       }
     end

@@ -47,6 +47,12 @@ defmodule ZenMonitor.Native do
   def dispatcher_deliver_bulky(_name, _limit, _share), do: stub()
   def dispatcher_rest, do: stub()
 
+  # grace.rs
+  def connector_hold(_node, _now, _grace, _asked), do: stub()
+  def connector_recognize(_node, _life), do: stub()
+  def connector_resume(_node, _limit), do: stub()
+  def connector_held(_node), do: stub()
+
   # heap.rs
   def reads_heap, do: stub()
 

@@ -167,7 +167,7 @@ defmodule ZenMonitor.Set do
         raise ArgumentError, "the set #{inspect(set.ref)} is closed: make another with new/1"
 
       {:owner, owner} ->
-        own!(%{set | owner: owner})
+        refuse!(set, owner)
     end
   end
 
@@ -175,7 +175,7 @@ defmodule ZenMonitor.Set do
     case Native.set_delete(set.ref, list, node()) do
       deleted when is_integer(deleted) -> before + deleted
       :closed -> before
-      {:owner, owner} -> own!(%{set | owner: owner})
+      {:owner, owner} -> refuse!(set, owner)
       {deleted, rest} -> delete_all(set, rest, before + deleted)
     end
   end
@@ -183,16 +183,18 @@ defmodule ZenMonitor.Set do
   defp close_slices(set) do
     case Native.set_close(set.ref) do
       false -> close_slices(set)
-      {:owner, owner} -> own!(%{set | owner: owner})
+      {:owner, owner} -> refuse!(set, owner)
       _true_or_closed -> :ok
     end
   end
 
   defp own!(%{owner: owner}) when owner == self(), do: :ok
 
-  defp own!(set) do
+  defp own!(%{owner: owner} = set), do: refuse!(set, owner)
+
+  defp refuse!(set, owner) do
     raise ArgumentError,
-          "the set #{inspect(set.ref)} belongs to #{inspect(set.owner)}, and only that process " <>
+          "the set #{inspect(set.ref)} belongs to #{inspect(owner)}, and only that process " <>
             "may change it, not #{inspect(self())}"
   end
 

@@ -17,10 +17,12 @@ defmodule ZenMonitor.Telemetry do
   | `[:zen_monitor, :proxy, :shed]`: more than `max_pending_certificates` wait because the connection to a node does not take them, so these go out later, and their reasons may be lost | `certificates` | `node` |
   | `[:zen_monitor, :node, :up]`: a node takes part from now on | | `node` |
   | `[:zen_monitor, :node, :down]`: the connection to it is gone | | `node` |
+  | `[:zen_monitor, :node, :held]`: and the monitors on it are held, see `ZenMonitor.nodedown_grace/0` | `monitors`, `grace` | `node` |
+  | `[:zen_monitor, :node, :resumed]`: it is back, and all that was held has been handed to the Connector again, `duration` after the loss | `duration`, `targets`, `monitors` | `node` |
   | `[:zen_monitor, :node, :incompatible]`: it does not take part, and is not asked again for `penalty` | `penalty` | `node`, `attempt` |
   | `[:zen_monitor, :process, :restart]`: a process took over from one that died, with what waited for it | `recovered` | `process`, `node` |
 
-  `duration` is in `:native` units and `penalty` in milliseconds; all others are counts. `node` is
+  `duration` is in `:native` units, `penalty` and `grace` in milliseconds; all others are counts. `node` is
   the other node, and this one for what concerns itself. `process` is a module of ZenMonitor, and
   `recovered` counts instructions for a `ZenMonitor.Local.Connector`, certificates for a
   `ZenMonitor.Proxy.Batcher`, and `:DOWN`s for `ZenMonitor.Local` and `ZenMonitor.Local.Dispatcher`.
@@ -54,6 +56,8 @@ defmodule ZenMonitor.Telemetry do
     sum("zen_monitor.proxy.malformed.instructions", tags: [:node]),
     sum("zen_monitor.proxy.shed.certificates", tags: [:node]),
     counter("zen_monitor.node.incompatible.penalty", tags: [:node]),
+    sum("zen_monitor.node.held.monitors", tags: [:node]),
+    sum("zen_monitor.node.resumed.monitors", tags: [:node]),
     counter("zen_monitor.process.restart.recovered", tags: [:process])
   ]
   ```
@@ -149,6 +153,19 @@ defmodule ZenMonitor.Telemetry do
 
   @doc false
   def node_down(key), do: node_event(:down, %{}, %{node: name(key)})
+
+  @doc false
+  def node_held(key, monitors, grace) do
+    node_event(:held, %{monitors: monitors, grace: grace}, %{node: name(key)})
+  end
+
+  @doc false
+  # `duration` in milliseconds.
+  def node_resumed(key, targets, monitors, duration) do
+    duration = System.convert_time_unit(duration, :millisecond, :native)
+    measurements = %{duration: duration, targets: targets, monitors: monitors}
+    node_event(:resumed, measurements, %{node: name(key)})
+  end
 
   @doc false
   def node_incompatible(key, penalty, attempt) do

@@ -29,7 +29,16 @@ defmodule ZenMonitor.TopTest do
 
   test "a screen fits" do
     subscriber = %{pid: self(), name: nil, monitors: 1, waiting: 0}
-    remote = %{node: :a@b, compatibility: :miss, targets: 1, monitors: 1, instructions: 0}
+
+    remote = %{
+      node: :a@b,
+      compatibility: :miss,
+      targets: 1,
+      monitors: 1,
+      held: 0,
+      instructions: 0
+    }
+
     snapshot = Metrics.snapshot()
 
     for nodes <- [0, 3, 50], subscribers <- [0, 3, 50], lines <- [15, 24, 80] do
@@ -51,6 +60,7 @@ defmodule ZenMonitor.TopTest do
       compatibility: :incompatible,
       targets: 12_345_678,
       monitors: 23_456_789,
+      held: 0,
       instructions: 34_567_890
     }
 

@@ -28,16 +28,19 @@ defmodule ZenMonitor.Cluster do
   `:kernel`, that of Kernel; `:hidden` (false); `:distributed`, whether to give it a name (true);
   `:flags`, `:default` for OTP's own, with which nodes mesh and `global` guards the mesh, or `:alone` (what `put_flags/1` set);
   `:carrier`, `:tls` for distribution over TLS, which speaks to such nodes alone, `:verified_tls` where
-  both ends verify each other, `:foreign_tls` where another authority than theirs has signed (`:tcp`).
+  both ends verify each other, `:foreign_tls` where another authority than theirs has signed (`:tcp`);
+  `:host` and `:exec`, of a peer on a host of `ZenMonitor.Hosts`.
   """
   def start_peer(opts \\ []) do
     opts = Keyword.put_new(opts, :flags, flags())
     # On a machine with much else to do, a VM may take longer to start than the 15 s of `:peer`.
     options = %{connection: :standard_io, wait_boot: 60_000, args: args(opts)}
+    options = Map.merge(options, Map.new(Keyword.take(opts, [:exec])))
+    host = Keyword.get(opts, :host, ~c"127.0.0.1")
 
     options =
       if Keyword.get(opts, :distributed, true) and opts[:name] != :dynamic do
-        Map.merge(options, %{name: given_name(opts), host: ~c"127.0.0.1", longnames: true})
+        Map.merge(options, %{name: given_name(opts), host: host, longnames: true})
       else
         options
       end

@@ -10,7 +10,8 @@ defmodule ZenMonitor.Ledger do
   #
   # - every monitor of a mortal that was not removed must have fired, once;
   # - with the reason of that exit, or with `:noproc` after the exit (OS time), or with `:nodedown`
-  #   if the link to that node was disturbed between its placing and its firing;
+  #   if the link to that node was disturbed between its placing and its firing. A cut link that is
+  #   mended within the `nodedown_grace` of the subscriber's node is no disturbance;
   # - no monitor that was removed, and none of an immortal without a disturbance, may have fired;
   # - all tables, queues and mailboxes of all nodes must be empty.
 
@@ -18,9 +19,9 @@ defmodule ZenMonitor.Ledger do
 
   defmodule Member do
     @moduledoc false
-    # `peer` is nil for this node.
+    # `peer` is nil for this node, and `graceful?` says whether it rides out cut links.
     @enforce_keys [:index, :node, :peer]
-    defstruct [:index, :node, :peer]
+    defstruct [:index, :node, :peer, graceful?: false]
   end
 
   @mortals 2_500
@@ -29,6 +30,8 @@ defmodule ZenMonitor.Ledger do
   @workers 6
   # Every so many rounds, one of the nodes dies.
   @fells 3
+  # In ms, none of them on every observer in turn: cuts are longer than the second, and shorter than the third.
+  @graces [0, 20, 300_000]
 
   @doc """
   Runs until so many operations have been carried out, and returns what happened. Exits at the first
@@ -96,6 +99,12 @@ defmodule ZenMonitor.Ledger do
   end
 
   defp round(nodes, steps, {seed, round}) do
+    nodes = for member <- nodes, do: grace(member, round)
+    # Who was never answered has no connection that could be lost.
+    for observer <- observers(nodes),
+        node <- nodes,
+        do: :ok = at(observer, Site, :await_answer, [node.node], 180_000)
+
     planted = for member <- nodes, do: {member, at(member, Site, :plant, [@mortals, @immortals])}
     places = Enum.flat_map(planted, &places/1)
     for member <- nodes, do: at(member, Site, :reap, [])
@@ -122,6 +131,12 @@ defmodule ZenMonitor.Ledger do
     operations = Enum.sum(Enum.map(accounts, & &1.operations)) + exits + faults
     sum = %{rounds: 1, operations: operations, faults: faults, exits: exits}
     Enum.reduce(accounts, sum, &Map.merge(&2, &1.fired, fn _, a, b -> a + b end))
+  end
+
+  defp grace(member, round) do
+    grace = Enum.at(@graces, rem(member.index + round + div(round, @fells), 3))
+    :ok = at(member, ZenMonitor, :nodedown_grace, [grace])
+    %{member | graceful?: grace == List.last(@graces)}
   end
 
   defp places({member, {mortal, immortal}}) do

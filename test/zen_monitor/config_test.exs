@@ -18,6 +18,7 @@ defmodule ZenMonitor.ConfigTest do
     {Dispatcher, :demand_amount, :demand_amount, 1_000},
     {Dispatcher, :pacing, :pacing, false},
     {ZenMonitor, :idle_timeout, :idle_timeout, 300_000},
+    {ZenMonitor, :nodedown_grace, :nodedown_grace, 0},
     {ZenMonitor.Local, :hibernation_threshold, :hibernation_threshold, 1_000}
   ]
 
@@ -39,7 +40,7 @@ defmodule ZenMonitor.ConfigTest do
       end
 
       test "refuses what cannot work" do
-        good = [hibernation_threshold: 0, idle_timeout: :infinity]
+        good = [hibernation_threshold: 0, nodedown_grace: 0, idle_timeout: :infinity]
         bad = [0, -1, 1.5, 100.0, "100", nil, true, :infinity, [100], @max + 1]
 
         for bad <- bad -- Keyword.get_values(good, unquote(name)) do

@@ -16,6 +16,7 @@ defmodule ZenMonitor.MetricsTest do
     zen_monitor.local.sets.largest
     zen_monitor.local.connector.enqueue
     zen_monitor.local.connector.sweep
+    zen_monitor.local.held
     zen_monitor.local.dispatcher.events.delivered
     zen_monitor.local.dispatcher.events.processed
     zen_monitor.proxy.message_queue_len

@@ -468,6 +468,18 @@ defmodule ZenMonitor.NativeTest do
     do: [self(), :other@node, :name, make_ref(), {:tag, false}]
 
   defp valid(:demonitor, 1), do: [make_ref()]
+
+  defp valid(:monitor_all, 4),
+    do: [[self(), :name, {:name, :other@node}, forged()], [], Enum.random([true, false]), node()]
+
+  defp valid(:demonitor_all, 1), do: [[make_ref(), ZenMonitor.monitor(:name, bulk: true)]]
+  defp valid(:set_open, 3), do: [make_ref(), {:tag, 1}, Enum.random([true, false])]
+
+  defp valid(name, 3) when name in [:set_put, :set_delete, :set_member],
+    do: [ZenMonitor.Set.new().ref, [self(), {:name, :other@node}, forged()], node()]
+
+  defp valid(name, 1) when name in [:set_close, :set_size], do: [ZenMonitor.Set.new().ref]
+  defp valid(:set_members, 2), do: [ZenMonitor.Set.new().ref, node()]
   defp valid(:monitors, 3), do: [self(), :other@node, :name]
   defp valid(:connector_take, 3), do: [:other@node, :other@node, 10]
   defp valid(:connector_certify, 2), do: [:other@node, [{:name, :reason}]]
@@ -486,6 +498,9 @@ defmodule ZenMonitor.NativeTest do
   defp valid(:proxy_speak, 2), do: [Native.proxy_attach(), 1]
 
   defp valid(:connector_excess, 2), do: [:other@node, 10]
+  defp valid(:connector_hold, 4), do: [:other@node, 0, 10, true]
+  defp valid(:connector_recognize, 2), do: [:other@node, 1]
+  defp valid(:connector_resume, 2), do: [:other@node, 10]
   defp valid(:connector_shed, 2), do: [:other@node, 10]
   defp valid(:malformed, 2), do: [1, 10_000]
 

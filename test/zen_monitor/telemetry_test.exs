@@ -116,7 +116,7 @@ defmodule ZenMonitor.TelemetryTest do
         {event, Enum.map(List.flatten(keys), &String.to_atom/1)}
       end
 
-    assert map_size(documented) == 11
+    assert map_size(documented) == 13
 
     for [metric] <-
           Regex.scan(~r/"zen_monitor\.([\w.]+)"/, documentation, capture: :all_but_first),

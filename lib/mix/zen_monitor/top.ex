@@ -24,7 +24,8 @@ defmodule Mix.ZenMonitor.Top do
       ]),
       row([
         {"instructions", per_second(rate.("local.connector.enqueue"))},
-        {"sent", per_second(rate.("local.connector.sweep"))}
+        {"sent", per_second(rate.("local.connector.sweep"))},
+        {"held", number(value.("local.held"))}
       ]),
       row([
         {"watched here", number(value.("proxy.ets.subscribers.size"))},
@@ -67,9 +68,9 @@ defmodule Mix.ZenMonitor.Top do
   defp node_row(node) do
     [
       Atom.to_string(node.node),
-      compatibility(node.compatibility),
+      if(node.held > 0, do: "held", else: compatibility(node.compatibility)),
       number(node.targets),
-      number(node.monitors),
+      number(node.monitors + node.held),
       number(node.instructions)
     ]
   end

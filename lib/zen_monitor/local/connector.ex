@@ -16,7 +16,8 @@ defmodule ZenMonitor.Local.Connector do
   come over that. So a chunk is taken from the table first, the mailbox searched for a `:nodedown`
   then, and the chunk sent only if there was none: what is in it was monitored while the connection
   stood. When the `:nodedown` comes, all that was sent is due, and all that was not is sent over the
-  next connection, or due too if there is none.
+  next connection, or due too if there is none. With a `ZenMonitor.nodedown_grace/0`, all of it waits for
+  the next connection first.
 
   ## Slow nodes
 
@@ -28,7 +29,8 @@ defmodule ZenMonitor.Local.Connector do
   # Local.Connectors starts it, and starts it again when it dies.
   use ZenMonitor.Server, restart: :temporary
 
-  alias ZenMonitor.{Config, Local.Connectors, Malformed, Native, Pace, Proxy, Telemetry, Wire}
+  alias ZenMonitor.{Config, Local.Connectors, Local.Grace, Malformed, Native, Pace, Proxy}
+  alias ZenMonitor.{Telemetry, Wire}
 
   require Logger
 
@@ -246,7 +248,8 @@ defmodule ZenMonitor.Local.Connector do
 
     # `proxy` is the monitor of the remote Proxy, `version` that of the compact wire that it reads, `ping`
     # the one that is under way, `callers` wait for its end, and `unsent` is a message that the connection
-    # was too busy to take, with how many instructions it has.
+    # was too busy to take, with how many instructions it has. `grace` is what becomes of the monitors on a
+    # node whose connection was lost.
     succeeds = Native.connector_answer(key)
 
     state = %{
@@ -257,7 +260,8 @@ defmodule ZenMonitor.Local.Connector do
       ping: nil,
       callers: [],
       unsent: nil,
-      shedding?: false
+      shedding?: false,
+      grace: Grace.recover(key)
     }
 
     {:ok, state, {:continue, if(succeeds, do: :succeed, else: :request)}}
@@ -266,7 +270,7 @@ defmodule ZenMonitor.Local.Connector do
   @impl GenServer
   def handle_continue(:succeed, state) do
     # The subscriptions were made for the predecessor's pid, and a nodedown may have been missed.
-    unless connected?(state), do: disconnect(state)
+    state = if connected?(state), do: state, else: disconnect(state)
     resubscribe(state.key)
     Telemetry.restarted(__MODULE__, state.key)
     request(state)
@@ -278,6 +282,7 @@ defmodule ZenMonitor.Local.Connector do
   def handle_call(:connect, {pid, _tag} = from, state) when is_pid(pid) do
     case ensure_compatibility(state) do
       {:pending, state} -> {:noreply, %{state | callers: [from | state.callers]}}
+      {:away, state} -> {:reply, :incompatible, state, :hibernate}
       {compatibility, state} -> {:reply, compatibility, state, :hibernate}
     end
   end
@@ -316,6 +321,18 @@ defmodule ZenMonitor.Local.Connector do
     state |> disconnect() |> request()
   end
 
+  def handle_info({:nodeup, node, _info}, %{key: node, grace: {:held, _}} = state) do
+    request(state)
+  end
+
+  # The node is not back, or does not answer.
+  def handle_info({:timeout, timer, :grace}, %{grace: {:held, timer}} = state) do
+    state |> give_up_ping() |> expire() |> request()
+  end
+
+  # Cancelled too late.
+  def handle_info({:timeout, _timer, :grace}, state), do: {:noreply, state, :hibernate}
+
   # The connection is gone, and the nodedown tells when to act on it.
   def handle_info({:DOWN, proxy, _, _, :noconnection}, %{proxy: proxy, key: key} = state)
       when key != ZenMonitor.Local do
@@ -326,18 +343,18 @@ defmodule ZenMonitor.Local.Connector do
     %{state | proxy: nil} |> expire() |> penalize(1) |> request()
   end
 
-  def handle_info({:pong, pid, pong}, %{ping: {pid, _, _}} = state) do
-    state |> answered(pong) |> request()
+  def handle_info({:pong, pid, pong, life}, %{ping: {pid, _, _}} = state) do
+    state |> answered(pong, life) |> request()
   end
 
   # Its call may wait for the connection longer than for the answer.
   def handle_info({:ping_timeout, pid}, %{ping: {pid, _, _}} = state) do
     Process.exit(pid, :kill)
-    state |> answered(:error) |> request()
+    state |> answered(:error, nil) |> request()
   end
 
   # Of a ping that was given up.
-  def handle_info({:pong, pid, _pong}, state) when is_pid(pid), do: {:noreply, state}
+  def handle_info({:pong, pid, _pong, _life}, state) when is_pid(pid), do: {:noreply, state}
   def handle_info({:ping_timeout, pid}, state) when is_pid(pid), do: {:noreply, state}
 
   # The comings and goings of other nodes.
@@ -359,7 +376,7 @@ defmodule ZenMonitor.Local.Connector do
 
     case ensure_compatibility(state) do
       {:compatible, state} ->
-        {left, state} = send_chunk(allowance, state)
+        {left, state} = state |> resume(allowance) |> then(&send_chunk(allowance, &1))
         Telemetry.connector_sweep(began, state.key, allowance - left)
         swept(state)
 
@@ -370,14 +387,18 @@ defmodule ZenMonitor.Local.Connector do
       # The end of the ping asks for the next one.
       {:pending, state} ->
         {:noreply, state}
+
+      # So does its `:nodedown`, its return, or the end of the grace.
+      {:away, state} ->
+        {:noreply, state, :hibernate}
     end
   end
 
-  defp swept(%{unsent: nil} = state) do
+  defp swept(%{unsent: nil, grace: :none} = state) do
     if Native.connector_rest(state.key), do: rest(state), else: request(state)
   end
 
-  # What was not sent is offered again, after a gap.
+  # What was not sent is offered again, and what is held resumed further, after a gap.
   defp swept(state), do: request(state)
 
   # A chunk or a batch of certificates leaves megabytes of garbage behind, and a Connector that has
@@ -386,6 +407,13 @@ defmodule ZenMonitor.Local.Connector do
     pace = Pace.rest(state.pace, Native.connector_is_unused(state.key))
     {:noreply, %{state | pace: pace}, :hibernate}
   end
+
+  # A chunk that is open would be taken for sent.
+  defp resume(%{unsent: nil} = state, allowance) do
+    %{state | grace: Grace.resume(state.grace, state.key, allowance)}
+  end
+
+  defp resume(state, _allowance), do: state
 
   # Returns what is left of the allowance.
   defp send_chunk(0, state), do: {0, state}
@@ -575,14 +603,20 @@ defmodule ZenMonitor.Local.Connector do
     Native.set_compatibility(state.key, :unavailable, 0, 0)
     if state.unsent, do: withdraw(state.key)
     Telemetry.node_down(state.key)
-    state |> give_up_ping() |> expire()
+    grace = Grace.lose(state.grace, state.key, state.ping != nil)
+    state = give_up_ping(state)
+    if grace == :none, do: expire(state), else: forget_proxy(%{state | grace: grace})
   end
 
   # What a Proxy was not sent before it died is due like what it was.
   defp expire(state) do
-    if state.proxy, do: Process.demonitor(state.proxy, [:flush])
     Native.connector_confirm(state.key)
     Native.connector_expire(state.key)
+    forget_proxy(%{state | grace: Grace.give_up(state.grace)})
+  end
+
+  defp forget_proxy(state) do
+    if state.proxy, do: Process.demonitor(state.proxy, [:flush])
     %{state | proxy: nil, unsent: nil}
   end
 
@@ -602,28 +636,42 @@ defmodule ZenMonitor.Local.Connector do
   defp ping(%{key: key} = state, attempt) do
     if connected?(state) do
       connector = self()
-      proxy = {Proxy, node_name(key)}
-      pid = spawn(fn -> send(connector, {:pong, self(), Wire.ping(proxy, @ping_timeout)}) end)
+      pid = spawn(fn -> send(connector, pong(node_name(key))) end)
       timer = Process.send_after(self(), {:ping_timeout, pid}, @ping_timeout)
       {:pending, %{state | ping: {pid, timer, attempt}}}
     else
-      Native.set_compatibility(key, :unavailable, 0, 0)
-      {:incompatible, state}
+      away(cached(key), state)
     end
   end
 
-  defp answered(%{key: key, ping: {_, timer, attempt}} = state, pong) do
+  # Its Proxy's `:DOWN` comes first, and what is new must not fire before the `:nodedown` has said whether it
+  # is held.
+  defp away(:compatible, state), do: {:away, state}
+
+  defp away(_cached, state) do
+    Native.set_compatibility(state.key, :unavailable, 0, 0)
+    {if(state.grace == :none, do: :incompatible, else: :away), state}
+  end
+
+  defp pong(node) do
+    pong = Wire.ping({Proxy, node}, @ping_timeout)
+    {:pong, self(), pong, if(pong != :error, do: Grace.life(node))}
+  end
+
+  defp answered(%{key: key, ping: {_, timer, attempt}} = state, pong, life) do
     Process.cancel_timer(timer)
 
     case pong do
       {:ok, version} ->
         Native.set_compatibility(key, :compatible, 0, 0)
         Telemetry.node_up(key)
+        grace = Grace.recognize(state.grace, key, life)
         # It may have one already: a Connector that was about to retire has made the cache forget.
         proxy = state.proxy || Process.monitor({Proxy, node_name(key)})
-        reply(%{state | ping: nil, proxy: proxy, version: version}, :compatible)
+        reply(%{state | ping: nil, proxy: proxy, version: version, grace: grace}, :compatible)
 
       :error ->
+        state = if state.grace == :none, do: state, else: expire(state)
         %{state | ping: nil} |> penalize(attempt) |> reply(:incompatible)
     end
   end

@@ -165,7 +165,9 @@ fn connector_shed(env: Env, node: Term, amount: usize) -> NifResult<(usize, usiz
 fn connector_expire(env: Env, node: Term) -> NifResult<Atom> {
     let state = current()?;
     let local = &state.local;
-    local.table.expire(local.node(node)?);
+    let node = local.node(node)?;
+    node.host.connection.lock().forget();
+    local.table.expire(node);
     local.backlog.ring(env);
     Ok(atoms::ok())
 }

@@ -56,9 +56,10 @@ impl<'a, 'b> Destinations<'a, 'b> {
         nodes: &mut Vec<&'b Node>,
     ) -> NifResult<bool> {
         for _ in 0..limit {
-            let Ok((destination, rest)) = self.rest.list_get_cell() else {
+            if self.rest.is_empty_list() {
                 return Ok(false);
-            };
+            }
+            let (destination, rest) = self.rest.list_get_cell()?;
             if let Some((node, id)) = self.locate(destination)? {
                 let node_id = node.id();
                 if nodes.last().is_none_or(|last| last.id() != node_id) {

@@ -8,6 +8,7 @@ mod direct;
 mod dispatcher;
 mod doorbell;
 mod etf;
+mod grace;
 mod heap;
 mod library;
 mod local;

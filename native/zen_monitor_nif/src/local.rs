@@ -5,6 +5,7 @@
 
 use crate::doorbell::Doorbell;
 use crate::etf::{Batch, numbers, plain_reference, reference};
+use crate::grace::Connection;
 use crate::options::{self, Kind, WithOptions};
 use crate::origin::Origin;
 use crate::reason::Reason;
@@ -13,6 +14,7 @@ use crate::state::current;
 use crate::target::{known_id, node_of, target_id};
 use crate::timeslice::Timeslice;
 use crate::{atoms, direct, sets, word};
+use parking_lot::Mutex;
 use rustler::{Encoder, Env, Error, LocalPid, Monitor, NifResult, Resource, ResourceArc, Term};
 use std::sync::atomic::{AtomicU64, Ordering};
 use zen_monitor_core::monitors::sets::Sets;
@@ -55,6 +57,8 @@ pub struct Remote {
     pub connector: Doorbell,
     /// What the cache says of it, packed; 0 is a miss.
     pub compatibility: AtomicU64,
+    /// Which connection its subscriptions belong to, and whether that is lost.
+    pub connection: Mutex<Connection>,
 }
 
 /// Holds ERTS monitors of subscribers.
@@ -315,7 +319,7 @@ fn departures_rest() -> NifResult<bool> {
 }
 
 /// The counters: `{placed, removed, standing, waiting, enqueued, processed, delivered,
-/// instructions_queued, instructions_swept}`.
+/// instructions_queued, instructions_swept, held}`.
 #[rustler::nif]
 fn local_counters(env: Env<'_>) -> NifResult<Term<'_>> {
     let state = current()?;
@@ -332,6 +336,7 @@ fn local_counters(env: Env<'_>) -> NifResult<Term<'_>> {
         dispatch.delivered,
         local.table.instructed(),
         local.swept.load(Ordering::Relaxed),
+        local.table.monitors_held(),
     ]
     .encode(env))
 }

@@ -75,9 +75,8 @@ fn demonitor_all<'a>(env: Env<'a>, [mut list]: [Term<'a>; 1]) -> NifResult<Term<
     let (mut removed, mut others) = (0, Term::list_new_empty(env));
     while !list.is_empty_list() && began.elapsed() < WORKING {
         let (mut monitors, mut words) = (Vec::with_capacity(HELD), Vec::with_capacity(HELD));
-        while monitors.len() < HELD
-            && let Ok((monitor, rest)) = list.list_get_cell()
-        {
+        while monitors.len() < HELD && !list.is_empty_list() {
+            let (monitor, rest) = list.list_get_cell()?;
             list = rest;
             match reference(env, monitor) {
                 Some(reference) => {

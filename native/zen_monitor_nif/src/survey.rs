@@ -15,17 +15,18 @@ use zen_monitor_core::structures::held::HELD;
 /// How long one call looks at subscribers, at some nanoseconds each.
 const LOOKING: Duration = Duration::from_millis(20);
 
-/// `{node, targets, monitors, instructions waiting}` of every node. Dirty: there are a thousand
+/// `{node, targets, monitors, monitors held, instructions waiting}` of every node. Dirty: there are a thousand
 /// shards to be looked at.
 #[rustler::nif(schedule = "DirtyCpu")]
-fn survey_nodes(env: Env<'_>) -> NifResult<Vec<(Term<'_>, u64, u64, usize)>> {
+#[allow(clippy::type_complexity)]
+fn survey_nodes(env: Env<'_>) -> NifResult<Vec<(Term<'_>, u64, u64, u64, usize)>> {
     let state = current()?;
     let nodes = state.local.table.survey_nodes();
     Ok(nodes
         .into_iter()
-        .map(|(node, targets, monitors)| {
+        .map(|(node, targets, monitors, held)| {
             let name = word::to_term(env, node.name());
-            (name, targets, monitors, node.outbox_len())
+            (name, targets, monitors, held, node.outbox_len())
         })
         .collect())
 }

@@ -78,11 +78,15 @@ defmodule ZenMonitor.Ledger.Faults do
     [one, other] = for index <- Enum.shuffle([one, other]), do: Enum.at(nodes, index)
     default? = Cluster.flags() == :default
     links = if default?, do: links(nodes), else: [{one, other}, {other, one}]
+    {graceful, others} = Enum.split_with(observed(links), fn {member, _} -> member.graceful? end)
 
-    disturbed(links, fn ->
+    disturbed(others, fn ->
       Ledger.at(one, :erlang, :disconnect_node, [other.node])
       Process.sleep(pause)
       if default?, do: Ledger.mesh(nodes), else: reconnect(one, other)
+
+      for {observer, node} <- graceful,
+          do: :ok = Ledger.at(observer, Site, :await_answer, [node.node], 180_000)
     end)
   end
 
@@ -94,7 +98,7 @@ defmodule ZenMonitor.Ledger.Faults do
   end
 
   defp kill_proxy(nodes, node) do
-    disturbed(for(observer <- Ledger.observers(nodes), do: {observer, node}), fn ->
+    disturbed(for(observer <- nodes, do: {observer, node}), fn ->
       Ledger.at(node, PeerScript, :kill_name, [ZenMonitor.Proxy])
     end)
   end
@@ -103,8 +107,10 @@ defmodule ZenMonitor.Ledger.Faults do
   defp freeze(member), do: Cluster.freeze(member.peer, :rand.uniform(200))
 
   # Only observers keep a record of disturbances.
+  defp observed(links), do: for({member, _} = link <- links, member.index < 2, do: link)
+
   defp disturbed(links, fault) do
-    links = for {observer, node} <- links, observer.index < 2, do: {observer, node}
+    links = observed(links)
     for {observer, node} <- links, do: Ledger.at(observer, Site, :disturb, [node.index])
     fault.()
 

@@ -63,37 +63,13 @@ defmodule ZenMonitor.Ledger.Site do
 
   @doc "Notes the end of a disturbance, once a monitor on the node is answered by its Proxy."
   def calm(index, node) do
-    await_answer(node, System.monotonic_time(:millisecond) + @patience)
+    :ok = await_answer(node)
     :atomics.sub(:persistent_term.get(__MODULE__), 2 * index + 2, 1)
     :ok
   end
 
-  @doc "How many disturbances of the link to a node have begun, and how many are not over."
-  def disturbances(index) do
-    record = :persistent_term.get(__MODULE__)
-    # In this order: one that begins in between counts as not over.
-    begun = :atomics.get(record, 2 * index + 1)
-    {begun, :atomics.get(record, 2 * index + 2)}
-  end
-
-  @doc "Everything on this node that should hold nothing, and does."
-  def residue do
-    sizes = for {name, size} <- Native.sizes(), size != 0, do: {name, size}
-    gauges = ["zen_monitor.local.ets.references.size", "zen_monitor.local.batch_length"]
-    metrics = for name <- gauges, (value = Metrics.get(name)) != 0, do: {name, value}
-    mailboxes = for pid <- processes(), (n = Metrics.message_queue_len(pid)) != 0, do: {pid, n}
-    sizes ++ metrics ++ mailboxes
-  end
-
-  @doc "All processes of the supervision tree."
-  def processes(supervisor \\ ZenMonitor.Supervisor) do
-    for {_, pid, type, _} <- Supervisor.which_children(supervisor), is_pid(pid) do
-      if type == :supervisor, do: [pid | processes(pid)], else: pid
-    end
-    |> List.flatten()
-  end
-
-  defp await_answer(node, deadline) do
+  @doc "Returns once a monitor on a node is answered by its Proxy."
+  def await_answer(node, deadline \\ System.monotonic_time(:millisecond) + @patience) do
     fn ->
       ref = ZenMonitor.monitor({:zen_monitor_ledger_nobody, node})
       receive(do: ({:DOWN, ^ref, _, _, {:zen_monitor, reason}} -> exit(reason)))
@@ -109,6 +85,32 @@ defmodule ZenMonitor.Ledger.Site do
         Process.sleep(20)
         await_answer(node, deadline)
     end
+  end
+
+  @doc "How many disturbances of the link to a node have begun, and how many are not over."
+  def disturbances(index) do
+    record = :persistent_term.get(__MODULE__)
+    # In this order: one that begins in between counts as not over.
+    begun = :atomics.get(record, 2 * index + 1)
+    {begun, :atomics.get(record, 2 * index + 2)}
+  end
+
+  @doc "Everything on this node that should hold nothing, and does."
+  def residue do
+    sizes = for {name, size} <- Native.sizes(), size != 0, do: {name, size}
+    local = ["ets.references.size", "batch_length", "held"]
+    gauges = for name <- local, do: "zen_monitor.local." <> name
+    metrics = for name <- gauges, (value = Metrics.get(name)) != 0, do: {name, value}
+    mailboxes = for pid <- processes(), (n = Metrics.message_queue_len(pid)) != 0, do: {pid, n}
+    sizes ++ metrics ++ mailboxes
+  end
+
+  @doc "All processes of the supervision tree."
+  def processes(supervisor \\ ZenMonitor.Supervisor) do
+    for {_, pid, type, _} <- Supervisor.which_children(supervisor), is_pid(pid) do
+      if type == :supervisor, do: [pid | processes(pid)], else: pid
+    end
+    |> List.flatten()
   end
 
   defp call(request), do: GenServer.call(__MODULE__, request, :infinity)

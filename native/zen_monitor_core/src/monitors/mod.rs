@@ -6,7 +6,8 @@
 //! - [`subscribers`], with the [`references`] of their monitors
 //! - [`targets`], with their [`sessions`]
 //! - [`sets`], subscribers of a kind of their own
-//! - [`nodes`], with their outboxes, and the [`stay`] that each is in
+//! - [`nodes`], with their outboxes, the [`stay`] that each is in, and [`grace`], for when their connections
+//!   are lost
 //! - [`dispatch`], the queues of what is due, [`share`], how much of it one subscriber may be given at a
 //!   time, and [`delivery`], the way to it
 //! - [`slot`] and its [`claim`], one monitor and who consumes it
@@ -17,6 +18,7 @@
 pub mod claim;
 pub mod delivery;
 pub mod dispatch;
+pub mod grace;
 pub mod nodes;
 pub mod options;
 pub mod references;

@@ -3,6 +3,7 @@
 //! Nodes are added and never removed: a name that was an atom once stays one, too. So one on which nothing
 //! is monitored any more has to be small.
 
+use crate::monitors::grace::Grace;
 use crate::monitors::stay::Stay;
 use crate::monitors::targets::Cursor;
 use crate::structures::hash::hash;
@@ -34,6 +35,14 @@ pub(crate) struct Desk {
     pub(crate) taken: Vec<u32>,
     /// How far its subscriptions have been made anew.
     pub(crate) cursor: Cursor,
+    /// The sessions whose connections are gone, as long as they may be resumed.
+    pub(crate) grace: Grace,
+}
+
+impl Desk {
+    fn is_free(&self) -> bool {
+        self.taken.is_empty() && self.grace.is_over()
+    }
 }
 
 impl<X> Node<X> {
@@ -66,11 +75,31 @@ impl<X> Node<X> {
         self.outbox.is_empty()
     }
 
+    /// Whether any of its sessions is held.
+    pub fn is_held(&self) -> bool {
+        let desk = self.desk.lock();
+        desk.as_ref().is_some_and(|desk| !desk.grace.is_over())
+    }
+
+    /// Its sessions that are held.
+    pub(crate) fn held_sessions(&self) -> Vec<u32> {
+        let desk = self.desk.lock();
+        desk.as_ref()
+            .map_or_else(Vec::new, |desk| desk.grace.sessions().collect())
+    }
+
+    /// Holds no session any more, and returns those that were.
+    pub(crate) fn give_up(&self) -> Vec<u32> {
+        let mut desk = self.desk.lock();
+        desk.as_mut()
+            .map_or_else(Vec::new, |desk| desk.grace.give_up())
+    }
+
     /// Gives the memory back that only a node with a Connector needs, unless something is in it.
     pub fn give_back(&self) {
         self.outbox.give_back();
         let mut desk = self.desk.lock();
-        if desk.as_ref().is_some_and(|desk| desk.taken.is_empty()) {
+        if desk.as_ref().is_some_and(|desk| desk.is_free()) {
             *desk = None;
         }
     }

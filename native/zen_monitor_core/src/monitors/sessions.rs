@@ -20,6 +20,8 @@ pub struct Session {
     pub targets: u32,
     /// The monitors of those among them that are subscribed: what falls due if the session ends.
     pub monitors: u32,
+    /// Whether its connection is gone, and its targets wait to be subscribed over the next one.
+    pub held: bool,
     /// Whether it has ended.
     pub expired: bool,
 }

@@ -243,7 +243,7 @@ impl Run {
         let (table, node) = (&self.table, self.table.nodes.get(number as u32));
         let mut random = self.random(100 + number);
         while !self.done.load(SeqCst) {
-            match random.below(40) {
+            match random.below(44) {
                 0 => table.expire(node),
                 1 => {
                     table.begin_resubscribing(node);
@@ -266,6 +266,8 @@ impl Run {
                     }
                     table.confirm(node);
                 }
+                40 | 41 => drop(table.hold(node)),
+                42 | 43 => drop(table.resume(node, random.amount(1_500))),
                 _ => {
                     let target = random.below(self.plan.targets) as u32;
                     table.certify(node, [target, 0, 0], None, target);

@@ -1,8 +1,8 @@
 //! The monitor table: every monitor that this node's processes have placed.
 //!
 //! It puts together [`Subscribers`], [`Targets`], [`Nodes`] and [`Dispatch`], none of which knows
-//! another. No two of their locks are ever held at once, but that of a node's chunk (`Node::desk`)
-//! while its instructions are taken, withdrawn or made anew.
+//! another. No two of their locks are ever held at once, but that of what a node's Connector has under way
+//! (`Node::desk`) while its instructions are taken, withdrawn or made anew.
 //!
 //! A monitor is linked to its subscriber first and to its target then, which arms it: who finds it
 //! before cannot claim it. It is unlinked by the one that wins its claim, from its target first and
@@ -53,7 +53,7 @@ mod sets;
 pub struct MonitorTable<R, X> {
     slots: Arena<Slot>,
     subscribers: Subscribers,
-    targets: Targets<R>,
+    pub(crate) targets: Targets<R>,
     departed: SegQueue<u32>,
     dispatch: Dispatch,
     /// The nodes.
@@ -342,9 +342,16 @@ impl<R: Clone, X> MonitorTable<R, X> {
     }
 
     /// Makes all subscribed targets of a node due, without a reason, because its connection is
-    /// gone. Targets that wait in its outbox are left to the next sweep.
+    /// gone; those of held sessions, too. Targets that wait in its outbox are left to the next sweep.
     pub fn expire(&self, node: &Node<X>) {
-        let session = node.stay.renew(self.nodes.next_session());
+        let held = node.give_up();
+        for session in held {
+            self.expire_session(node, session);
+        }
+        self.expire_session(node, node.stay.renew(self.nodes.next_session()));
+    }
+
+    fn expire_session(&self, node: &Node<X>, session: u32) {
         let monitors = self.targets.expire(session);
         self.dispatch.add_waiting(monitors);
         self.dispatch.backlog.push(Due::Session {
@@ -357,7 +364,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
     /// Whether nothing on a node is monitored, and it need not be told anything. What falls due does
     /// not count. See [`Stay::is_unused`](crate::monitors::stay::Stay::is_unused) for what that means to who asks.
     pub fn is_unused(&self, node: &Node<X>) -> bool {
-        node.stay.is_unused() && node.is_outbox_empty()
+        node.stay.is_unused() && node.is_outbox_empty() && !node.is_held()
     }
 
     /// Moves up to about `limit` due monitors to the queues of their subscribers. `true` when the
@@ -620,15 +627,19 @@ impl<R: Clone, X> MonitorTable<R, X> {
         (count, slots.into_iter().map(pid).collect())
     }
 
-    /// Every node with its targets and the monitors of those that it watches.
-    pub fn survey_nodes(&self) -> Vec<(&Node<X>, u64, u64)> {
+    /// Every node with its targets, the monitors of those that it watches, and those that are held.
+    pub fn survey_nodes(&self) -> Vec<(&Node<X>, u64, u64, u64)> {
         let sessions = self.targets.sessions();
         let counted = self.nodes.iter().map(|node| {
-            let (targets, monitors) = sessions
-                .get(&node.stay.session())
-                .copied()
-                .unwrap_or_default();
-            (node, targets, monitors)
+            let of = |session| sessions.get(&session).copied().unwrap_or_default();
+            let (mut targets, monitors) = of(node.stay.session());
+            let mut held = 0;
+            for session in node.held_sessions() {
+                let (more, monitors) = of(session);
+                targets += more;
+                held += monitors;
+            }
+            (node, targets, monitors, held)
         });
         counted.collect()
     }
@@ -752,6 +763,7 @@ mod tests {
         live: BTreeMap<u32, (u64, Target)>,
         due: HashMap<u32, (u64, Target, Option<u32>)>,
         subscribed: BTreeSet<Target>,
+        held: BTreeSet<Target>,
         sent: Vec<Target>,
         references: u32,
     }
@@ -801,8 +813,8 @@ mod tests {
 
         assert_eq!(table.watchers(node, [1, 0, 0]), (3, vec![100, 101, 102]));
         assert_eq!(table.watchers(node, [9, 0, 0]), (0, vec![]));
-        let (found, targets, monitors) = table.survey_nodes().pop().unwrap();
-        assert_eq!((found.id(), targets, monitors), (node.id(), 2, 3));
+        let (found, targets, monitors, held) = table.survey_nodes().pop().unwrap();
+        assert_eq!((found.id(), targets, monitors, held), (node.id(), 2, 3, 0));
         assert_eq!(found.outbox_len(), 1);
         let mut seen = 0;
         let all = table.survey(|_| {
@@ -940,6 +952,8 @@ mod tests {
         TakeAndWithdraw(u64, usize),
         Certify(u64, u32, u32),
         Expire(u64),
+        Hold(u64),
+        Resume(u64, usize),
         Fail(u64),
         Resubscribe(u64, usize),
         Depart(u64),
@@ -958,6 +972,8 @@ mod tests {
             1 => (node.clone(), 1..8usize).prop_map(|(n, limit)| Op::TakeAndWithdraw(n, limit)),
             4 => (node.clone(), target, 0..3u32).prop_map(|(n, t, r)| Op::Certify(n, t, r)),
             1 => node.clone().prop_map(Op::Expire),
+            1 => node.clone().prop_map(Op::Hold),
+            1 => (node.clone(), 1..2_000usize).prop_map(|(n, limit)| Op::Resume(n, limit)),
             1 => node.clone().prop_map(Op::Fail),
             1 => (node, 1..4usize).prop_map(|(n, limit)| Op::Resubscribe(n, limit)),
             1 => pid.prop_map(Op::Depart),
@@ -1024,12 +1040,17 @@ mod tests {
             Op::Monitor(pid, node, id) => {
                 model.references += 1;
                 let number = model.references;
-                on_node(table, node, |node| {
+                let placed = on_node(table, node, |node| {
                     table
                         .monitor(node, pid, reference(number), [id, 0, 0])
                         .unwrap()
                 });
-                model.live.insert(number, (pid, (node, [id, 0, 0])));
+                let target = (node, [id, 0, 0]);
+                model.live.insert(number, (pid, target));
+                // What was held and not monitored any more may have gone without an instruction.
+                if placed.outbox {
+                    model.held.remove(&target);
+                }
             }
             Op::Demonitor(pid, nth) => {
                 if let Some(number) = model.owned(pid, nth) {
@@ -1065,14 +1086,31 @@ mod tests {
             }
             Op::Expire(node) => {
                 on_node(table, node, |node| table.expire(node));
-                let subscribed = std::mem::take(&mut model.subscribed);
-                model.fall_due(None, |found| found.0 == node && subscribed.contains(found));
-                model.subscribed = subscribed.into_iter().filter(|t| t.0 != node).collect();
+                let (subscribed, held) = (model.subscribed.clone(), model.held.clone());
+                let watched = |found: &Target| subscribed.contains(found) || held.contains(found);
+                model.fall_due(None, |found| found.0 == node && watched(found));
+                model.subscribed.retain(|target| target.0 != node);
+                model.held.retain(|target| target.0 != node);
+            }
+            Op::Hold(node) => {
+                // All shards are looked at for this, so it is not done for every operation.
+                let held = |live: &&(u64, Target)| model.held.contains(&live.1);
+                let held = model.live.values().filter(held).count();
+                assert_eq!(table.monitors_held(), held as u64);
+                on_node(table, node, |node| table.hold(node));
+                let lost = model.subscribed.iter().filter(|target| target.0 == node);
+                model.held.extend(lost.copied().collect::<Vec<_>>());
+                model.subscribed.retain(|target| target.0 != node);
+            }
+            Op::Resume(node, limit) => {
+                while !on_node(table, node, |node| table.resume(node, limit)).done {}
+                model.held.retain(|target| target.0 != node);
             }
             Op::Fail(node) => {
                 while !on_node(table, node, |node| table.fail(node, 3).1) {}
-                let subscribed = model.subscribed.clone();
-                model.fall_due(None, |found| found.0 == node && !subscribed.contains(found));
+                let (subscribed, held) = (model.subscribed.clone(), model.held.clone());
+                let watched = |found: &Target| subscribed.contains(found) || held.contains(found);
+                model.fall_due(None, |found| found.0 == node && !watched(found));
                 // A target that nobody monitors any more is dropped with the rest.
                 let live: BTreeSet<Target> = model.live.values().map(|live| live.1).collect();
                 model.subscribed.retain(|t| t.0 != node || live.contains(t));
@@ -1134,6 +1172,9 @@ mod tests {
     }
 
     fn settle(table: &Table, model: &mut Model) {
+        for node in 0..3 {
+            apply(table, model, Op::Resume(node, 1_000));
+        }
         while !table.expand(100) {}
         while deliver(table, model) {}
         for node in 0..3 {
@@ -1287,6 +1328,22 @@ mod tests {
         on_node(&table, 1, |node| table.certify(node, [heir, 0, 0], None, 2));
         assert!(table.expand(10));
         assert_eq!(deliver_some(&table), (1, 1));
+    }
+
+    #[test]
+    fn what_died_while_its_chunk_was_open_is_not_taken_back() {
+        let table = Table::default();
+        // The last of many nodes has a larger number than any shard has sessions.
+        for node in 0..9 {
+            on_node(&table, node, |_| ());
+        }
+        on_node(&table, 8, |node| {
+            table.monitor(node, 16, reference(0), [7, 0, 0]).unwrap();
+            assert_eq!(table.take(node, 9, 9).0.len(), 1);
+            table.certify(node, [7, 0, 0], None, 1);
+            assert!(table.withdraw(node, 9));
+            assert!(node.is_outbox_empty());
+        });
     }
 
     #[test]

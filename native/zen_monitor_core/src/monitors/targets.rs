@@ -7,7 +7,8 @@
 //!   is linked into that session's list until it is dead.
 //! - The node's [`Stay`] counts the shards in which its present session has a target. It is changed under
 //!   the shard's lock.
-//! - An undead target is subscribed, or queued in its node's outbox, or both.
+//! - An undead target is subscribed, or queued in its node's outbox, or both. Those of a held session count as
+//!   subscribed, though nobody watches them.
 //! - `monitors` counts the monitors that name the target; those of an undead one are all listed.
 //! - A target is freed when it is dead, no monitor names it, and neither an outbox nor the backlog
 //!   holds its id.
@@ -279,7 +280,7 @@ impl<R: Clone> Targets<R> {
         let number = shard(hash, SHARDS);
         let shard = &mut *self.shards[number].lock();
         let local = shard.find(hash, key)?;
-        if !shard.targets[local].is(SUBSCRIBED) || shard.has_expired(local) {
+        if !shard.is_watched(local) {
             return None;
         }
         if subscription.is_some() && shard.numbers.get(local) != subscription {
@@ -355,6 +356,58 @@ impl<R: Clone> Targets<R> {
             }
         }
         waiting
+    }
+
+    /// Holds a session, after its node got another one: nobody watches its targets any more, and that is
+    /// no news to anybody yet. Returns how many monitors that concerns. [`Targets::resume`] or
+    /// [`Targets::expire`] ends it.
+    pub fn hold(&self, session: u32) -> u64 {
+        let mut held = 0;
+        for shard in &self.shards {
+            let sessions = &mut shard.lock().sessions;
+            if let Some(place) = sessions.find(session) {
+                sessions[place].held = true;
+                held += u64::from(sessions[place].monitors);
+            }
+        }
+        held
+    }
+
+    /// Moves targets of a held session to the session of `stay`, up to `limit`. They are not
+    /// subscribed any more. Those that must be put into the outbox are added to `queued`. Returns how many
+    /// were moved, fewer than `limit` when the shard has no more, and how many monitors were held by them.
+    pub fn resume(
+        &self,
+        (number, session): (usize, u32),
+        stay: &Stay,
+        limit: usize,
+        queued: &mut Vec<u32>,
+    ) -> (usize, u64) {
+        let shard = &mut *self.shards[number].lock();
+        let mut monitors = 0;
+        for moved in 0..limit {
+            let Some(place) = shard.sessions.find(session) else {
+                return (moved, monitors);
+            };
+            let local = shard.sessions[place].head;
+            let had = u64::from(shard.sessions[place].monitors);
+            if shard.unsubscribe(local) {
+                queued.push(global(number, local));
+            }
+            monitors += had - u64::from(shard.sessions[place].monitors);
+            shard.restamp(local, stay);
+        }
+        (limit, monitors)
+    }
+
+    /// The monitors in these sessions that are subscribed, or were before they were held.
+    pub fn monitors_of(&self, sessions: &[u32]) -> u64 {
+        let of_shard = |shard: &Mutex<Shard<R>>| -> u64 {
+            let shard = &shard.lock().sessions;
+            let places = sessions.iter().filter_map(|&session| shard.find(session));
+            places.map(|place| u64::from(shard[place].monitors)).sum()
+        };
+        self.shards.iter().map(of_shard).sum()
     }
 
     /// In how many shards a session has a target.
@@ -621,6 +674,17 @@ impl<R> Shard<R> {
         self.sessions[self.targets[local].session].expired
     }
 
+    /// Whether the node watches a target over the connection that stands.
+    #[inline]
+    fn is_watched(&self, local: u32) -> bool {
+        let target = &self.targets[local];
+        // A dead target has no session, and is not subscribed.
+        target.is(SUBSCRIBED) && {
+            let session = &self.sessions[target.session];
+            !session.expired && !session.held
+        }
+    }
+
     /// Makes a target dead: out of the index and of its session. Returns how many monitors it has.
     fn bury(&mut self, local: u32, stay: &Stay, reason: Option<R>) -> u32 {
         let node = self.targets[local].key(&self.sessions).node;
@@ -725,11 +789,11 @@ impl<R> Shard<R> {
             }
             (true, true) if key.id[2] == NAMED => self.renew(local, key, numbered),
             (true, true) => None,
-            (false, subscribed) => {
-                let expired = self.has_expired(local);
+            (false, _) => {
+                let watched = self.is_watched(local);
                 self.bury(local, stay, None);
                 self.reap(local);
-                (subscribed && !expired).then_some(Instruction::Unsubscribe(key))
+                watched.then_some(Instruction::Unsubscribe(key))
             }
         }
     }
@@ -755,7 +819,7 @@ impl<R> Shard<R> {
             .numbers
             .get(local)
             .filter(|number| number & STALE != 0)?;
-        if numbered && !self.has_expired(local) {
+        if numbered && self.is_watched(local) {
             return Some(self.subscribe(local, key, numbered));
         }
         self.numbers.set(local, Some(stale & !STALE));
@@ -774,8 +838,13 @@ impl<R> Shard<R> {
     }
 
     fn withdraw(&mut self, local: u32) -> bool {
+        self.is_watched(local) && self.unsubscribe(local)
+    }
+
+    /// Has a target wait for its subscription again. Returns whether it must be put into the outbox.
+    fn unsubscribe(&mut self, local: u32) -> bool {
         let target = &self.targets[local];
-        if !target.is(SUBSCRIBED) || self.has_expired(local) {
+        if !target.is(SUBSCRIBED) {
             return false;
         }
         let (session, monitors) = (target.session, target.monitors());
