@@ -19,7 +19,7 @@ pub struct Grace {
 }
 
 struct Held {
-    session: u32,
+    session: u64,
     /// The shards before this one have no more target of it.
     shard: usize,
 }
@@ -31,12 +31,12 @@ impl Grace {
     }
 
     /// The held sessions.
-    pub fn sessions(&self) -> impl Iterator<Item = u32> {
+    pub fn sessions(&self) -> impl Iterator<Item = u64> {
         self.held.iter().map(|held| held.session)
     }
 
     /// Holds no session any more, and returns those that were.
-    pub fn give_up(&mut self) -> Vec<u32> {
+    pub fn give_up(&mut self) -> Vec<u64> {
         self.held.drain(..).map(|held| held.session).collect()
     }
 }
@@ -98,7 +98,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
 
     /// How many monitors are held.
     pub fn monitors_held(&self) -> u64 {
-        let held: Vec<u32> = self.nodes.iter().flat_map(Node::held_sessions).collect();
+        let held: Vec<u64> = self.nodes.iter().flat_map(Node::held_sessions).collect();
         match held.is_empty() {
             true => 0,
             false => self.targets.monitors_of(&held),

@@ -9,7 +9,7 @@ use crate::monitors::targets::Cursor;
 use crate::structures::hash::hash;
 use crate::structures::id_queue::IdQueue;
 use crate::structures::levels::Levels;
-use crate::structures::sync::{AtomicU32, Mutex, Ordering};
+use crate::structures::sync::{AtomicU64, Mutex, Ordering};
 use std::sync::OnceLock;
 use std::sync::atomic;
 
@@ -82,14 +82,14 @@ impl<X> Node<X> {
     }
 
     /// Its sessions that are held.
-    pub(crate) fn held_sessions(&self) -> Vec<u32> {
+    pub(crate) fn held_sessions(&self) -> Vec<u64> {
         let desk = self.desk.lock();
         desk.as_ref()
             .map_or_else(Vec::new, |desk| desk.grace.sessions().collect())
     }
 
     /// Holds no session any more, and returns those that were.
-    pub(crate) fn give_up(&self) -> Vec<u32> {
+    pub(crate) fn give_up(&self) -> Vec<u64> {
         let mut desk = self.desk.lock();
         desk.as_mut()
             .map_or_else(Vec::new, |desk| desk.grace.give_up())
@@ -114,7 +114,7 @@ pub struct Nodes<X> {
     nodes: Levels<OnceLock<Box<Node<X>>>>,
     /// How many there are. Held by whoever adds one.
     count: Mutex<u32>,
-    sessions: AtomicU32,
+    sessions: AtomicU64,
 }
 
 impl<X> Default for Nodes<X> {
@@ -123,7 +123,7 @@ impl<X> Default for Nodes<X> {
             names: Levels::default(),
             nodes: Levels::default(),
             count: Mutex::new(0),
-            sessions: AtomicU32::new(0),
+            sessions: AtomicU64::new(0),
         }
     }
 }
@@ -165,7 +165,7 @@ impl<X> Nodes<X> {
     }
 
     /// A session number that was not used before.
-    pub(crate) fn next_session(&self) -> u32 {
+    pub(crate) fn next_session(&self) -> u64 {
         // Relaxed: only its uniqueness counts.
         self.sessions.fetch_add(1, Ordering::Relaxed)
     }

@@ -351,7 +351,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
         self.expire_session(node, node.stay.renew(self.nodes.next_session()));
     }
 
-    fn expire_session(&self, node: &Node<X>, session: u32) {
+    fn expire_session(&self, node: &Node<X>, session: u64) {
         let monitors = self.targets.expire(session);
         self.dispatch.add_waiting(monitors);
         self.dispatch.backlog.push(Due::Session {
