@@ -35,7 +35,7 @@ pub(crate) struct Desk {
     pub(crate) taken: Vec<u32>,
     /// How far its subscriptions have been made anew.
     pub(crate) cursor: Cursor,
-    /// The sessions whose connections are gone, as long as they may be resumed.
+    /// What becomes of its monitors when its connection is lost.
     pub(crate) grace: Grace,
 }
 
@@ -75,10 +75,18 @@ impl<X> Node<X> {
         self.outbox.is_empty()
     }
 
-    /// Whether any of its sessions is held.
+    /// Whether its monitors are held, or may be again: its connection was lost, and not all is resumed.
     pub fn is_held(&self) -> bool {
         let desk = self.desk.lock();
         desk.as_ref().is_some_and(|desk| !desk.grace.is_over())
+    }
+
+    /// Whether its connection is lost and waited for, and until when; nothing once it is back and not all is
+    /// resumed.
+    pub fn loss(&self) -> (bool, Option<i64>) {
+        let desk = self.desk.lock();
+        let of = |desk: &Desk| (desk.grace.is_lost(), desk.grace.deadline());
+        desk.as_deref().map_or((false, None), of)
     }
 
     /// Its sessions that are held.
@@ -88,7 +96,7 @@ impl<X> Node<X> {
             .map_or_else(Vec::new, |desk| desk.grace.sessions().collect())
     }
 
-    /// Holds no session any more, and returns those that were.
+    /// Forgets its connection, and returns the sessions that were held.
     pub(crate) fn give_up(&self) -> Vec<u64> {
         let mut desk = self.desk.lock();
         desk.as_mut()

@@ -22,6 +22,7 @@ use crate::structures::list::NIL;
 use crate::structures::sync::{Backoff, SegQueue};
 
 mod batch;
+mod grace;
 mod sets;
 
 /// All monitors of one Erlang node. `R` is an exit reason, `X` what the host keeps per node.
