@@ -194,6 +194,11 @@ impl Proxy {
         (table.len() - table.untold(), table.targets(), certificates)
     }
 
+    /// The numbers of the subscriptions of names.
+    pub fn numbers(&self) -> usize {
+        self.table.lock().numbered()
+    }
+
     /// The reason in the form that is kept. A mass exit has one reason: it is stored once.
     fn share(&self, reason: Term) -> Reason {
         let encoded = reason.to_binary();
@@ -872,7 +877,7 @@ fn certificate_parts<'a>(
     let creation = Identity::of_caller(env).ok_or(Error::BadArg)?.creation;
     let numbering = Numbering::known();
     let numbers = |destination: Destination| match destination.node {
-        0 => numbering?.numbers(destination.word),
+        0 => numbering?.numbers_of(destination.word),
         _ => None,
     };
     let mut parts = Parts::new(env);

@@ -100,6 +100,8 @@ pub struct Sizes {
     pub targets: usize,
     /// Reasons of dead targets.
     pub reasons: usize,
+    /// Numbers of the subscriptions of names.
+    pub numbers: usize,
     /// Targets in the outboxes of nodes, those of open chunks included.
     pub outboxes: usize,
     /// What is due and not expanded.
@@ -674,13 +676,14 @@ impl<R: Clone, X> MonitorTable<R, X> {
 
     /// How much each table and queue holds.
     pub fn sizes(&self) -> Sizes {
-        let (targets, reasons) = self.targets.counts();
+        let (targets, reasons, numbers) = self.targets.counts();
         Sizes {
             references: self.subscribers.references(),
             members: self.subscribers.members(),
             subscribers: self.subscribers.records(),
             targets,
             reasons,
+            numbers,
             outboxes: self.nodes.iter().map(Node::pending).sum(),
             backlog: self.dispatch.backlog.len(),
             ring: self.dispatch.ring.len(),

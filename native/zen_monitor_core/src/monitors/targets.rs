@@ -208,13 +208,15 @@ impl<R: Clone> Targets<R> {
     /// How many shards an expired session is walked through.
     pub const SHARDS: usize = SHARDS;
 
-    /// How many targets there are, dead ones included, and how many reasons are kept for those.
-    pub fn counts(&self) -> (usize, usize) {
-        let mut counts = (0, 0);
+    /// How many targets there are, dead ones included, how many reasons are kept for those, and how many
+    /// numbers of subscriptions for the others.
+    pub fn counts(&self) -> (usize, usize, usize) {
+        let mut counts = (0, 0, 0);
         for shard in &self.shards {
             let shard = shard.lock();
             counts.0 += shard.targets.count();
             counts.1 += shard.reasons.len();
+            counts.2 += shard.numbers.len();
         }
         counts
     }

@@ -210,6 +210,11 @@ impl<O, R> SubscriptionTable<O, R> {
         attached.map(|connector| connector.dead.len as usize).sum()
     }
 
+    /// How many rows have a number.
+    pub fn numbered(&self) -> usize {
+        self.numbers.len()
+    }
+
     /// How many destinations have a monitor, need one, or are dead and not all were told.
     pub fn targets(&self) -> usize {
         self.targets.count()
