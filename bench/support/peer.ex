@@ -87,6 +87,7 @@ defmodule Bench.Peer do
   # The suite lies beside this project's code, which not every VM has on its path.
   defp modules do
     {:ok, modules} = :application.get_key(:zen_monitor, :modules)
+    # Not all of them are Elixir's.
     Enum.filter(modules, &String.starts_with?(Atom.to_string(&1), "Elixir.Bench."))
   end
 
