@@ -5,7 +5,6 @@
 
 use crate::doorbell::Doorbell;
 use crate::etf::{Batch, numbers, plain_reference, reference};
-use crate::grace::Connection;
 use crate::options::{self, Kind, WithOptions};
 use crate::origin::Origin;
 use crate::reason::Reason;
@@ -14,7 +13,6 @@ use crate::state::current;
 use crate::target::{known_id, node_of, target_id};
 use crate::timeslice::Timeslice;
 use crate::{atoms, direct, sets, word};
-use parking_lot::Mutex;
 use rustler::{Encoder, Env, Error, LocalPid, Monitor, NifResult, Resource, ResourceArc, Term};
 use std::sync::atomic::{AtomicU64, Ordering};
 use zen_monitor_core::monitors::sets::Sets;
@@ -57,8 +55,6 @@ pub struct Remote {
     pub connector: Doorbell,
     /// What the cache says of it, packed; 0 is a miss.
     pub compatibility: AtomicU64,
-    /// Which connection its subscriptions belong to, and whether that is lost.
-    pub connection: Mutex<Connection>,
 }
 
 /// Holds ERTS monitors of subscribers.
