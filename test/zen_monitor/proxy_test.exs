@@ -195,8 +195,12 @@ defmodule ZenMonitor.ProxyTest do
       for target <- behind, do: exit_with(target, :behind)
       exit_with(last, :last)
       ignored = Native.malformed_count()
-      resume = fn -> :erlang.resume_process(Process.whereis(Proxy)) && Task.await(task) end
-      ExUnit.CaptureLog.capture_log(resume)
+
+      ExUnit.CaptureLog.capture_log(fn ->
+        :erlang.resume_process(Process.whereis(Proxy))
+        Task.await(task)
+      end)
+
       assert_receive {^tag, :pong}
       expected = [{first, :first} | for(target <- before, do: {target, :before})]
       expected = expected ++ for(target <- behind, do: {target, :behind})

@@ -306,7 +306,13 @@ defmodule ZenMonitor.WireTest do
       ]
 
       message = {:dead, 1, peer.node, parts}
-      {counted, _} = ignored(fn -> send(connector, message) && :sys.get_state(connector) end)
+
+      {counted, _} =
+        ignored(fn ->
+          send(connector, message)
+          :sys.get_state(connector)
+        end)
+
       assert counted == 11
       for ref <- [ref | refs], do: assert(reason(ref) == :good)
     end
@@ -447,8 +453,8 @@ defmodule ZenMonitor.WireTest do
 
   defp with_creation(pid, change) do
     encoded = :erlang.term_to_binary(pid)
-    size = byte_size(encoded) - 4
-    <<head::binary-size(size), creation::32>> = encoded
+    <<creation::32>> = binary_part(encoded, byte_size(encoded), -4)
+    head = binary_part(encoded, 0, byte_size(encoded) - 4)
     :erlang.binary_to_term(<<head::binary, change.(creation)::32>>)
   end
 end
