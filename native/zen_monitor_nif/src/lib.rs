@@ -1,33 +1,17 @@
 //! The NIF boundary of ZenMonitor: it converts terms and delegates to `zen_monitor_core`.
+//!
+//! Four floors, each of which uses those below it and nothing else:
+//!
+//! 1. [`terms`]: what the VM's terms look like
+//! 2. [`sides`]: what the monitoring side and the watched side keep
+//! 3. [`state`]: what holds both sides
+//! 4. [`calls`]: the functions that Erlang calls
+//!
+//! And [`library`], which the VM calls when it loads all that. Begin with `calls/callers`, and follow one
+//! monitor down.
 
-mod atoms;
-mod compact;
-mod connector;
-mod destinations;
-mod direct;
-mod dispatcher;
-mod doorbell;
-mod etf;
-mod grace;
-mod heap;
+mod calls;
 mod library;
-mod local;
-mod malformed;
-mod message;
-mod numbering;
-mod options;
-mod origin;
-mod parts;
-mod proxy;
-mod reason;
-mod sets;
-mod several;
-mod shape;
-mod sizes;
+mod sides;
 mod state;
-mod survey;
-mod target;
-mod timeslice;
-mod truncation;
-mod weighing;
-mod word;
+mod terms;

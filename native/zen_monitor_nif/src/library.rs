@@ -5,11 +5,11 @@
 //! tables of its own, whose layout may differ, and locks that do not know of those who wait in the
 //! former; so that is refused, and the former version of the module stays.
 
-use crate::heap;
-use crate::local::{Watch, watched_is_down};
-use crate::numbering;
-use crate::proxy::Connector;
-use crate::shape;
+use crate::sides::local::{Watch, watched_is_down};
+use crate::sides::proxy::Connector;
+use crate::terms::heap;
+use crate::terms::numbering;
+use crate::terms::shape;
 use rustler::codegen_runtime::{ResourceRegistration, internal_write_symbols, inventory};
 use rustler::sys::{
     ErlNifEntry, ErlNifEnv, ErlNifMonitor, ErlNifPid, ErlNifResourceFlags, ErlNifResourceTypeInit,

@@ -4,10 +4,10 @@
 //! order, and untouched by a crash of anything below it. A call that is under way while the state
 //! is replaced finishes on the state that it began with.
 
-use crate::atoms;
-use crate::local::Local;
-use crate::malformed::Malformed;
-use crate::proxy::Proxy;
+use crate::sides::local::Local;
+use crate::sides::malformed::Malformed;
+use crate::sides::proxy::Proxy;
+use crate::terms::atoms;
 use arc_swap::{ArcSwapOption, Guard};
 use parking_lot::Mutex;
 use rustler::{Atom, Error, NifResult};

@@ -46,7 +46,7 @@ macro_rules! nif {
                     argv: *const rustler::sys::ErlNifTerm,
                 ) -> rustler::sys::ErlNifTerm {
                     // SAFETY: the VM calls this as a NIF of the arity that is declared above.
-                    unsafe { $crate::direct::call::<$arity>(env, argv, $function) }
+                    unsafe { $crate::calls::direct::call::<$arity>(env, argv, $function) }
                 }
                 raw
             },

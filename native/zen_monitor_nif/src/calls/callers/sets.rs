@@ -3,14 +3,15 @@
 //! A set is one more subscriber, under a word that no process has, marked as [`Kind::Set`]. Only its owner
 //! changes it. What its messages look like is kept once, with the set.
 
-use crate::destinations::Destinations;
-use crate::etf::{Batch, plain_reference, reference};
-use crate::local::{Local, Node, depart};
-use crate::options::{Kind, Tag};
+use crate::calls::direct;
+use crate::calls::timeslice::Timeslice;
+use crate::sides::local::destinations::Destinations;
+use crate::sides::local::options::{Kind, Tag};
+use crate::sides::local::target::{add_object, name_of};
+use crate::sides::local::{Local, Node, depart};
 use crate::state::current;
-use crate::target::{add_object, name_of};
-use crate::timeslice::Timeslice;
-use crate::{atoms, direct, word};
+use crate::terms::etf::{Batch, plain_reference, reference};
+use crate::terms::{atoms, word};
 use rustler::{Encoder, Env, Error, NifResult, Term};
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -3,11 +3,11 @@
 //! The id of a target is three words. Those of a remote pid are its numbers; a name or a pid of this
 //! node is an immediate term, and the last word is a mark that no node has as its creation.
 
-use crate::etf::{Batch, Reader, encoded_name};
-use crate::heap::{self, Object};
-use crate::local::{Node, Remote};
-use crate::origin::Sample;
-use crate::{atoms, word};
+use crate::sides::local::{Node, Remote};
+use crate::terms::etf::{Batch, Reader, encoded_name};
+use crate::terms::heap::{self, Object};
+use crate::terms::origin::Sample;
+use crate::terms::{atoms, word};
 use rustler::{Encoder, Env, LocalPid, Term};
 use zen_monitor_core::monitors::targets::{Key, NAMED};
 

@@ -1,10 +1,10 @@
 //! Lists of what is monitored, walked through without a call for each.
 
-use crate::etf::node_name;
-use crate::heap;
-use crate::local::{Local, Node};
-use crate::target::{named, target_id};
-use crate::{atoms, word};
+use crate::sides::local::target::{named, target_id};
+use crate::sides::local::{Local, Node};
+use crate::terms::etf::node_name;
+use crate::terms::heap;
+use crate::terms::{atoms, word};
 use rustler::{Env, Error, LocalPid, NifResult, Term};
 use std::collections::HashMap;
 use zen_monitor_core::monitors::targets::Key;

@@ -1,13 +1,13 @@
 //! What the Connectors do with the monitor table: outboxes, certificates, compatibility.
 
-use crate::etf::Batch;
-use crate::local::{Local, Node, SLICE};
-use crate::reason::Reason;
+use crate::calls::timeslice::Timeslice;
+use crate::sides::local::target::{add_object, certified_id};
+use crate::sides::local::{Local, Node, SLICE};
 use crate::state::current;
-use crate::target::{add_object, certified_id};
-use crate::timeslice::Timeslice;
-use crate::weighing::{LIGHT, weigh};
-use crate::{atoms, word};
+use crate::terms::etf::Batch;
+use crate::terms::reason::Reason;
+use crate::terms::weighing::{LIGHT, weigh};
+use crate::terms::{atoms, word};
 use rustler::{Atom, Encoder, Env, Error, LocalPid, NifResult, Term};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};

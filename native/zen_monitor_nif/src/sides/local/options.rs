@@ -4,13 +4,14 @@
 //! [`Kind`], under its own word with a mark in bits that no pid has in use. So who delivers sees from
 //! that word whether there is anything to look up, and a bulk monitor needs no record at all.
 
-use crate::direct;
-use crate::dispatcher::Due;
-use crate::etf::{Batch, Identity, Numbers, numbers};
-use crate::local::{Local, Node, depart, place};
-use crate::reason::{BULKY, HEAVY, Reason};
+use crate::calls::callers::sets;
+use crate::calls::direct;
+use crate::calls::dispatcher::run::Due;
+use crate::sides::local::{Local, Node, depart, place};
 use crate::state::current;
-use crate::{atoms, sets, word};
+use crate::terms::etf::{Batch, Identity, Numbers, numbers};
+use crate::terms::reason::{BULKY, HEAVY, Reason};
+use crate::terms::{atoms, word};
 use parking_lot::Mutex;
 use rustler::env::{OwnedEnv, SavedTerm};
 use rustler::{Encoder, Env, Error, LocalPid, NifResult, Term};

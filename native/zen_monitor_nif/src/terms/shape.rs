@@ -5,7 +5,7 @@
 //! taken on trust either: when the library is loaded, [`probe`] compares what it reads with what the
 //! interface answers. Unless all agrees, the interface is asked.
 
-use crate::atoms;
+use crate::terms::atoms;
 use rustler::sys::{ErlNifTerm, enif_get_list_cell, enif_get_tuple};
 use rustler::types::tuple::make_tuple;
 use rustler::{Encoder, Env, Term};

@@ -1,7 +1,7 @@
 //! A bell with the process that answers it.
 
-use crate::message::send;
-use crate::{atoms, word};
+use crate::terms::message::send;
+use crate::terms::{atoms, word};
 use rustler::{Env, LocalPid};
 use std::sync::atomic::{AtomicU64, Ordering};
 use zen_monitor_core::structures::bell::Bell;

@@ -3,8 +3,8 @@
 //! A pid or a reference has no compact form in the NIF interface, but the bytes of its external
 //! form are documented: the node's name, then numbers. The tables keep the numbers.
 
-use crate::heap;
-use crate::origin::Sample;
+use crate::terms::heap;
+use crate::terms::origin::Sample;
 use rustler::{Encoder, Env, Term};
 
 const VERSION: u8 = 131;

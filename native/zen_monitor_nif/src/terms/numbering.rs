@@ -1,7 +1,7 @@
 //! The numbers of this node's own pids, as other nodes know them.
 //!
 //! A local pid is one word. The bits of its numbers are among those of the word, and each of them may stand for
-//! others, too: in OTP 25, they also say where in the table of processes it is. As in [`crate::heap`], nothing
+//! others, too: in OTP 25, they also say where in the table of processes it is. As in [`crate::terms::heap`], nothing
 //! about that is taken on trust: when the library is loaded, [`probe`] has the VM decode pids, learns
 //! what each bit becomes, and compares what would be read and made of some others. As long as it is
 //! unknown, the node does not offer the compact wire.
@@ -9,8 +9,8 @@
 //! The *plain* word of a local pid has nothing but the bits of its numbers. Those of neighbours are neighbours,
 //! and a table that is keyed by them keeps them together, which it does not with the others.
 
-use crate::etf::{Identity, Pid, decode_pids};
-use crate::word;
+use crate::terms::etf::{Identity, Pid, decode_pids};
+use crate::terms::word;
 use rustler::Env;
 use std::sync::OnceLock;
 use zen_monitor_core::wire::Numbers;

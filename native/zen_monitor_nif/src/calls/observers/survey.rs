@@ -1,10 +1,10 @@
 //! What the tables hold, for people who look at them. Nothing here is on anybody's way.
 
-use crate::etf::Batch;
-use crate::options::{Kind, pid_of};
+use crate::sides::local::options::{Kind, pid_of};
+use crate::sides::local::target::{add_object, name_of};
 use crate::state::current;
-use crate::target::{add_object, name_of};
-use crate::word;
+use crate::terms::etf::Batch;
+use crate::terms::word;
 use rustler::{Encoder, Env, Error, LocalPid, NifResult, Term};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};

@@ -1,6 +1,6 @@
 //! The life of a node that its pids were last seen to be of.
 
-use crate::heap;
+use crate::terms::heap;
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use rustler::{Env, OwnedEnv, Term};

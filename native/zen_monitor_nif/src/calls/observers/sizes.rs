@@ -1,7 +1,7 @@
 //! How much every table and queue holds.
 
-use crate::reason::Reason;
 use crate::state::current;
+use crate::terms::reason::Reason;
 use rustler::{Encoder, Env, NifResult, Term};
 
 rustler::atoms! {

@@ -1,14 +1,14 @@
 //! The compact wire as Connectors speak it: what they send, and the certificates that come in.
 
-use crate::atoms;
-use crate::connector::{CERTIFYING, LOOK, PARTS, TAKEN, take};
-use crate::local::SLICE;
-use crate::parts::Parts;
-use crate::reason::Reason;
+use crate::calls::connector::instructions::{CERTIFYING, LOOK, PARTS, TAKEN, take};
+use crate::calls::timeslice::Timeslice;
+use crate::sides::local::SLICE;
+use crate::sides::local::target::{LOCAL, immediate};
 use crate::state::current;
-use crate::target::{LOCAL, immediate};
-use crate::timeslice::Timeslice;
-use crate::weighing::weigh;
+use crate::terms::atoms;
+use crate::terms::parts::Parts;
+use crate::terms::reason::Reason;
+use crate::terms::weighing::weigh;
 use rustler::types::tuple::get_tuple;
 use rustler::{Atom, Binary, Encoder, Env, Error, NifResult, Term};
 use std::time::Instant;

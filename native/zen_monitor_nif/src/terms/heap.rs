@@ -9,8 +9,8 @@
 //! make with the external format. If anything differs, as it may in a VM to come, the headers stay
 //! unknown, the functions that need them answer `None`, and the callers use the external format.
 
-use crate::etf::{Identity, Pid, Reader, decode_pids};
-use crate::{atoms, message, shape, word};
+use crate::terms::etf::{Identity, Pid, Reader, decode_pids};
+use crate::terms::{atoms, message, shape, word};
 use rustler::sys::{ErlNifTerm, enif_make_copy};
 use rustler::{Encoder, Env, LocalPid, Term};
 use std::mem::size_of;

@@ -1,6 +1,7 @@
 //! Exit reasons as the core's rules of truncation see them.
 
-use crate::{atoms, direct};
+use crate::calls::direct;
+use crate::terms::atoms;
 use rustler::sys::{
     ErlNifMapIterator, ErlNifMapIteratorEntry, ErlNifTerm, enif_get_list_cell, enif_get_map_size,
     enif_get_tuple, enif_make_list_from_array, enif_make_sub_binary, enif_make_tuple_from_array,

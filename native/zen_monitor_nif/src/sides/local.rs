@@ -3,17 +3,23 @@
 //! The name of a node is its atom's word, except for this node itself: that is `ZenMonitor.Local`,
 //! for ever, because its real name changes when distribution is started or stopped.
 
-use crate::doorbell::Doorbell;
-use crate::etf::{Batch, numbers, plain_reference, reference};
-use crate::grace::Connection;
-use crate::options::{self, Kind, WithOptions};
-use crate::origin::Origin;
-use crate::reason::Reason;
-use crate::sets::Envelope;
+pub mod destinations;
+pub mod options;
+pub mod target;
+
+use crate::calls::callers::sets;
+use crate::calls::callers::sets::Envelope;
+use crate::calls::connector::grace::Connection;
+use crate::calls::direct;
+use crate::calls::timeslice::Timeslice;
+use crate::sides::doorbell::Doorbell;
+use crate::sides::local::options::{Kind, WithOptions};
+use crate::sides::local::target::{known_id, node_of, target_id};
 use crate::state::current;
-use crate::target::{known_id, node_of, target_id};
-use crate::timeslice::Timeslice;
-use crate::{atoms, direct, sets, word};
+use crate::terms::etf::{Batch, numbers, plain_reference, reference};
+use crate::terms::origin::Origin;
+use crate::terms::reason::Reason;
+use crate::terms::{atoms, word};
 use parking_lot::Mutex;
 use rustler::{Encoder, Env, Error, LocalPid, Monitor, NifResult, Resource, ResourceArc, Term};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,14 +1,14 @@
 //! Many monitors, each with its reference, placed or removed by one call.
 
-use crate::destinations::Destinations;
-use crate::direct;
-use crate::etf::{plain_reference, reference};
-use crate::local::Node;
-use crate::options::Kind;
-use crate::sets::{WORKING, note_unanswered};
+use crate::calls::callers::sets::{WORKING, note_unanswered};
+use crate::calls::direct;
+use crate::calls::timeslice::Timeslice;
+use crate::sides::local::Node;
+use crate::sides::local::destinations::Destinations;
+use crate::sides::local::options::Kind;
 use crate::state::current;
-use crate::timeslice::Timeslice;
-use crate::{atoms, word};
+use crate::terms::etf::{plain_reference, reference};
+use crate::terms::{atoms, word};
 use rustler::{Encoder, Env, Error, NifResult, Term};
 use std::time::Instant;
 use zen_monitor_core::structures::held::HELD;

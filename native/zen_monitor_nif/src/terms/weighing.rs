@@ -1,6 +1,6 @@
 //! How long a term takes to encode.
 
-use crate::shape::{self, Shape};
+use crate::terms::shape::{self, Shape};
 use rustler::sys::ErlNifTerm;
 use rustler::{Binary, Env, MapIterator, Term};
 

@@ -3,18 +3,18 @@
 //! Each is claimed, sent and freed within one call, so whatever kills the Dispatcher neither
 //! loses nor doubles one. What a call fails to send goes back to the queues (`delivery.rs`).
 
-use crate::etf::Batch;
-use crate::heap::{self, Headers, Object};
-use crate::local::{Local, Node, Remote};
-use crate::message::send;
-use crate::options::{Gathered, Kind, pid_of};
-use crate::origin::Sample;
-use crate::reason::{HEAVY, Reason};
-use crate::sets::Envelopes;
+use crate::calls::callers::sets::Envelopes;
+use crate::calls::timeslice::Timeslice;
+use crate::sides::local::options::{Gathered, Kind, pid_of};
+use crate::sides::local::target::{add_object, name_of, object};
+use crate::sides::local::{Local, Node, Remote};
 use crate::state::current;
-use crate::target::{add_object, name_of, object};
-use crate::timeslice::Timeslice;
-use crate::{atoms, word};
+use crate::terms::etf::Batch;
+use crate::terms::heap::{self, Headers, Object};
+use crate::terms::message::send;
+use crate::terms::origin::Sample;
+use crate::terms::reason::{HEAVY, Reason};
+use crate::terms::{atoms, word};
 use rustler::{Encoder, Env, Error, NifResult, Term};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};

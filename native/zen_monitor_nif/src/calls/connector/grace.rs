@@ -3,9 +3,9 @@
 //! All that must outlive a Connector is here: whose life the subscriptions were made for, since when
 //! they are held, and for how long.
 
-use crate::local::SLICE;
+use crate::calls::timeslice::Timeslice;
+use crate::sides::local::SLICE;
 use crate::state::current;
-use crate::timeslice::Timeslice;
 use rustler::{Env, NifResult, Term};
 
 /// What is known of the connection to a node.

@@ -9,14 +9,15 @@
 //! - A dirty call may outlive its process, and then it meets what already belongs to a successor. So
 //!   it either makes sure that its caller still is the owner, or touches what has none.
 
-use crate::doorbell::Doorbell;
-use crate::etf::{Batch, Identity, Pid, decode_pids, reference};
+use crate::calls::direct;
 use crate::library::check_place;
-use crate::numbering::Numbering;
-use crate::parts::{COMPARED, Parts};
-use crate::reason::Reason;
+use crate::sides::doorbell::Doorbell;
 use crate::state::current;
-use crate::{atoms, direct, word};
+use crate::terms::etf::{Batch, Identity, Pid, decode_pids, reference};
+use crate::terms::numbering::Numbering;
+use crate::terms::parts::{COMPARED, Parts};
+use crate::terms::reason::Reason;
+use crate::terms::{atoms, word};
 use parking_lot::Mutex;
 use rustler::{
     Atom, Binary, Encoder, Env, Error, LocalPid, NifResult, Resource, ResourceArc, Term, schedule,

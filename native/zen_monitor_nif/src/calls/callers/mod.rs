@@ -1,0 +1,4 @@
+//! Whoever monitors something.
+
+pub mod sets;
+pub mod several;

@@ -1,0 +1,5 @@
+//! `ZenMonitor.Local.Connector`.
+
+pub mod compact;
+pub mod grace;
+pub mod instructions;

@@ -1,0 +1,3 @@
+//! `ZenMonitor.Local.Dispatcher`.
+
+pub mod run;

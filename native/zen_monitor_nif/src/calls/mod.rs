@@ -1,0 +1,8 @@
+//! The functions that Erlang calls, in a folder or a file for each process that calls them.
+
+pub mod callers;
+pub mod connector;
+pub mod direct;
+pub mod dispatcher;
+pub mod observers;
+pub mod timeslice;

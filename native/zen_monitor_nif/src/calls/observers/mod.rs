@@ -1,0 +1,4 @@
+//! Whoever looks at the tables.
+
+pub mod sizes;
+pub mod survey;

@@ -1,0 +1,6 @@
+//! What each of the two sides keeps.
+
+pub mod doorbell;
+pub mod local;
+pub mod malformed;
+pub mod proxy;
