@@ -7,8 +7,8 @@
 
 use crate::sides::local::{Watch, watched_is_down};
 use crate::sides::proxy::Connector;
-use crate::terms::heap;
 use crate::terms::numbering;
+use crate::terms::probe;
 use crate::terms::shape;
 use rustler::codegen_runtime::{ResourceRegistration, internal_write_symbols, inventory};
 use rustler::sys::{
@@ -58,7 +58,7 @@ unsafe extern "C" fn load(env: *mut ErlNifEnv, data: *mut *mut c_void, info: Erl
     }
     // SAFETY: the VM passes a term of this environment.
     if is_truthy(unsafe { Term::new(env, info) }) {
-        heap::probe(env);
+        probe::probe(env);
         numbering::probe(env);
         shape::probe(env);
     }

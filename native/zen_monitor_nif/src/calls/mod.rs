@@ -6,3 +6,4 @@ pub mod direct;
 pub mod dispatcher;
 pub mod observers;
 pub mod timeslice;
+pub mod truncation;

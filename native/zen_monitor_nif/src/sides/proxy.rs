@@ -13,10 +13,12 @@ use crate::calls::direct;
 use crate::library::check_place;
 use crate::sides::doorbell::Doorbell;
 use crate::state::current;
-use crate::terms::etf::{Batch, Identity, Pid, decode_pids, reference};
+use crate::terms::batch::Batch;
+use crate::terms::etf::{Identity, Pid, decode_pids};
 use crate::terms::numbering::Numbering;
 use crate::terms::parts::{COMPARED, Parts};
 use crate::terms::reason::Reason;
+use crate::terms::reference::reference;
 use crate::terms::{atoms, word};
 use parking_lot::Mutex;
 use rustler::{

@@ -3,8 +3,6 @@
 //! A pid or a reference has no compact form in the NIF interface, but the bytes of its external
 //! form are documented: the node's name, then numbers. The tables keep the numbers.
 
-use crate::terms::heap;
-use crate::terms::origin::Sample;
 use rustler::{Encoder, Env, Term};
 
 const VERSION: u8 = 131;
@@ -140,25 +138,6 @@ impl Identity {
     }
 }
 
-/// The words of a reference of this node.
-#[inline]
-pub fn reference(env: Env, term: Term) -> Option<[u32; 3]> {
-    heap::reference(term).or_else(|| encoded_reference(env, term))
-}
-
-#[cold]
-fn encoded_reference(env: Env, term: Term) -> Option<[u32; 3]> {
-    Some(numbers(env, term)?.words)
-}
-
-/// The words of a reference of this node that is one from its words alone, which an alias is not since
-/// OTP 27.
-#[inline]
-pub fn plain_reference(env: Env, term: Term) -> Option<[u32; 3]> {
-    let encoded = || numbers(env, term).filter(|numbers| numbers.rest.is_none());
-    heap::reference(term).or_else(|| Some(encoded()?.words))
-}
-
 /// The numbers of a reference of this node, of whatever kind.
 pub fn numbers(env: Env, term: Term) -> Option<Numbers> {
     if !term.is_ref() {
@@ -168,119 +147,6 @@ pub fn numbers(env: Env, term: Term) -> Option<Numbers> {
     let identity = Identity::of_caller(env)?;
     let (node, creation, numbers) = Reader::new(encoded.as_slice())?.full_reference()?;
     (node == &*identity.node && creation == identity.creation).then_some(numbers)
-}
-
-/// Builds pids and references: at once where [`heap`] can, the others together at the price of one
-/// decoding.
-pub struct Batch<'a> {
-    env: Env<'a>,
-    terms: Vec<Term<'a>>,
-    /// The places of those that are decoded.
-    missing: Vec<usize>,
-    encoded: Vec<u8>,
-    /// The node of the last pid among these, and its name as it was encoded.
-    node: Option<(Term<'a>, Box<[u8]>)>,
-}
-
-impl<'a> Batch<'a> {
-    /// Begins an empty batch.
-    pub fn new(env: Env<'a>) -> Batch<'a> {
-        Batch {
-            env,
-            terms: Vec::new(),
-            missing: Vec::new(),
-            encoded: Vec::new(),
-            node: None,
-        }
-    }
-
-    /// Adds a pid of the node of a name, of which a sample may be at hand.
-    #[inline]
-    pub fn pid(&mut self, node: Term<'a>, numbers: [u32; 3], sample: Option<&Sample>) {
-        match sample.and_then(|sample| sample.pid(self.env, numbers)) {
-            Some(term) => self.terms.push(term),
-            None => self.encoded_pid(node, numbers),
-        }
-    }
-
-    /// Adds a reference of this node.
-    #[inline]
-    pub fn reference(&mut self, words: [u32; 3]) {
-        match heap::make_reference(self.env, words) {
-            Some(term) => self.terms.push(term),
-            None => self.encoded_reference(Numbers { words, rest: None }),
-        }
-    }
-
-    /// Adds a term that is made already.
-    #[inline]
-    pub fn term(&mut self, term: Term<'a>) {
-        self.terms.push(term);
-    }
-
-    /// How many terms are still to be decoded.
-    #[inline]
-    pub fn undecoded(&self) -> usize {
-        self.missing.len()
-    }
-
-    /// The terms, in the order in which they were added. The batch is empty afterwards.
-    pub fn build(&mut self) -> Option<Vec<Term<'a>>> {
-        if !self.missing.is_empty() {
-            let length = self.missing.len() as u32;
-            let decoded = decode_list(self.env, &mut self.encoded, length)?;
-            for (place, term) in self.missing.drain(..).zip(decoded) {
-                self.terms[place] = term;
-            }
-            self.encoded.clear();
-        }
-        Some(std::mem::take(&mut self.terms))
-    }
-
-    #[cold]
-    fn encoded_pid(&mut self, node: Term<'a>, [id, serial, creation]: [u32; 3]) {
-        let (node, name) = match self.node.take() {
-            Some(known) if known.0 == node => known,
-            _ => (node, encoded_name(node)),
-        };
-        let pid = Pid {
-            node: &name,
-            id,
-            serial,
-            creation,
-        };
-        encode_pid(self.missing(), &pid);
-        self.node = Some((node, name));
-    }
-
-    /// Adds a reference of this node to be decoded. Nobody but the VM makes an alias in another way.
-    #[cold]
-    pub fn encoded_reference(&mut self, Numbers { words, rest }: Numbers) {
-        let identity = Identity::of_caller(self.env);
-        let encoded = self.missing();
-        let Some(identity) = identity else {
-            // Unreachable, since a NIF has a caller; the decoder would refuse the batch.
-            return;
-        };
-        let length = if rest.is_some() { 5 } else { 3 };
-        encoded.extend_from_slice(&[NEWER_REFERENCE, 0, length]);
-        encoded.extend_from_slice(&identity.node);
-        let words = words.iter().chain(rest.iter().flatten());
-        for word in [identity.creation].iter().chain(words) {
-            encoded.extend_from_slice(&word.to_be_bytes());
-        }
-    }
-
-    /// Leaves a place for a term, whose encoding is to be added to what is returned.
-    #[cold]
-    fn missing(&mut self) -> &mut Vec<u8> {
-        if self.missing.is_empty() {
-            self.encoded.extend_from_slice(&LIST_HEADER);
-        }
-        self.missing.push(self.terms.len());
-        self.terms.push(Term::list_new_empty(self.env));
-        &mut self.encoded
-    }
 }
 
 /// The name of a node as its pids are encoded with.
@@ -300,29 +166,70 @@ pub fn node_name<'a>(env: Env<'a>, pid: Term<'a>) -> Option<Term<'a>> {
 
 /// Decodes pids of any node.
 pub fn decode_pids<'a>(env: Env<'a>, pids: &[Pid]) -> Option<Vec<Term<'a>>> {
-    let mut encoded = LIST_HEADER.to_vec();
+    let mut list = List::default();
     for pid in pids {
-        encode_pid(&mut encoded, pid);
+        list.pid(pid);
     }
-    decode_list(env, &mut encoded, pids.len() as u32)
+    list.decode(env)
 }
 
-/// A list whose length is filled in by [`decode_list`].
+/// A list whose length is filled in when it is complete.
 const LIST_HEADER: [u8; 6] = [VERSION, LIST, 0, 0, 0, 0];
 
-fn encode_pid(bytes: &mut Vec<u8>, pid: &Pid) {
-    bytes.push(NEW_PID);
-    bytes.extend_from_slice(pid.node);
-    for word in [pid.id, pid.serial, pid.creation] {
-        bytes.extend_from_slice(&word.to_be_bytes());
-    }
+/// Pids and references that are decoded together.
+#[derive(Default)]
+pub struct List {
+    bytes: Vec<u8>,
+    length: u32,
 }
 
-/// Completes and decodes a list of `length` terms.
-fn decode_list<'a>(env: Env<'a>, encoded: &mut Vec<u8>, length: u32) -> Option<Vec<Term<'a>>> {
-    encoded[2..6].copy_from_slice(&length.to_be_bytes());
-    encoded.push(NIL);
-    // SAFETY: every byte was written by this module, in the format that the VM reads.
-    let list = unsafe { env.binary_to_term_trusted(encoded) }?.0;
-    list.into_list_iterator().ok().map(Iterator::collect)
+impl List {
+    /// Adds a pid.
+    pub fn pid(&mut self, pid: &Pid) {
+        let bytes = self.next();
+        bytes.push(NEW_PID);
+        bytes.extend_from_slice(pid.node);
+        for word in [pid.id, pid.serial, pid.creation] {
+            bytes.extend_from_slice(&word.to_be_bytes());
+        }
+    }
+
+    /// Adds a reference of this node.
+    pub fn reference(&mut self, env: Env, Numbers { words, rest }: Numbers) {
+        let bytes = self.next();
+        let Some(identity) = Identity::of_caller(env) else {
+            // Unreachable, since a NIF has a caller; the decoder would refuse the list.
+            return;
+        };
+        let length = if rest.is_some() { 5 } else { 3 };
+        bytes.extend_from_slice(&[NEWER_REFERENCE, 0, length]);
+        bytes.extend_from_slice(&identity.node);
+        let words = words.iter().chain(rest.iter().flatten());
+        for word in [identity.creation].iter().chain(words) {
+            bytes.extend_from_slice(&word.to_be_bytes());
+        }
+    }
+
+    /// The terms, in the order in which they were added. The list is empty afterwards.
+    pub fn decode<'a>(&mut self, env: Env<'a>) -> Option<Vec<Term<'a>>> {
+        if self.length == 0 {
+            return Some(Vec::new());
+        }
+        self.bytes[2..6].copy_from_slice(&self.length.to_be_bytes());
+        self.bytes.push(NIL);
+        // SAFETY: every byte was written by this module, in the format that the VM reads.
+        let list = unsafe { env.binary_to_term_trusted(&self.bytes) }?.0;
+        self.bytes.clear();
+        self.length = 0;
+        list.into_list_iterator().ok().map(Iterator::collect)
+    }
+
+    /// Where the encoding of one more term is to be added.
+    fn next(&mut self) -> &mut Vec<u8> {
+        if self.length == 0 {
+            self.bytes.extend_from_slice(&LIST_HEADER);
+        }
+        self.length += 1;
+        &mut self.bytes
+    }
 }

@@ -5,14 +5,13 @@
 //! caller; to decode a pid takes two locks of the VM. But on the heap both are a header and a few
 //! words. This module reads those words, and has the VM copy such words of its own making.
 //!
-//! Nothing is taken on trust: when the library is loaded, [`probe`] compares what it would read and
-//! make with the external format. If anything differs, as it may in a VM to come, the headers stay
+//! Nothing is taken on trust: when the library is loaded, `probe.rs` compares what this module would read
+//! and make with the external format, which it does not know itself. If anything differs, as it may in a VM to come, the headers stay
 //! unknown, the functions that need them answer `None`, and the callers use the external format.
 
-use crate::terms::etf::{Identity, Pid, Reader, decode_pids};
-use crate::terms::{atoms, message, shape, word};
+use crate::terms::{message, word};
 use rustler::sys::{ErlNifTerm, enif_make_copy};
-use rustler::{Encoder, Env, LocalPid, Term};
+use rustler::{Env, LocalPid, Term};
 use std::mem::size_of;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -22,21 +21,21 @@ const PRIMARY: usize = 0b011;
 const TAGS: usize = 0b111;
 
 /// In place of a header that is not known.
-const UNKNOWN: usize = usize::MAX;
+pub(super) const UNKNOWN: usize = usize::MAX;
 // The two lowest bits of every header are 0. And 0 itself is one: that of the empty tuple.
 const _: () = assert!(UNKNOWN & PRIMARY != 0);
 
 /// The header words. Relaxed: they are constants of the VM that are found before any other function of the
 /// library can be called.
-static REFERENCE: AtomicUsize = AtomicUsize::new(UNKNOWN);
-static PID: AtomicUsize = AtomicUsize::new(UNKNOWN);
-static TUPLE: AtomicUsize = AtomicUsize::new(UNKNOWN);
+pub(super) static REFERENCE: AtomicUsize = AtomicUsize::new(UNKNOWN);
+pub(super) static PID: AtomicUsize = AtomicUsize::new(UNKNOWN);
+pub(super) static TUPLE: AtomicUsize = AtomicUsize::new(UNKNOWN);
 
 /// Two numbers that share a word, the first at the lower address. A word that was written by halves would
 /// be slow to read: the processor then waits for all that was written before.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-struct Pair(u64);
+pub(super) struct Pair(u64);
 
 impl Pair {
     #[inline]
@@ -50,7 +49,7 @@ impl Pair {
     }
 
     #[inline]
-    fn halves(self) -> [u32; 2] {
+    pub(super) fn halves(self) -> [u32; 2] {
         let [low, high] = [self.0 as u32, (self.0 >> 32) as u32];
         if cfg!(target_endian = "little") {
             [low, high]
@@ -62,7 +61,7 @@ impl Pair {
 
 /// An ordinary reference of this node.
 #[repr(C)]
-struct Reference {
+pub(super) struct Reference {
     header: usize,
     /// The marker and three numbers.
     pairs: [Pair; 2],
@@ -73,16 +72,16 @@ const ORDINARY: u32 = u32::MAX;
 
 /// A pid of another node, or of another life of this one.
 #[repr(C)]
-struct RemotePid {
+pub(super) struct RemotePid {
     header: usize,
-    origin: usize,
+    pub(super) origin: usize,
     /// Links what refers to other nodes on one heap; the VM sets it in a copy.
     next: usize,
-    numbers: Pair,
+    pub(super) numbers: Pair,
 }
 
 /// A tuple of five.
-type Tuple = [usize; 6];
+pub(super) type Tuple = [usize; 6];
 
 impl Reference {
     #[inline]
@@ -94,7 +93,7 @@ impl Reference {
     }
 
     #[inline]
-    fn words(&self) -> Option<[u32; 3]> {
+    pub(super) fn words(&self) -> Option<[u32; 3]> {
         let [[marker, first], [second, third]] = self.pairs.map(Pair::halves);
         (marker == ORDINARY).then_some([first, second, third])
     }
@@ -110,6 +109,12 @@ impl RemotePid {
             numbers: Pair::new(id, serial),
         }
     }
+}
+
+/// Whether references, remote pids and messages are read and made here.
+pub fn is_known() -> bool {
+    let is_known = |header: &AtomicUsize| header.load(Ordering::Relaxed) != UNKNOWN;
+    is_known(&REFERENCE) && is_known(&PID) && is_known(&TUPLE)
 }
 
 /// What a monitor is of, as a message names it.
@@ -196,7 +201,7 @@ impl Down<'_> {
     }
 
     /// A copy in its environment.
-    fn copy(&self) -> ErlNifTerm {
+    pub(super) fn copy(&self) -> ErlNifTerm {
         // SAFETY: as in `copy` below.
         unsafe { enif_make_copy(self.0.get_env().as_c_arg(), self.0.as_c_arg()) }
     }
@@ -262,7 +267,7 @@ unsafe fn loose<'a, T>(env: Env<'a>, words: &mut T) -> Term<'a> {
 ///
 /// What begins with `header` is a `T`.
 #[inline]
-unsafe fn at<'a, T>(term: Term<'a>, header: usize) -> Option<&'a T> {
+pub(super) unsafe fn at<'a, T>(term: Term<'a>, header: usize) -> Option<&'a T> {
     let address = address(term)?;
     // SAFETY: a boxed term points to one word at least, and lives as long as its environment.
     if unsafe { *address } != header {
@@ -293,125 +298,8 @@ unsafe fn copy<'a, T>(env: Env<'a>, mut thing: T) -> Term<'a> {
     }
 }
 
-/// Finds the headers, if this VM is built as this module expects.
-pub fn probe(env: Env) {
-    if cfg!(target_pointer_width = "64") {
-        probe_references(env);
-        if let Some(sample) = probe_pids(env) {
-            probe_downs(env, sample);
-        }
-    }
-}
-
-fn probe_references(env: Env) {
-    let Some(header) = header::<Reference>(env.make_ref().into()) else {
-        return;
-    };
-    let is_as_expected = |_| {
-        let sample: Term = env.make_ref().into();
-        let words = Reader::new(sample.to_binary().as_slice()).and_then(|mut r| r.reference());
-        // SAFETY: the header says that this many words follow.
-        let read = unsafe { at::<Reference>(sample, header) };
-        words.is_some() && read.and_then(Reference::words) == words
-    };
-    if !(0..4).all(is_as_expected) {
-        return;
-    }
-    REFERENCE.store(header, Ordering::Relaxed);
-    let sample: Term = env.make_ref().into();
-    if reference(sample).and_then(|words| make_reference(env, words)) != Some(sample) {
-        REFERENCE.store(UNKNOWN, Ordering::Relaxed);
-    }
-}
-
-/// Returns a remote pid, if they are read and made.
-fn probe_pids(env: Env<'_>) -> Option<Term<'_>> {
-    let identity = Identity::of_caller(env)?;
-    // Of other lives of this very node, so that no other node becomes known by it.
-    let lives = [1, 2].map(|n| identity.creation.wrapping_add(n).max(n));
-    let pid = |creation, id, serial| Pid {
-        node: &identity.node,
-        id,
-        serial,
-        creation,
-    };
-    let wanted = [
-        pid(lives[0], 77, 5),
-        pid(lives[0], 4_321, 9),
-        pid(lives[1], 77, 5),
-        pid(lives[1], 11, 0),
-    ];
-    let samples = decode_pids(env, &wanted)?;
-    let header = header::<RemotePid>(samples[0])?;
-    let read = |sample: &Term<'_>| {
-        // SAFETY: the header says that this many words follow.
-        unsafe { at::<RemotePid>(*sample, header) }.map(|pid| (pid.origin, pid.numbers.halves()))
-    };
-    let read = samples.iter().map(read).collect::<Option<Vec<_>>>()?;
-    let numbers_agree = read
-        .iter()
-        .zip(&wanted)
-        .all(|((_, numbers), pid)| *numbers == [pid.id, pid.serial]);
-    let origins: Vec<usize> = read.iter().map(|(origin, _)| *origin).collect();
-    let origins_agree =
-        origins[0] == origins[1] && origins[2] == origins[3] && origins[0] != origins[2];
-    if !(numbers_agree && origins_agree) {
-        return None;
-    }
-    PID.store(header, Ordering::Relaxed);
-    // SAFETY: the samples exist until the NIF returns.
-    let made = unsafe { make_remote_pid(env, origins[2], read[1].1) };
-    let expected = decode_pids(env, &[pid(lives[1], 4_321, 9)]).map(|pids| pids[0]);
-    if made.is_none() || made != expected {
-        PID.store(UNKNOWN, Ordering::Relaxed);
-        return None;
-    }
-    expected
-}
-
-/// `pid` is a remote one.
-fn probe_downs<'a>(env: Env<'a>, pid: Term<'a>) {
-    let monitor: Term = env.make_ref().into();
-    let (Some((origin, numbers)), Some(words)) = (remote_pid(pid), reference(monitor)) else {
-        return;
-    };
-    let (tag, kind) = (atoms::down().to_term(env), atoms::process().to_term(env));
-    let cause = (atoms::zen_monitor(), atoms::nodedown()).encode(env);
-    let down = |object| (tag, monitor, kind, object, cause).encode(env);
-    let expected = down(pid);
-    let Some(header) = header::<Tuple>(expected) else {
-        return;
-    };
-    TUPLE.store(header, Ordering::Relaxed);
-    let samples = [
-        (Object::Pid(origin, numbers), expected),
-        (Object::Term(kind), down(kind)),
-    ];
-    let agree = headers().is_some_and(|headers| {
-        samples.into_iter().all(|(object, expected)| {
-            let terms = (tag, kind, cause);
-            // SAFETY: the pid exists until the NIF returns, and a copy is a term of `env`.
-            unsafe {
-                let copy = with_down(env, headers, terms, words, object, |down| down.copy());
-                Term::new(env, copy) == expected
-            }
-        })
-    });
-    if !agree {
-        TUPLE.store(UNKNOWN, Ordering::Relaxed);
-    }
-}
-
-/// Whether references, remote pids and messages are read and made without the external format, and the parts
-/// of terms without the interface.
-#[rustler::nif]
-fn reads_heap() -> bool {
-    let is_known = |header: &AtomicUsize| header.load(Ordering::Relaxed) != UNKNOWN;
-    is_known(&REFERENCE) && is_known(&PID) && is_known(&TUPLE) && shape::are_read()
-}
-
 /// The first word of a boxed term, if it announces as many words as a `T` has.
-fn header<T>(term: Term) -> Option<usize> {
+pub(super) fn header<T>(term: Term) -> Option<usize> {
     // SAFETY: a boxed term points to one word at least.
     let header = unsafe { *address(term)? };
     (header >> 6 == size_of::<T>() / size_of::<usize>() - 1).then_some(header)

@@ -1,7 +1,7 @@
 //! The numbers of this node's own pids, as other nodes know them.
 //!
 //! A local pid is one word. The bits of its numbers are among those of the word, and each of them may stand for
-//! others, too: in OTP 25, they also say where in the table of processes it is. As in [`crate::terms::heap`], nothing
+//! others, too: in OTP 25, they also say where in the table of processes it is. As with the heap, nothing
 //! about that is taken on trust: when the library is loaded, [`probe`] has the VM decode pids, learns
 //! what each bit becomes, and compares what would be read and made of some others. As long as it is
 //! unknown, the node does not offer the compact wire.
@@ -159,10 +159,4 @@ fn learn(env: Env) -> Option<Numbering> {
     };
     let is_as_expected = numbering.tag & !TAG == 0 && alone.chain(some).all(agree);
     is_as_expected.then_some(numbering)
-}
-
-/// Whether the numbers of local pids can be read and made.
-#[rustler::nif]
-fn knows_pids() -> bool {
-    Numbering::known().is_some()
 }

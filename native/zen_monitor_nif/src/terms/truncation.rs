@@ -1,6 +1,5 @@
 //! Exit reasons as the core's rules of truncation see them.
 
-use crate::calls::direct;
 use crate::terms::atoms;
 use rustler::sys::{
     ErlNifMapIterator, ErlNifMapIteratorEntry, ErlNifTerm, enif_get_list_cell, enif_get_map_size,
@@ -9,7 +8,7 @@ use rustler::sys::{
     enif_map_iterator_next,
 };
 use rustler::types::atom::__struct__;
-use rustler::{Binary, Env, NewBinary, NifResult, Term, schedule};
+use rustler::{Binary, Env, NewBinary, Term};
 use std::mem::MaybeUninit;
 use zen_monitor_core::truncation::{
     self as core, ELLIPSIS, Few, Limits, MAX_ELEMENTS, MAX_WORK, Shape, Terms,
@@ -24,22 +23,8 @@ const LARGE: usize = 4_096;
 /// How many bytes are shifted to a byte boundary by one unit of the core's work.
 const SHIFTED_BYTES_PER_WORK: usize = 40;
 
-direct::nif!("truncate", 3, truncate);
-
-/// Truncates an exit reason: everything at level `depth` becomes `:truncated`, and binaries of
-/// more than `max_binary_size` bytes are shortened.
-///
-/// It takes 0.1 µs for a crashed server's reason with its stack trace, and at most 0.4 ms for any
-/// reason, unless that has a binary of more than 400 KB that starts within a byte. The VM gives
-/// no access to such a binary without copying it, so one of them may take 0.8 ms per MB.
-fn truncate<'a>(
-    env: Env<'a>,
-    [reason, depth, max_binary_size]: [Term<'a>; 3],
-) -> NifResult<Term<'a>> {
-    let limits = Limits {
-        depth: depth.decode()?,
-        max_binary_size: max_binary_size.decode()?,
-    };
+/// Truncates an exit reason. Returns it with the share of a timeslice, in percent, that this took.
+pub fn truncate<'a>(env: Env<'a>, reason: Term<'a>, limits: Limits) -> (Term<'a>, usize) {
     let heap = Heap {
         env,
         truncated: atoms::truncated().as_c_arg(),
@@ -47,10 +32,7 @@ fn truncate<'a>(
     };
     let outcome = core::truncate(&heap, &reason.as_c_arg(), limits);
     let percent = outcome.work * MAX_PERCENT / MAX_WORK;
-    if percent > 0 {
-        schedule::consume_timeslice(env, percent.min(100) as i32);
-    }
-    Ok(heap.term(outcome.term))
+    (heap.term(outcome.term), percent)
 }
 
 /// The heap that a reason lives on.

@@ -7,7 +7,7 @@ use crate::sides::local::Node;
 use crate::sides::local::destinations::Destinations;
 use crate::sides::local::options::Kind;
 use crate::state::current;
-use crate::terms::etf::{plain_reference, reference};
+use crate::terms::reference::{plain_reference, reference};
 use crate::terms::{atoms, word};
 use rustler::{Encoder, Env, Error, NifResult, Term};
 use std::time::Instant;

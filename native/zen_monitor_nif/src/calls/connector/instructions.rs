@@ -4,7 +4,7 @@ use crate::calls::timeslice::Timeslice;
 use crate::sides::local::target::{add_object, certified_id};
 use crate::sides::local::{Local, Node, SLICE};
 use crate::state::current;
-use crate::terms::etf::Batch;
+use crate::terms::batch::Batch;
 use crate::terms::reason::Reason;
 use crate::terms::weighing::{LIGHT, weigh};
 use crate::terms::{atoms, word};

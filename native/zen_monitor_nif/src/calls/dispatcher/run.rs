@@ -9,7 +9,7 @@ use crate::sides::local::options::{Gathered, Kind, pid_of};
 use crate::sides::local::target::{add_object, name_of, object};
 use crate::sides::local::{Local, Node, Remote};
 use crate::state::current;
-use crate::terms::etf::Batch;
+use crate::terms::batch::Batch;
 use crate::terms::heap::{self, Headers, Object};
 use crate::terms::message::send;
 use crate::terms::origin::Sample;

@@ -2,3 +2,4 @@
 
 pub mod sizes;
 pub mod survey;
+pub mod vm;

@@ -3,7 +3,7 @@
 use crate::sides::local::options::{Kind, pid_of};
 use crate::sides::local::target::{add_object, name_of};
 use crate::state::current;
-use crate::terms::etf::Batch;
+use crate::terms::batch::Batch;
 use crate::terms::word;
 use rustler::{Encoder, Env, Error, LocalPid, NifResult, Term};
 use std::cmp::Reverse;

@@ -4,7 +4,8 @@
 //! node is an immediate term, and the last word is a mark that no node has as its creation.
 
 use crate::sides::local::{Node, Remote};
-use crate::terms::etf::{Batch, Reader, encoded_name};
+use crate::terms::batch::Batch;
+use crate::terms::etf::{Reader, encoded_name};
 use crate::terms::heap::{self, Object};
 use crate::terms::origin::Sample;
 use crate::terms::{atoms, word};
