@@ -1,7 +1,5 @@
-//! What was ignored because it made no sense.
+//! How much was ignored because it made no sense.
 
-use crate::state::current;
-use rustler::NifResult;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -28,7 +26,7 @@ impl Default for Malformed {
 impl Malformed {
     /// Counts what was ignored. Once in an interval (ms), it answers how much that was since the
     /// last such answer; the caller reports it.
-    fn count(&self, amount: u64, interval: u64) -> Option<u64> {
+    pub fn count(&self, amount: u64, interval: u64) -> Option<u64> {
         // Relaxed, here and below: these are numbers for people.
         let ignored = self.ignored.fetch_add(amount, Ordering::Relaxed) + amount;
         let last = self.last.load(Ordering::Relaxed);
@@ -42,16 +40,9 @@ impl Malformed {
         let reported = self.reported.swap(ignored, Ordering::Relaxed);
         Some(ignored.saturating_sub(reported))
     }
-}
 
-/// Counts what was ignored. Answers how much must be reported now, or `nil`.
-#[rustler::nif]
-fn malformed(amount: u64, interval: u64) -> NifResult<Option<u64>> {
-    Ok(current()?.malformed.count(amount, interval))
-}
-
-/// How much has been ignored.
-#[rustler::nif]
-fn malformed_count() -> NifResult<u64> {
-    Ok(current()?.malformed.ignored.load(Ordering::Relaxed))
+    /// How much has been ignored.
+    pub fn ignored(&self) -> u64 {
+        self.ignored.load(Ordering::Relaxed)
+    }
 }

@@ -4,3 +4,4 @@ pub mod doorbell;
 pub mod local;
 pub mod malformed;
 pub mod proxy;
+pub mod resource;

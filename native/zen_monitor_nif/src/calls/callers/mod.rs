@@ -1,4 +1,5 @@
 //! Whoever monitors something.
 
+pub mod monitors;
 pub mod sets;
 pub mod several;

@@ -1,40 +1,23 @@
-//! Sets: many monitors under one reference.
-//!
-//! A set is one more subscriber, under a word that no process has, marked as [`Kind::Set`]. Only its owner
-//! changes it. What its messages look like is kept once, with the set.
+//! Sets, made, changed and ended by those who own them.
 
 use crate::calls::direct;
-use crate::calls::timeslice::Timeslice;
-use crate::sides::local::destinations::Destinations;
-use crate::sides::local::options::{Kind, Tag};
+use crate::calls::timeslice::{Timeslice, WORKING};
+use crate::sides::local::Local;
+use crate::sides::local::destinations::{Destinations, note_unanswered};
+use crate::sides::local::kind::Kind;
+use crate::sides::local::node::Node;
+use crate::sides::local::set::{Envelope, Set};
+use crate::sides::local::tag::Tag;
 use crate::sides::local::target::{add_object, name_of};
-use crate::sides::local::{Local, Node, depart};
 use crate::state::current;
 use crate::terms::batch::Batch;
 use crate::terms::reference::{plain_reference, reference};
 use crate::terms::{atoms, word};
 use rustler::{Encoder, Env, Error, NifResult, Term};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-use zen_monitor_core::monitors::slot::Reference;
+use std::time::Instant;
 use zen_monitor_core::structures::held::HELD;
 use zen_monitor_core::structures::limits::Full;
-
-/// A set with what its messages look like.
-pub type Set = zen_monitor_core::monitors::sets::Set<Envelope>;
-
-/// How long one call works through a list.
-pub const WORKING: Duration = Duration::from_micros(200);
-/// How many sets of a dead owner are ended at a time.
-const SWEPT: usize = 64;
-
-/// What the messages of a set look like.
-pub struct Envelope {
-    /// What they begin with.
-    pub tag: Tag,
-    /// Whether one message has all that is due.
-    pub bulk: bool,
-}
 
 direct::nif!("set_put", 3, set_put);
 direct::nif!("set_delete", 3, set_delete);
@@ -111,16 +94,6 @@ fn set_put<'a>(env: Env<'a>, [monitor, list, name]: [Term<'a>; 3]) -> NifResult<
     Ok((added, destinations.rest, unanswered).encode(env))
 }
 
-/// Adds the names of those nodes that have no Connector.
-pub fn note_unanswered<'a>(env: Env<'a>, nodes: &[&Node], unanswered: &mut Vec<Term<'a>>) {
-    for node in nodes {
-        let name = word::to_term(env, node.name());
-        if !node.host.connector.is_answered() && !unanswered.contains(&name) {
-            unanswered.push(name);
-        }
-    }
-}
-
 /// Takes a part of a list of destinations out of a set of the calling process. Answers how many were
 /// members, and as [`set_put`] does.
 fn set_delete<'a>(env: Env<'a>, [monitor, list, name]: [Term<'a>; 3]) -> NifResult<Term<'a>> {
@@ -169,7 +142,7 @@ fn set_close<'a>(env: Env<'a>, monitor: Term<'a>) -> NifResult<Term<'a>> {
         local.sets.subtract(&set, removed);
         if is_empty {
             local.sets.close(&set);
-            depart(env, local, set.word);
+            local.depart(env, set.word);
             return Ok(true.encode(env));
         }
     }
@@ -227,103 +200,4 @@ fn set_members<'a>(env: Env<'a>, monitor: Term<'a>, name: Term<'a>) -> NifResult
         add_object(&mut batch, sample.as_deref(), *host, key);
     }
     batch.build().ok_or(Error::BadArg)
-}
-
-/// Notes the death of a process that may own sets.
-pub fn depart_owner(env: Env, local: &Local, owner: u64) {
-    if local.sets.bereave(owner) && !sweep(env, local) {
-        local.ring_departures(env);
-    }
-}
-
-/// Ends a few of the sets of dead owners. `true` when none is left.
-pub fn sweep(env: Env, local: &Local) -> bool {
-    local.sets.sweep(SWEPT, |set| depart(env, local, set.word))
-}
-
-/// The sets that messages are sent for, the one looked up last at hand.
-pub struct Envelopes<'a, 'b> {
-    env: Env<'a>,
-    local: &'b Local,
-    recent: Option<(u64, Option<Opened<'a>>)>,
-    /// How many members of that set are consumed whose message is not sent yet.
-    telling: usize,
-}
-
-/// A set with the term that its messages begin with.
-pub struct Opened<'a> {
-    /// The set.
-    pub set: Arc<Set>,
-    /// The term.
-    pub tag: Term<'a>,
-}
-
-impl Drop for Envelopes<'_, '_> {
-    /// What a panic has kept from being told are members still.
-    fn drop(&mut self) {
-        if let (1.., Some((_, Some(opened)))) = (self.telling, &self.recent) {
-            self.local.sets.add(&opened.set, self.telling);
-        }
-    }
-}
-
-impl<'a, 'b> Envelopes<'a, 'b> {
-    /// Begins with none.
-    pub fn new(env: Env<'a>, local: &'b Local) -> Self {
-        Envelopes {
-            env,
-            local,
-            recent: None,
-            telling: 0,
-        }
-    }
-
-    /// The set of a subscriber's word. `None` when it has ended: nothing is sent for it.
-    #[inline]
-    pub fn of(&mut self, word: u64) -> Option<&Opened<'a>> {
-        if self
-            .recent
-            .as_ref()
-            .is_none_or(|(recent, _)| *recent != word)
-        {
-            let set = self.local.sets.by_word(word);
-            let opened = set.map(|set| Opened {
-                tag: set.host.tag.to_term(self.env),
-                set,
-            });
-            self.recent = Some((word, opened));
-        }
-        self.recent.as_ref().and_then(|(_, opened)| opened.as_ref())
-    }
-
-    /// The same as what a message needs: its receiver, what it begins with, and its reference. `None` for what is
-    /// no set, too. The word of one that has ended is not that of a process, so nothing is sent to it.
-    #[inline]
-    pub fn address(&mut self, word: u64) -> Option<(u64, Term<'a>, Reference)> {
-        if !Kind::of(word).is_set() {
-            return None;
-        }
-        let opened = self.of(word)?;
-        Some((opened.set.owner, opened.tag, opened.set.reference))
-    }
-
-    /// Notes that a monitor is consumed, if it is a member of a set, before its message is sent.
-    #[inline]
-    pub fn consumed(&mut self, word: u64) {
-        if !Kind::of(word).is_set() {
-            return;
-        }
-        let local = self.local;
-        let Some(opened) = self.of(word) else {
-            return;
-        };
-        local.sets.subtract(&opened.set, 1);
-        self.telling += 1;
-    }
-
-    /// Notes that the message for what was consumed is sent.
-    #[inline]
-    pub fn told(&mut self) {
-        self.telling = 0;
-    }
 }

@@ -1,11 +1,10 @@
 //! Many monitors, each with its reference, placed or removed by one call.
 
-use crate::calls::callers::sets::{WORKING, note_unanswered};
 use crate::calls::direct;
-use crate::calls::timeslice::Timeslice;
-use crate::sides::local::Node;
-use crate::sides::local::destinations::Destinations;
-use crate::sides::local::options::Kind;
+use crate::calls::timeslice::{Timeslice, WORKING};
+use crate::sides::local::destinations::{Destinations, note_unanswered};
+use crate::sides::local::kind::Kind;
+use crate::sides::local::node::Node;
 use crate::state::current;
 use crate::terms::reference::{plain_reference, reference};
 use crate::terms::{atoms, word};

@@ -1,8 +1,8 @@
 //! The compact wire as Connectors speak it: what they send, and the certificates that come in.
 
-use crate::calls::connector::instructions::{CERTIFYING, LOOK, PARTS, TAKEN, take};
-use crate::calls::timeslice::Timeslice;
-use crate::sides::local::SLICE;
+use crate::calls::connector::certificates::{CERTIFYING, LOOK, PARTS};
+use crate::calls::connector::instructions::{TAKEN, take};
+use crate::calls::timeslice::{SLICE, Timeslice};
 use crate::sides::local::target::{LOCAL, immediate};
 use crate::state::current;
 use crate::terms::atoms;

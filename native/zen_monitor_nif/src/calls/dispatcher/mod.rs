@@ -1,3 +1,4 @@
 //! `ZenMonitor.Local.Dispatcher`.
 
+pub mod delivery;
 pub mod run;

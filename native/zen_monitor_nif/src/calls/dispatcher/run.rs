@@ -3,127 +3,37 @@
 //! Each is claimed, sent and freed within one call, so whatever kills the Dispatcher neither
 //! loses nor doubles one. What a call fails to send goes back to the queues (`delivery.rs`).
 
-use crate::calls::callers::sets::Envelopes;
-use crate::calls::timeslice::Timeslice;
-use crate::sides::local::options::{Gathered, Kind, pid_of};
+use crate::sides::local::Local;
+use crate::sides::local::envelopes::Envelopes;
+use crate::sides::local::kind::{Kind, pid_of};
+use crate::sides::local::node::{Node, Remote};
+use crate::sides::local::options::{Due, Gathered};
 use crate::sides::local::target::{add_object, name_of, object};
-use crate::sides::local::{Local, Node, Remote};
-use crate::state::current;
 use crate::terms::batch::Batch;
-use crate::terms::heap::{self, Headers, Object};
+use crate::terms::heap::{Headers, Object};
 use crate::terms::message::send;
 use crate::terms::origin::Sample;
 use crate::terms::reason::{HEAVY, Reason};
-use crate::terms::{atoms, word};
+use crate::terms::{atoms, heap, word};
 use rustler::{Encoder, Env, Error, NifResult, Term};
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 use zen_monitor_core::monitors::delivery::Delivery;
 use zen_monitor_core::monitors::share::Share;
 use zen_monitor_core::monitors::subscribers::Taken;
 use zen_monitor_core::monitors::targets::Key;
 
 /// `:DOWN`s that are built together.
-const BATCH: usize = 64;
+pub const BATCH: usize = 64;
 /// Bytes of reasons and tags that are built together, at about 10 ns each.
 const BATCH_BYTES: usize = 16 * 1024;
 /// How many bytes of a reason that is built already are copied in the time of building one.
 const COPIED: usize = 8;
-/// How long one call may deliver.
-const DELIVERY: Duration = Duration::from_micros(200);
 
 // A batch without a heavy reason or tag need not be counted.
 const _: () = assert!(BATCH * HEAVY <= BATCH_BYTES);
 
-/// Makes the caller `ZenMonitor.Local.Dispatcher`, which delivers.
-#[rustler::nif]
-fn dispatcher_answer(env: Env) -> NifResult<bool> {
-    Ok(current()?.local.ring.answer(env))
-}
-
-/// Sends up to `limit` `:DOWN`s, and fewer when they take long. `name` is this node's name. `share`
-/// bounds what any one subscriber is given but in bulk: `{each, burst}` for as many at once, and one every so many
-/// nanoseconds, or `:all`. Answers how many were sent, and whether to call again with what is left of the limit, even if
-/// that is 0: then a bulk message is not sent yet. `:bulky` when [`dispatcher_deliver_bulky`] must
-/// do it, because a reason waits that takes long to build.
-#[rustler::nif]
-fn dispatcher_deliver<'a>(
-    env: Env<'a>,
-    name: Term<'a>,
-    limit: usize,
-    share: Term<'a>,
-) -> NifResult<Term<'a>> {
-    if Reason::is_any_bulky() {
-        return Ok(atoms::bulky().to_term(env));
-    }
-    Ok(deliver(env, name, limit, share)?.encode(env))
-}
-
-/// The same on a dirty scheduler, where sending costs more and nobody waits.
-#[rustler::nif(schedule = "DirtyCpu")]
-fn dispatcher_deliver_bulky<'a>(
-    env: Env<'a>,
-    name: Term<'a>,
-    limit: usize,
-    share: Term<'a>,
-) -> NifResult<(usize, bool)> {
-    deliver(env, name, limit, share)
-}
-
-fn deliver<'a>(
-    env: Env<'a>,
-    name: Term<'a>,
-    limit: usize,
-    share: Term<'a>,
-) -> NifResult<(usize, bool)> {
-    let state = current()?;
-    let share = read_share(share)?;
-    let _timeslice = Timeslice::begin(env);
-    let began = Instant::now();
-    let mut run = Run::new(env, &state.local, name);
-    let mut done = false;
-    while !done && began.elapsed() < DELIVERY {
-        // Who still has something due then has had its share.
-        let any = run.turns(BATCH.min(limit - run.sent), share)?;
-        done = !any || run.sent == limit;
-    }
-    let local = &state.local;
-    let done = done || local.table.is_idle();
-    while done && began.elapsed() < DELIVERY {
-        match local.options.take_gathered() {
-            Some(gathered) => run.send_bulk(gathered)?,
-            None => break,
-        }
-    }
-    Ok((run.sent, !done || !local.options.is_delivered()))
-}
-
-/// Puts the Dispatcher to rest; `false` when a subscriber has a queue or a bulk message is due.
-#[rustler::nif]
-fn dispatcher_rest() -> NifResult<bool> {
-    let state = current()?;
-    let local = &state.local;
-    Ok(local
-        .ring
-        .rest(|| local.table.is_idle() && local.options.is_delivered()))
-}
-
-/// The present share of each subscriber. Dispatchers come and go, so its time is that of the library.
-fn read_share(share: Term) -> NifResult<Share> {
-    static BEGINNING: OnceLock<Instant> = OnceLock::new();
-    if atoms::all() == share {
-        return Ok(Share::all());
-    }
-    let (each, burst) = share.decode()?;
-    let now = BEGINNING.get_or_init(Instant::now).elapsed();
-    Ok(Share::new(now, Duration::from_nanos(each), burst))
-}
-
-/// A monitor that is due, and what its `:DOWN` says.
-pub type Due = (Taken, Key, Option<Reason>);
-
 /// One run of the Dispatcher.
-struct Run<'a, 'b> {
+pub struct Run<'a, 'b> {
     env: Env<'a>,
     local: &'b Local,
     name: Term<'a>,
@@ -131,11 +41,13 @@ struct Run<'a, 'b> {
     /// The last reason and its `{:zen_monitor, reason}`: neighbours often share one.
     cause: Option<(Option<Reason>, Term<'a>)>,
     envelopes: Envelopes<'a, 'b>,
-    sent: usize,
+    /// How many monitors it has consumed.
+    pub sent: usize,
 }
 
 impl<'a, 'b> Run<'a, 'b> {
-    fn new(env: Env<'a>, local: &'b Local, name: Term<'a>) -> Self {
+    /// Begins, with nothing sent.
+    pub fn new(env: Env<'a>, local: &'b Local, name: Term<'a>) -> Self {
         Run {
             env,
             local,
@@ -149,7 +61,7 @@ impl<'a, 'b> Run<'a, 'b> {
 
     /// Takes up to `limit` monitors in turn and sends their `:DOWN`s, but gathers those that go out
     /// in bulk. `false` when none was due.
-    fn turns(&mut self, limit: usize, share: Share) -> NifResult<bool> {
+    pub fn turns(&mut self, limit: usize, share: Share) -> NifResult<bool> {
         let table = &self.local.table;
         let (mut turns, mut bytes) = (0, 0);
         let mut delivery = Delivery::new(table, limit);
@@ -295,7 +207,7 @@ impl<'a, 'b> Run<'a, 'b> {
 
     /// Sends what was gathered for one subscriber, unless nothing of it is left. All is claimed
     /// before and released after: a demonitor in between waits, for as long as it takes to copy.
-    fn send_bulk(&mut self, gathered: Gathered) -> NifResult<()> {
+    pub fn send_bulk(&mut self, gathered: Gathered) -> NifResult<()> {
         let Some(subscriber) = gathered.entries.first().map(|(taken, _, _)| taken.pid) else {
             return Ok(());
         };

@@ -1,11 +1,13 @@
 //! What the tables hold, for people who look at them. Nothing here is on anybody's way.
 
-use crate::sides::local::options::{Kind, pid_of};
+use crate::sides::local::kind::{Kind, pid_of};
 use crate::sides::local::target::{add_object, name_of};
+use crate::sides::proxy::connector::Connector;
+use crate::sides::proxy::destination::Subject;
 use crate::state::current;
 use crate::terms::batch::Batch;
 use crate::terms::word;
-use rustler::{Encoder, Env, Error, LocalPid, NifResult, Term};
+use rustler::{Encoder, Env, Error, LocalPid, NifResult, ResourceArc, Term};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::{Duration, Instant};
@@ -185,4 +187,23 @@ fn watchers<'a>(env: Env<'a>, node: Term<'a>, target: Term<'a>) -> NifResult<(u3
     pids.dedup();
     let pids = pids.into_iter().map(|pid| word::to_term(env, pid));
     Ok((count, pids.collect()))
+}
+
+/// The connectors that watch a destination.
+#[rustler::nif]
+fn proxy_watchers<'a>(env: Env<'a>, destination: Term<'a>) -> NifResult<Vec<Term<'a>>> {
+    let state = current()?;
+    let Some(Subject::Known(destination)) = Subject::of(destination) else {
+        return Ok(Vec::new());
+    };
+    let mut watchers = Vec::new();
+    let watcher = |connector: &ResourceArc<Connector>| watchers.push(connector.encode(env));
+    state.proxy.table.lock().watchers(destination, watcher);
+    Ok(watchers)
+}
+
+/// How many certificates wait for a connector or are on their way out.
+#[rustler::nif]
+fn proxy_outbox_len(connector: ResourceArc<Connector>) -> usize {
+    connector.outbox.len()
 }

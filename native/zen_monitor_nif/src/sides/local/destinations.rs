@@ -1,7 +1,8 @@
 //! Lists of what is monitored, walked through without a call for each.
 
+use crate::sides::local::Local;
+use crate::sides::local::node::Node;
 use crate::sides::local::target::{named, target_id};
-use crate::sides::local::{Local, Node};
 use crate::terms::etf::node_name;
 use crate::terms::heap;
 use crate::terms::{atoms, word};
@@ -147,4 +148,14 @@ fn identified<'b>(node: Option<&'b Node>, pid: Term) -> NifResult<Option<Located
         Ok((node, id))
     })
     .transpose()
+}
+
+/// Adds the names of those nodes that have no Connector.
+pub fn note_unanswered<'a>(env: Env<'a>, nodes: &[&Node], unanswered: &mut Vec<Term<'a>>) {
+    for node in nodes {
+        let name = word::to_term(env, node.name());
+        if !node.host.connector.is_answered() && !unanswered.contains(&name) {
+            unanswered.push(name);
+        }
+    }
 }

@@ -3,7 +3,7 @@
 //! The id of a target is three words. Those of a remote pid are its numbers; a name or a pid of this
 //! node is an immediate term, and the last word is a mark that no node has as its creation.
 
-use crate::sides::local::{Node, Remote};
+use crate::sides::local::node::{Node, Remote};
 use crate::terms::batch::Batch;
 use crate::terms::etf::{Reader, encoded_name};
 use crate::terms::heap::{self, Object};

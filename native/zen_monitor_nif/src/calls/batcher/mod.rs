@@ -1,0 +1,4 @@
+//! `ZenMonitor.Proxy.Batcher`.
+
+pub mod certificates;
+pub mod outbox;
