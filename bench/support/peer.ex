@@ -87,7 +87,7 @@ defmodule Bench.Peer do
   # The suite lies beside this project's code, which not every VM has on its path.
   defp modules do
     {:ok, modules} = :application.get_key(:zen_monitor, :modules)
-    Enum.filter(modules, &match?(["Bench" | _], Module.split(&1)))
+    Enum.filter(modules, &String.starts_with?(Atom.to_string(&1), "Elixir.Bench."))
   end
 
   defp load(peer, module) do

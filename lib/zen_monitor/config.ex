@@ -133,6 +133,10 @@ defmodule ZenMonitor.Config do
     if valid?(key, value), do: value, else: default
   end
 
+  @doc "What values a key takes, in words."
+  @spec accepted(key) :: String.t()
+  def accepted(key), do: @options |> Map.fetch!(key) |> elem(1)
+
   @spec put(key, term) :: :ok
   def put(key, value) do
     validate!(key, value)

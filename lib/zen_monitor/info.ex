@@ -2,7 +2,7 @@ defmodule ZenMonitor.Info do
   @moduledoc false
   # What is watched by whom, for `ZenMonitor.info/0` and `info/1`, which document it.
 
-  alias ZenMonitor.{Local, Local.Connector, Metrics, Native, Proxy}
+  alias ZenMonitor.{Local.Address, Metrics, Native, Proxy}
 
   def all do
     snapshot = Metrics.snapshot()
@@ -45,13 +45,9 @@ defmodule ZenMonitor.Info do
   end
 
   defp monitored_by(destination) do
-    {key, target} = Connector.address(destination)
+    {key, target} = Address.of(destination)
     {count, pids} = Native.watchers(key, target)
     nodes = if key in [ZenMonitor.Local, node()], do: Proxy.watchers(destination), else: []
     %{monitored: count, monitored_by: pids, watched_by: nodes}
   end
-
-  @doc "What the tables call a node, as its users do."
-  def node_name(Local), do: node()
-  def node_name(node), do: node
 end

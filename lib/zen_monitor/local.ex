@@ -9,7 +9,9 @@ defmodule ZenMonitor.Local do
   """
   use ZenMonitor.Server
 
-  alias ZenMonitor.{Config, Local.Connector, Local.Options, Native, Telemetry}
+  import ZenMonitor.Setting
+
+  alias ZenMonitor.{Local.Connector, Local.Options, Native, Telemetry}
 
   @doc """
   See `ZenMonitor.monitor/1`.
@@ -90,19 +92,10 @@ defmodule ZenMonitor.Local do
   @spec batch_length() :: non_neg_integer
   def batch_length, do: Native.batch_length()
 
-  @doc """
+  setting(:hibernation_threshold, :hibernation_threshold, non_neg_integer, """
   After how many intervals of `ZenMonitor.Local.Dispatcher.demand_interval/0` without a delivery the
   Dispatcher hibernates.
-  """
-  @spec hibernation_threshold() :: non_neg_integer
-  def hibernation_threshold, do: Config.get(:hibernation_threshold)
-
-  @doc """
-  Changes `hibernation_threshold/0`. Raises `ArgumentError` unless it is a non-negative integer
-  below 2³².
-  """
-  @spec hibernation_threshold(non_neg_integer) :: :ok
-  def hibernation_threshold(value), do: Config.put(:hibernation_threshold, value)
+  """)
 
   @doc false
   def start_link(_opts), do: GenServer.start_link(__MODULE__, [], name: __MODULE__)

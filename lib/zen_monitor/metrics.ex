@@ -29,7 +29,7 @@ defmodule ZenMonitor.Metrics do
   | `zen_monitor.native_memory` | bytes that native code holds in this VM, nearly all of them these tables |
   """
 
-  alias ZenMonitor.{Info, Local, Native, Proxy, Telemetry}
+  alias ZenMonitor.{Local, Local.Address, Native, Proxy, Telemetry}
 
   # Milliseconds.
   @period 10_000
@@ -178,8 +178,8 @@ defmodule ZenMonitor.Metrics do
   defp remotes(nodes) do
     for {key, targets, monitors, held, instructions} <- nodes do
       %{
-        node: Info.node_name(key),
-        compatibility: Local.Connector.cached_compatibility(Info.node_name(key)),
+        node: Address.node_name(key),
+        compatibility: Local.Connector.cached_compatibility(Address.node_name(key)),
         targets: targets,
         monitors: monitors,
         held: held,

@@ -74,6 +74,19 @@ defmodule ZenMonitor.Pace do
   end
 
   @doc """
+  Has a stage sweep with what it may send now, or wait for the `:sweep` that tells when to ask again. Its
+  state has its pace.
+  """
+  @spec run(state, (allowance :: pos_integer, state -> answer)) :: answer | {:noreply, state}
+        when state: %{:pace => t, optional(atom) => term}, answer: tuple
+  def run(%{pace: pace} = state, sweep) do
+    case request(pace) do
+      {0, pace} -> {:noreply, %{state | pace: pace}}
+      {allowance, pace} -> sweep.(allowance, %{state | pace: pace})
+    end
+  end
+
+  @doc """
   Asks for a sweep: how much the caller may send, at once. For 0, it will be sent `:sweep` when it is
   to ask again.
   """

@@ -192,6 +192,7 @@ defmodule ZenMonitor.Set do
 
   defp own!(%{owner: owner} = set), do: refuse!(set, owner)
 
+  @spec refuse!(t, owner :: pid) :: no_return
   defp refuse!(set, owner) do
     raise ArgumentError,
           "the set #{inspect(set.ref)} belongs to #{inspect(owner)}, and only that process " <>

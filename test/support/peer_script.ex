@@ -264,37 +264,6 @@ defmodule ZenMonitor.PeerScript do
     flood(nobody)
   end
 
-  @doc "Has this node speak version 2's protocol: a ping is answered, and instructions are kept."
-  def version_2 do
-    parent = self()
-
-    spawn(fn ->
-      Process.register(self(), ZenMonitor.Proxy)
-      send(parent, :registered)
-      answer([])
-    end)
-
-    receive(do: (:registered -> :ok))
-  end
-
-  defp answer(instructed) do
-    receive do
-      {:"$gen_call", from, :ping} ->
-        GenServer.reply(from, :pong)
-        answer(instructed)
-
-      {:"$gen_cast", {:process, _connector, instructions}} ->
-        answer(instructed ++ instructions)
-
-      {:instructed, from, tag} ->
-        send(from, {tag, instructed})
-        answer(instructed)
-    end
-  end
-
-  @doc "What a node that speaks version 2's protocol was told."
-  def instructed, do: ask(ZenMonitor.Proxy, &{:instructed, self(), &1})
-
   @doc "Has a watcher remove its last monitor of a destination, and returns whether it had it."
   def remove(watcher, destination), do: ask(watcher, &{:remove, destination, self(), &1})
 

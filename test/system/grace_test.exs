@@ -3,7 +3,7 @@ defmodule ZenMonitor.GraceTest do
   use ZenMonitor.Case
 
   alias ZenMonitor.Local.Connector
-  alias ZenMonitor.TelemetryStandIn
+  alias ZenMonitor.{ProxyOfVersion2, TelemetryStandIn}
 
   # So long that no test waits for its end, and so short that a test does.
   @long 60_000
@@ -258,11 +258,17 @@ defmodule ZenMonitor.GraceTest do
     test "needs nothing of ZenMonitor there but version 2's protocol" do
       peer = start_connected_peer(application: false)
       pid = on(peer, :target)
-      on(peer, :version_2, [])
+      Cluster.call(peer, ProxyOfVersion2, :start, [])
+
+      instructed = fn ->
+        received = Cluster.call(peer, ProxyOfVersion2, :received, [])
+        for {:"$gen_cast", {:process, _, instructions}} <- received, do: instructions
+      end
+
       ref = ZenMonitor.monitor(pid)
-      wait_until(fn -> on(peer, :instructed) == [{:subscribe, pid}] end)
+      wait_until(fn -> instructed.() == [[{:subscribe, pid}]] end)
       blip(peer)
-      wait_until(fn -> on(peer, :instructed) == [{:subscribe, pid}, {:subscribe, pid}] end)
+      wait_until(fn -> instructed.() == [[{:subscribe, pid}], [{:subscribe, pid}]] end)
       send(Connector.get_for_node(peer.node), {:dead, peer.node, [{pid, :told}]})
       assert downs([ref]) == %{ref => :told}
     end

@@ -27,10 +27,20 @@ defmodule ZenMonitor.Local.Connector do
   behind the excess fire with `:nodedown`.
   """
   # Local.Connectors starts it, and starts it again when it dies.
-  use ZenMonitor.Server, restart: :temporary
+  use ZenMonitor.Stage, restart: :temporary
 
-  alias ZenMonitor.{Config, Local.Connectors, Local.Grace, Malformed, Native, Pace, Proxy}
-  alias ZenMonitor.{Telemetry, Wire}
+  import ZenMonitor.Setting
+
+  alias ZenMonitor.{Native, Pace, Proxy, Telemetry, Wire}
+
+  alias ZenMonitor.Local.{
+    Address,
+    Certificates,
+    Compatibility,
+    Connectors,
+    Grace,
+    Instructions
+  }
 
   require Logger
 
@@ -38,11 +48,16 @@ defmodule ZenMonitor.Local.Connector do
   @type cached_compatibility ::
           :miss | :compatible | :unavailable | :incompatible | {:expired, attempt :: pos_integer}
 
+  # In ms.
   @ping_timeout 5_000
-  # The most that come with one binary of certificates.
-  @reasons 256
-  @base_penalty 1_000
-  @maximum_penalty 60_000
+
+  setting(:sweep_interval, :connector_sweep_interval, pos_integer, """
+  The interval in which at most one `chunk_size/0` of instructions goes to a node, in milliseconds.
+  """)
+
+  setting(:chunk_size, :connector_chunk_size, pos_integer, """
+  How many instructions go to a node at most in any window of one `sweep_interval/0`.
+  """)
 
   @doc """
   The Connector of a destination's node, started if need be.
@@ -58,7 +73,7 @@ defmodule ZenMonitor.Local.Connector do
   The Connector of a node, started if need be.
   """
   @spec get_for_node(node) :: pid
-  def get_for_node(node), do: node |> key() |> Connectors.get()
+  def get_for_node(node), do: node |> Address.key() |> Connectors.get()
 
   @doc """
   Monitors `destination` for `subscriber` under `ref`, which must be a fresh reference of this node, as
@@ -87,7 +102,7 @@ defmodule ZenMonitor.Local.Connector do
   end
 
   def place({name, node}, ref, subscriber) when is_atom(name) and is_atom(node) do
-    place(subscriber, key(node), name, ref)
+    place(subscriber, Address.key(node), name, ref)
   end
 
   def place(name, ref, subscriber) when is_atom(name) do
@@ -106,7 +121,7 @@ defmodule ZenMonitor.Local.Connector do
         ) ::
           :ok
   def monitor_with(destination, ref, subscriber, options) do
-    {key, target} = address(destination)
+    {key, target} = Address.of(destination)
     placed(Native.monitor_with(subscriber, key, target, ref, options))
   end
 
@@ -115,7 +130,7 @@ defmodule ZenMonitor.Local.Connector do
   """
   @spec monitors(ZenMonitor.destination(), subscriber :: pid) :: [reference]
   def monitors(destination, subscriber) do
-    {key, target} = address(destination)
+    {key, target} = Address.of(destination)
     Native.monitors(subscriber, key, target)
   end
 
@@ -149,7 +164,7 @@ defmodule ZenMonitor.Local.Connector do
     * `{:expired, attempt}` - that while is over; `attempt` pings have failed in a row
   """
   @spec cached_compatibility(node) :: cached_compatibility
-  def cached_compatibility(node), do: node |> key() |> cached()
+  def cached_compatibility(node), do: node |> Address.key() |> Compatibility.cached()
 
   @doc """
   See `ZenMonitor.connect/1`.
@@ -160,49 +175,6 @@ defmodule ZenMonitor.Local.Connector do
       known when known in [:compatible, :incompatible] -> known
       _ -> ask(node)
     end
-  end
-
-  @doc """
-  The interval in which at most one `chunk_size/0` of instructions goes to a node, in milliseconds.
-  """
-  @spec sweep_interval() :: pos_integer
-  def sweep_interval, do: Config.get(:connector_sweep_interval)
-
-  @doc """
-  Changes `sweep_interval/0`. Raises `ArgumentError` unless it is a positive integer
-  below 2³².
-  """
-  @spec sweep_interval(pos_integer) :: :ok
-  def sweep_interval(value), do: Config.put(:connector_sweep_interval, value)
-
-  @doc """
-  How many instructions go to a node at most in any window of one `sweep_interval/0`.
-  """
-  @spec chunk_size() :: pos_integer
-  def chunk_size, do: Config.get(:connector_chunk_size)
-
-  @doc """
-  Changes `chunk_size/0`. Raises `ArgumentError` unless it is a positive integer
-  below 2³².
-  """
-  @spec chunk_size(pos_integer) :: :ok
-  def chunk_size(value), do: Config.put(:connector_chunk_size, value)
-
-  @doc false
-  # The node and the target that the tables know a destination by.
-  @spec address(ZenMonitor.destination()) :: {node, pid | atom}
-  def address(pid) when is_pid(pid), do: {node(pid), pid}
-  def address({name, node}) when is_atom(name) and is_atom(node), do: {key(node), name}
-  def address(name) when is_atom(name), do: {ZenMonitor.Local, name}
-  def address(other), do: ZenMonitor.find_node(other)
-
-  # The key of a node in the tables is its name, except for this node, whose name changes when
-  # distribution is started.
-  defp key(node) when node == node(), do: ZenMonitor.Local
-  defp key(node) when is_atom(node), do: node
-
-  defp key(other) do
-    raise ArgumentError, "expected the name of a node, got: #{inspect(other)}"
   end
 
   defp ask(node) do
@@ -227,16 +199,6 @@ defmodule ZenMonitor.Local.Connector do
     raise ArgumentError,
           "expected a reference as make_ref/0 makes it, got an alias. " <>
             "ZenMonitor.monitor/2 has an option for a monitor with an alias"
-  end
-
-  defp cached(key) do
-    case Native.compatibility(key) do
-      {:incompatible, enforce_until, attempt} ->
-        if ZenMonitor.now() < enforce_until, do: :incompatible, else: {:expired, attempt}
-
-      known ->
-        known
-    end
   end
 
   @doc false
@@ -270,8 +232,8 @@ defmodule ZenMonitor.Local.Connector do
   @impl GenServer
   def handle_continue(:succeed, state) do
     # The subscriptions were made for the predecessor's pid, and a nodedown may have been missed.
-    state = if connected?(state), do: state, else: disconnect(state)
-    resubscribe(state.key)
+    state = if Address.connected?(state.key), do: state, else: disconnect(state)
+    Instructions.resubscribe(state.key)
     Telemetry.restarted(__MODULE__, state.key)
     request(state)
   end
@@ -290,11 +252,9 @@ defmodule ZenMonitor.Local.Connector do
   def handle_call(message, from, state), do: super(message, from, state)
 
   @impl GenServer
-  def handle_info(message, state) when message in [:wake, :sweep], do: request(state)
-
   def handle_info({:dead, _node, certificates}, state) do
     began = Telemetry.began()
-    certify(state.key, certificates)
+    Certificates.certify(state.key, certificates)
     # They are counted only for somebody.
     Telemetry.connector_certificates(began, state.key, began && Telemetry.count(certificates))
     rest(state)
@@ -302,7 +262,7 @@ defmodule ZenMonitor.Local.Connector do
 
   def handle_info({:dead, 1, _node, parts}, state) do
     began = Telemetry.began()
-    certified = certify_parts(state.key, parts, 0)
+    certified = Certificates.certify_parts(state.key, parts)
     Telemetry.connector_certificates(began, state.key, certified)
     rest(state)
   end
@@ -313,9 +273,6 @@ defmodule ZenMonitor.Local.Connector do
       do: {:stop, :normal, state},
       else: request(state)
   end
-
-  # Cancelled too late.
-  def handle_info({:timeout, _idle, :idle}, state), do: {:noreply, state, :hibernate}
 
   def handle_info({:nodedown, node, _info}, %{key: node} = state) do
     state |> disconnect() |> request()
@@ -340,7 +297,9 @@ defmodule ZenMonitor.Local.Connector do
   end
 
   def handle_info({:DOWN, proxy, _, _, _reason}, %{proxy: proxy} = state) do
-    %{state | proxy: nil} |> expire() |> penalize(1) |> request()
+    state = expire(%{state | proxy: nil})
+    Compatibility.penalize(state.key, 1)
+    request(state)
   end
 
   def handle_info({:pong, pid, pong, life}, %{ping: {pid, _, _}} = state) do
@@ -364,13 +323,6 @@ defmodule ZenMonitor.Local.Connector do
 
   def handle_info(message, state), do: super(message, state)
 
-  defp request(state) do
-    case Pace.request(state.pace) do
-      {0, pace} -> {:noreply, %{state | pace: pace}}
-      {allowance, pace} -> sweep(allowance, %{state | pace: pace})
-    end
-  end
-
   defp sweep(allowance, state) do
     began = Telemetry.began()
 
@@ -381,7 +333,7 @@ defmodule ZenMonitor.Local.Connector do
         swept(state)
 
       {:incompatible, state} ->
-        Telemetry.shed(state.key, fail(state.key, 0))
+        Telemetry.shed(state.key, Instructions.fail(state.key))
         swept(state)
 
       # The end of the ping asks for the next one.
@@ -425,7 +377,7 @@ defmodule ZenMonitor.Local.Connector do
       {:nodedown, ^key, _info} -> {allowance, disconnect(%{state | unsent: {message, sent}})}
     after
       0 ->
-        case cast(key, message, sent) do
+        case Instructions.cast(key, message, sent) do
           :nosuspend ->
             {allowance, shed(%{state | unsent: {message, sent}})}
 
@@ -442,50 +394,13 @@ defmodule ZenMonitor.Local.Connector do
   defp next_message(_allowance, %{unsent: {message, sent}}), do: {message, sent, false}
 
   defp next_message(allowance, %{key: key, version: version}) do
-    size = Pace.message_size(allowance)
-
-    case Wire.to_proxy(version) do
-      0 ->
-        {instructions, emptied?} = take(key, node_name(key), size)
-        {{:process, self(), instructions}, length(instructions), emptied?}
-
-      version ->
-        {parts, sent, emptied?} = take_parts(key, node_name(key), size)
-        {{:process, version, self(), parts}, sent, emptied?}
-    end
-  end
-
-  defp cast(_key, _message, 0), do: :ok
-
-  # Not `GenServer.cast/2` itself, which waits as long as the connection is busy. `:noconnect` means
-  # that the `:nodedown` is under way.
-  defp cast(key, message, _sent) do
-    proxy = {Proxy, node_name(key)}
-
-    case ZenMonitor.gen_module() do
-      GenServer -> :erlang.send(proxy, {:"$gen_cast", message}, [:nosuspend, :noconnect])
-      module -> module.cast(proxy, message)
-    end
+    Instructions.next(key, version, allowance)
   end
 
   defp shed(%{key: key} = state) do
-    case Native.connector_excess(key, Config.limit(:max_pending_instructions)) do
-      0 ->
-        state
-
-      excess ->
-        targets = shed(key, excess, 0)
-        Telemetry.shed(key, targets)
-        if targets > 0, do: warn(state), else: state
-    end
-  end
-
-  # Looks at each of the excess once: what has to be kept goes to the end.
-  defp shed(_key, 0, due), do: due
-
-  defp shed(key, excess, due) do
-    {looked, more} = Native.connector_shed(key, excess)
-    shed(key, excess - looked, due + more)
+    targets = Instructions.shed(key)
+    Telemetry.shed(key, targets)
+    if targets > 0, do: warn(state), else: state
   end
 
   # Once, until the node takes something again.
@@ -500,108 +415,9 @@ defmodule ZenMonitor.Local.Connector do
     %{state | shedding?: true}
   end
 
-  # A slice at a time, so that no single call holds the scheduler.
-  defp take(_key, _name, 0), do: {[], false}
-
-  defp take(key, name, limit) do
-    case Native.connector_take(key, name, limit) do
-      {slice, true} ->
-        {slice, true}
-
-      {slice, false} ->
-        {more, emptied?} = take(key, name, limit - length(slice))
-        {slice ++ more, emptied?}
-    end
-  end
-
-  defp take_parts(_key, _name, 0), do: {[], 0, false}
-
-  defp take_parts(key, name, limit) do
-    case Native.connector_take_parts(key, name, limit) do
-      {_parts, _amount, true} = taken ->
-        taken
-
-      {parts, amount, false} ->
-        {more, added, emptied?} = take_parts(key, name, limit - amount)
-        {parts ++ more, amount + added, emptied?}
-    end
-  end
-
-  # Returns how many certificates there were.
-  defp certify_parts(key, [{runs, reasons} | parts], certified)
-       when is_binary(runs) and is_tuple(reasons) and tuple_size(reasons) <= @reasons do
-    certify_parts(key, parts, certified + certify_runs(key, runs, reasons))
-  end
-
-  defp certify_parts(key, [certificates | parts], certified) when is_list(certificates) do
-    certify(key, certificates)
-    certify_parts(key, parts, certified + Telemetry.count(certificates))
-  end
-
-  defp certify_parts(_key, [], certified), do: certified
-
-  defp certify_parts(key, [malformed | parts], certified) do
-    Malformed.ignore([malformed], __MODULE__, key)
-    certify_parts(key, parts, certified)
-  end
-
-  defp certify_parts(key, malformed, certified) do
-    Malformed.ignore([malformed], __MODULE__, key)
-    certified
-  end
-
-  defp certify_runs(key, runs, reasons) do
-    key |> Native.connector_certify_runs(runs, reasons) |> certified_runs(key, reasons)
-  end
-
-  defp certified_runs({next, rest, certified, malformed}, key, reasons) do
-    Malformed.ignore(malformed, __MODULE__, key)
-
-    case {next, rest} do
-      {:ok, ""} ->
-        certified
-
-      {:ok, rest} ->
-        certified + certify_runs(key, rest, reasons)
-
-      {:bulky, rest} ->
-        more = Native.connector_certify_bulky_runs(key, rest, reasons)
-        certified + certified_runs(more, key, reasons)
-    end
-  end
-
-  defp certify(_key, []), do: :ok
-
-  defp certify(key, [_ | _] = certificates) do
-    key |> Native.connector_certify(certificates) |> certified(key)
-  end
-
-  defp certify(key, malformed), do: Malformed.ignore([malformed], __MODULE__, key)
-
-  defp certified({next, rest, malformed}, key) do
-    Malformed.ignore(malformed, __MODULE__, key)
-
-    case next do
-      :ok -> certify(key, rest)
-      :bulky -> key |> Native.connector_certify_bulky(rest) |> certified(key)
-    end
-  end
-
-  # Nothing is sent for it, so the allowance does not matter. Returns how many targets are due.
-  defp fail(key, due) do
-    case Native.connector_fail(key) do
-      {more, true} -> due + more
-      {more, false} -> fail(key, due + more)
-    end
-  end
-
-  defp withdraw(key), do: Native.connector_withdraw(key) || withdraw(key)
-
-  defp resubscribe(key), do: Native.connector_resubscribe(key) || resubscribe(key)
-
   defp disconnect(state) do
-    Native.set_compatibility(state.key, :unavailable, 0, 0)
-    if state.unsent, do: withdraw(state.key)
+    Compatibility.unavailable(state.key)
+    if state.unsent, do: Instructions.withdraw(state.key)
     Telemetry.node_down(state.key)
     grace = Grace.lose(state.grace, state.key, state.ping != nil)
     state = give_up_ping(state)
@@ -625,7 +441,7 @@ defmodule ZenMonitor.Local.Connector do
   defp ensure_compatibility(%{ping: ping} = state) when ping != nil, do: {:pending, state}
 
   defp ensure_compatibility(state) do
-    case cached(state.key) do
+    case Compatibility.cached(state.key) do
       :compatible when state.proxy != nil -> {:compatible, state}
       :incompatible -> {:incompatible, state}
       {:expired, attempt} -> ping(state, attempt + 1)
@@ -634,13 +450,13 @@ defmodule ZenMonitor.Local.Connector do
   end
 
   defp ping(%{key: key} = state, attempt) do
-    if connected?(state) do
+    if Address.connected?(key) do
       connector = self()
-      pid = spawn(fn -> send(connector, pong(node_name(key))) end)
+      pid = spawn(fn -> send(connector, pong(Address.node_name(key))) end)
       timer = Process.send_after(self(), {:ping_timeout, pid}, @ping_timeout)
       {:pending, %{state | ping: {pid, timer, attempt}}}
     else
-      away(cached(key), state)
+      away(Compatibility.cached(key), state)
     end
   end
 
@@ -649,7 +465,7 @@ defmodule ZenMonitor.Local.Connector do
   defp away(:compatible, state), do: {:away, state}
 
   defp away(_cached, state) do
-    Native.set_compatibility(state.key, :unavailable, 0, 0)
+    Compatibility.unavailable(state.key)
     {if(state.grace == :none, do: :incompatible, else: :away), state}
   end
 
@@ -663,16 +479,16 @@ defmodule ZenMonitor.Local.Connector do
 
     case pong do
       {:ok, version} ->
-        Native.set_compatibility(key, :compatible, 0, 0)
-        Telemetry.node_up(key)
+        Compatibility.compatible(key)
         grace = Grace.recognize(state.grace, key, life)
         # It may have one already: a Connector that was about to retire has made the cache forget.
-        proxy = state.proxy || Process.monitor({Proxy, node_name(key)})
+        proxy = state.proxy || Process.monitor({Proxy, Address.node_name(key)})
         reply(%{state | ping: nil, proxy: proxy, version: version, grace: grace}, :compatible)
 
       :error ->
         state = if state.grace == :none, do: state, else: expire(state)
-        %{state | ping: nil} |> penalize(attempt) |> reply(:incompatible)
+        Compatibility.penalize(key, attempt)
+        reply(%{state | ping: nil}, :incompatible)
     end
   end
 
@@ -688,19 +504,4 @@ defmodule ZenMonitor.Local.Connector do
     for caller <- state.callers, do: GenServer.reply(caller, compatibility)
     %{state | callers: []}
   end
-
-  defp penalize(state, attempt) do
-    # The exponent is capped only so that the power stays small.
-    penalty = min(@maximum_penalty, @base_penalty * Bitwise.bsl(1, min(attempt, 16)))
-    Native.set_compatibility(state.key, :incompatible, ZenMonitor.now() + penalty, attempt)
-    Telemetry.node_incompatible(state.key, penalty, attempt)
-    state
-  end
-
-  defp connected?(%{key: ZenMonitor.Local}), do: true
-  # This node's own name has a Connector when a pid of a former life was monitored.
-  defp connected?(%{key: node}), do: Proxy.connected?(node)
-
-  defp node_name(ZenMonitor.Local), do: node()
-  defp node_name(node), do: node
 end

@@ -7,40 +7,24 @@ defmodule ZenMonitor.Local.Dispatcher do
   `demand_amount/0` if that is more: the rest of its share is spread over the interval, so that its other
   messages get in between. A bulk message counts as one.
   """
-  use ZenMonitor.Server
+  use ZenMonitor.Stage
 
-  alias ZenMonitor.{Config, Local, Native, Pace, Telemetry}
+  import ZenMonitor.Setting
+
+  alias ZenMonitor.{Local, Native, Pace, Telemetry}
 
   # What a process can wait, in ms.
   @longest_timeout 0xFFFF_FFFF
 
-  @doc """
+  setting(:demand_interval, :demand_interval, pos_integer, """
   The interval in which at most one `demand_amount/0` is delivered, in milliseconds.
-  """
-  @spec demand_interval() :: pos_integer
-  def demand_interval, do: Config.get(:demand_interval)
+  """)
 
-  @doc """
-  Changes `demand_interval/0`. Raises `ArgumentError` unless it is a positive integer
-  below 2³².
-  """
-  @spec demand_interval(pos_integer) :: :ok
-  def demand_interval(value), do: Config.put(:demand_interval, value)
-
-  @doc """
+  setting(:demand_amount, :demand_amount, pos_integer, """
   How many `:DOWN` messages are delivered at most in any window of one `demand_interval/0`.
-  """
-  @spec demand_amount() :: pos_integer
-  def demand_amount, do: Config.get(:demand_amount)
+  """)
 
-  @doc """
-  Changes `demand_amount/0`. Raises `ArgumentError` unless it is a positive integer
-  below 2³².
-  """
-  @spec demand_amount(pos_integer) :: :ok
-  def demand_amount(value), do: Config.put(:demand_amount, value)
-
-  @doc """
+  setting(:pacing, :pacing, pos_integer | false, """
   In how many slices one `demand_amount/0` is delivered, or `false` to bound what each subscriber gets.
 
   With `false`, the default, all subscribers together may get the whole budget at once, and each of them
@@ -51,15 +35,7 @@ defmodule ZenMonitor.Local.Dispatcher do
   number. With 1, one subscriber may get the whole budget at once.
 
   Periodic sweeping knows neither: it delivers the whole budget at each tick.
-  """
-  @spec pacing() :: pos_integer | false
-  def pacing, do: Config.get(:pacing)
-
-  @doc """
-  Changes `pacing/0`. Raises `ArgumentError` unless it is `false` or a positive integer below 2³².
-  """
-  @spec pacing(pos_integer | false) :: :ok
-  def pacing(value), do: Config.put(:pacing, value)
+  """)
 
   @doc """
   The greatest number of `:DOWN` messages per second that the settings allow.
@@ -74,32 +50,26 @@ defmodule ZenMonitor.Local.Dispatcher do
   def init(_opts) do
     succeeds = Native.dispatcher_answer()
     if succeeds, do: Telemetry.restarted(__MODULE__, nil)
-    {:ok, Pace.new(:dispatcher, succeeds), {:continue, :request}}
+    {:ok, %{pace: Pace.new(:dispatcher, succeeds)}, {:continue, :request}}
   end
 
   @impl GenServer
-  def handle_continue(:request, pace), do: request(pace)
+  def handle_continue(:request, state), do: request(state)
 
   @impl GenServer
-  def handle_info(message, pace) when message in [:wake, :sweep], do: request(pace)
-  def handle_info(:timeout, pace), do: {:noreply, pace, :hibernate}
+  def handle_info(:timeout, state), do: {:noreply, state, :hibernate}
+  def handle_info(message, state) when message in [:wake, :sweep], do: super(message, state)
 
-  def handle_info(other, pace) do
-    {:noreply, pace} = super(other, pace)
-    idle(pace)
+  def handle_info(other, state) do
+    {:noreply, state} = super(other, state)
+    idle(state)
   end
 
-  defp request(pace) do
-    case Pace.request(pace) do
-      {0, pace} ->
-        {:noreply, pace}
-
-      {allowance, pace} ->
-        began = Telemetry.began()
-        {delivered, pace} = deliver(allowance, Pace.share(), pace, 0)
-        Telemetry.delivery(began, delivered)
-        rest(pace)
-    end
+  defp sweep(allowance, state) do
+    began = Telemetry.began()
+    {delivered, pace} = deliver(allowance, Pace.share(), state.pace, 0)
+    Telemetry.delivery(began, delivered)
+    rest(%{state | pace: pace})
   end
 
   # A slice at a time, so that no single call holds the scheduler.
@@ -116,12 +86,12 @@ defmodule ZenMonitor.Local.Dispatcher do
     end
   end
 
-  defp rest(pace) do
-    if Native.dispatcher_rest(), do: idle(pace), else: request(pace)
+  defp rest(state) do
+    if Native.dispatcher_rest(), do: idle(state), else: request(state)
   end
 
   # A ticking Dispatcher would have found its queue empty so many times by then.
-  defp idle(pace) do
-    {:noreply, pace, min(Local.hibernation_threshold() * demand_interval(), @longest_timeout)}
+  defp idle(state) do
+    {:noreply, state, min(Local.hibernation_threshold() * demand_interval(), @longest_timeout)}
   end
 end

@@ -29,7 +29,9 @@ defmodule ZenMonitor.Proxy.Batcher do
   #   before each message.
 
   # The Proxy starts it, and starts it again when it dies.
-  use ZenMonitor.Server, restart: :temporary, shutdown: :brutal_kill
+  use ZenMonitor.Stage, restart: :temporary, shutdown: :brutal_kill
+
+  import ZenMonitor.Setting
 
   alias ZenMonitor.{Config, Native, Pace, Proxy, Telemetry, Wire}
 
@@ -47,6 +49,18 @@ defmodule ZenMonitor.Proxy.Batcher do
     refused: nil,
     shedding?: false
   ]
+
+  setting(:sweep_interval, :batcher_sweep_interval, pos_integer, """
+  The interval in which at most one `chunk_size/0` of certificates goes out, in milliseconds.
+  """)
+
+  setting(:chunk_size, :batcher_chunk_size, pos_integer, """
+  How many certificates go out at most in any window of one `sweep_interval/0`.
+  """)
+
+  setting(:lookup_timeout, :batcher_lookup_timeout, pos_integer, """
+  How long `get/1` waits, in milliseconds.
+  """)
 
   @doc """
   Returns the Batcher of a Connector, and starts it if there is none.
@@ -69,42 +83,6 @@ defmodule ZenMonitor.Proxy.Batcher do
   def enqueue(batcher, destination, reason) do
     GenServer.cast(batcher, {:enqueue, destination, reason})
   end
-
-  @doc "Returns the sweep interval in milliseconds."
-  @spec sweep_interval() :: pos_integer
-  def sweep_interval, do: Config.get(:batcher_sweep_interval)
-
-  @doc """
-  Sets the sweep interval in milliseconds.
-
-  It takes effect at the next sweep. Raises `ArgumentError` unless it is a positive integer below 2³².
-  """
-  @spec sweep_interval(pos_integer) :: :ok
-  def sweep_interval(value), do: Config.put(:batcher_sweep_interval, value)
-
-  @doc "Returns how many certificates may go out in any window of one `sweep_interval/0`."
-  @spec chunk_size() :: pos_integer
-  def chunk_size, do: Config.get(:batcher_chunk_size)
-
-  @doc """
-  Sets how many certificates may go out in any window of one `sweep_interval/0`.
-
-  It takes effect at the next sweep. Raises `ArgumentError` unless it is a positive integer below 2³².
-  """
-  @spec chunk_size(pos_integer) :: :ok
-  def chunk_size(value), do: Config.put(:batcher_chunk_size, value)
-
-  @doc "Returns how long `get/1` waits, in milliseconds."
-  @spec lookup_timeout() :: pos_integer
-  def lookup_timeout, do: Config.get(:batcher_lookup_timeout)
-
-  @doc """
-  Sets how long `get/1` waits, in milliseconds.
-
-  Raises `ArgumentError` unless it is a positive integer below 2³².
-  """
-  @spec lookup_timeout(pos_integer) :: :ok
-  def lookup_timeout(value), do: Config.put(:batcher_lookup_timeout, value)
 
   @doc false
   def supervisor, do: ZenMonitor.Proxy.BatcherSupervisor
@@ -148,16 +126,11 @@ defmodule ZenMonitor.Proxy.Batcher do
   def handle_cast(message, state), do: super(message, state)
 
   @impl true
-  def handle_info(message, state) when message in [:wake, :sweep], do: request(state)
-
   # It is the Proxy that subscribes, so the Proxy alone knows that nothing comes in between.
   def handle_info({:timeout, idle, :idle}, %{pace: %Pace{idle: idle}} = state) do
     Proxy.retire(state.connector)
     {:noreply, %{state | pace: Pace.rest(state.pace, false)}, :hibernate}
   end
-
-  # Cancelled too late.
-  def handle_info({:timeout, _idle, :idle}, state), do: {:noreply, state, :hibernate}
 
   def handle_info({:DOWN, _, :process, connector, :noconnection}, %{connector: connector} = state) do
     {:noreply, %{state | connected?: false}}
@@ -168,13 +141,6 @@ defmodule ZenMonitor.Proxy.Batcher do
   end
 
   def handle_info(message, state), do: super(message, state)
-
-  defp request(state) do
-    case Pace.request(state.pace) do
-      {0, pace} -> {:noreply, %{state | pace: pace}}
-      {allowance, pace} -> sweep(allowance, %{state | pace: pace})
-    end
-  end
 
   defp sweep(allowance, state) do
     began = Telemetry.began()

@@ -16,7 +16,7 @@ pub enum Due {
     /// The subscribed targets of an expired session, from this shard on.
     Session {
         /// Its number.
-        session: u32,
+        session: u64,
         /// Its node.
         node: u32,
         /// The next shard of the targets to look at.

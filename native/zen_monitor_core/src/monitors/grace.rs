@@ -1,302 +1,139 @@
-//! Monitors that outlast their connection.
+//! What becomes of a node's monitors when the connection to it is lost and may come back.
 //!
-//! When the connection to a node is lost, its session may be *held* in place of expired: its targets stay
-//! with their monitors, and no certificate reaches them. When the node is back the sessions are
-//! *resumed*: a slice at a time, their targets go over to the current session and wait in the
-//! outbox as new ones do. When it is not, they expire with it, all at once and for nothing.
+//! Its session may be *held* in place of expired: its targets stay with their monitors, and no certificate
+//! reaches them. The time for that counts from when the node was last there. Of which life of the node they
+//! are, and for how long they are held, outlasts the Connector.
 
-use crate::monitors::nodes::Node;
-use crate::monitors::table::MonitorTable;
-use crate::monitors::targets::Targets;
-use crate::structures::held::HELD;
 use std::collections::VecDeque;
 
-/// The held sessions of a node, oldest first. There is more than one when a connection is lost before all was
-/// subscribed over it.
+/// The connection of a node, and the sessions that are held since it was lost. All times are in one unit of the
+/// host's choice.
+///
+/// ```
+/// use zen_monitor_core::monitors::grace::{Grace, Recognized};
+///
+/// let mut grace = Grace::default();
+/// // A node that has never been there is not waited for.
+/// assert_eq!(grace.lose(100, 50, false), None);
+/// assert_eq!(grace.recognize(Some(1)), Recognized::New);
+/// assert_eq!(grace.lose(200, 50, false), Some((250, true)));
+/// // It counts from the first loss, until the node has answered again.
+/// assert_eq!(grace.lose(210, 50, false), Some((250, false)));
+/// assert_eq!(grace.recognize(Some(1)), Recognized::Back { since: 200 });
+/// assert_eq!(grace.lose(300, 50, false), Some((350, true)));
+/// assert_eq!(grace.recognize(Some(2)), Recognized::Another);
+/// ```
 #[derive(Default)]
 pub struct Grace {
+    /// The life of the node that has answered, as a number that no other life of it has.
+    life: Option<u32>,
+    loss: Option<Loss>,
+    /// Oldest first. There is more than one when a connection is lost before all was subscribed over it.
     held: VecDeque<Held>,
 }
 
-struct Held {
-    session: u32,
+struct Loss {
+    since: i64,
+    /// When the grace ends; nothing once the node is back.
+    deadline: Option<i64>,
+}
+
+/// A session that is held.
+pub struct Held {
+    /// Which one.
+    pub session: u64,
     /// The shards before this one have no more target of it.
-    shard: usize,
+    pub shard: usize,
+}
+
+/// Who has answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recognized {
+    /// A node of which nothing is held.
+    New,
+    /// The life of the node that sessions are held of.
+    Back {
+        /// When the connection was lost.
+        since: i64,
+    },
+    /// Another life of the node.
+    Another,
 }
 
 impl Grace {
-    /// Whether no session is held.
+    /// Notes that the connection is lost. Returns until when its monitors are held, and whether a session is to
+    /// be held for that; `None` for a node that had neither answered nor been `asked`.
+    pub fn lose(&mut self, now: i64, grace: i64, asked: bool) -> Option<(i64, bool)> {
+        if let Some(deadline) = self.deadline() {
+            // Nothing was told over any connection since.
+            return Some((deadline, false));
+        }
+        if self.life.is_none() && !asked {
+            return None;
+        }
+        let deadline = now.saturating_add(grace);
+        self.loss = Some(Loss {
+            since: self.loss.as_ref().map_or(now, |loss| loss.since),
+            deadline: Some(deadline),
+        });
+        Some((deadline, true))
+    }
+
+    /// Notes which life of the node has answered, `None` if that cannot be known.
+    pub fn recognize(&mut self, life: Option<u32>) -> Recognized {
+        let is_same = life.is_some() && self.life == life;
+        self.life = life;
+        match &mut self.loss {
+            None => Recognized::New,
+            Some(loss) if is_same => {
+                loss.deadline = None;
+                Recognized::Back { since: loss.since }
+            }
+            Some(_) => Recognized::Another,
+        }
+    }
+
+    /// Whether the connection was lost, and nobody has given up on it or resumed all since.
+    pub fn is_lost(&self) -> bool {
+        self.loss.is_some()
+    }
+
+    /// Until when its monitors are held.
+    pub fn deadline(&self) -> Option<i64> {
+        self.loss.as_ref().and_then(|loss| loss.deadline)
+    }
+
+    /// Whether nothing is held, or may be.
     pub fn is_over(&self) -> bool {
-        self.held.is_empty()
+        self.held.is_empty() && self.loss.is_none()
     }
 
     /// The held sessions.
-    pub fn sessions(&self) -> impl Iterator<Item = u32> {
+    pub fn sessions(&self) -> impl Iterator<Item = u64> {
         self.held.iter().map(|held| held.session)
     }
 
-    /// Holds no session any more, and returns those that were.
-    pub fn give_up(&mut self) -> Vec<u32> {
-        self.held.drain(..).map(|held| held.session).collect()
-    }
-}
-
-/// What [`MonitorTable::resume`] has done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Resumed {
-    /// Targets that were put into the outbox, to be subscribed again.
-    pub targets: usize,
-    /// Monitors that are not held any more.
-    pub monitors: u64,
-    /// Nothing is held any more.
-    pub done: bool,
-}
-
-impl<R: Clone, X> MonitorTable<R, X> {
-    /// Holds everything that a node was told to watch, because its connection is gone and may come back.
-    /// Tells how many monitors that is. It costs the same for ten of them or ten million.
-    pub fn hold(&self, node: &Node<X>) -> u64 {
-        let session = {
-            // The session is known to be held before it is no longer the node's.
-            let mut desk = node.desk.lock();
-            let session = node.stay.session();
-            let held = &mut desk.get_or_insert_default().grace.held;
-            held.push_back(Held { session, shard: 0 });
-            node.stay.renew(self.nodes.next_session())
-        };
-        self.targets.hold(session)
+    /// Holds one more session.
+    pub fn hold(&mut self, session: u64) {
+        self.held.push_back(Held { session, shard: 0 });
     }
 
-    /// Has up to about `limit` targets that are held subscribed again, over the connection that stands
-    /// now.
-    pub fn resume(&self, node: &Node<X>, limit: usize) -> Resumed {
-        let mut desk = node.desk.lock();
-        let grace = &mut desk.get_or_insert_default().grace;
-        let mut resumed = Resumed::default();
-        let mut queued = Vec::new();
-        let mut steps = 0;
-        while steps < limit
-            && let Some(held) = grace.held.front_mut()
-        {
-            let most = HELD.min(limit - steps);
-            let place = (held.shard, held.session);
-            let (seen, monitors) = self.targets.resume(place, &node.stay, most, &mut queued);
-            resumed.monitors += monitors;
-            steps += 1 + seen;
-            held.shard += usize::from(seen < most);
-            if held.shard == Targets::<R>::SHARDS {
-                grace.held.pop_front();
-            }
-        }
-        resumed.targets = queued.len();
-        for target in queued {
-            node.outbox.push(target);
-        }
-        resumed.done = grace.is_over();
-        resumed
+    /// The oldest of the held sessions.
+    pub fn oldest(&mut self) -> Option<&mut Held> {
+        self.held.front_mut()
     }
 
-    /// How many monitors are held.
-    pub fn monitors_held(&self) -> u64 {
-        let held: Vec<u32> = self.nodes.iter().flat_map(Node::held_sessions).collect();
-        match held.is_empty() {
-            true => 0,
-            false => self.targets.monitors_of(&held),
-        }
-    }
-}
-
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-    use crate::monitors::table::Placed;
-    use crate::monitors::targets::{Instruction, NAMED};
-
-    type Table = MonitorTable<u32, ()>;
-
-    fn table(targets: u32) -> Table {
-        let table = Table::default();
-        table.nodes.find_or_add(7, || ());
-        for number in 0..targets {
-            place(&table, number, number);
-        }
-        assert_eq!(take(&table, targets as usize), targets as usize);
-        table
-    }
-
-    fn place(table: &Table, number: u32, target: u32) -> Placed {
-        let placed = table.monitor(node(table), 16, [number, 0, 0], [target, 0, 0]);
-        placed.unwrap()
-    }
-
-    fn node(table: &Table) -> &Node<()> {
-        table.nodes.get(0)
-    }
-
-    /// How many subscriptions go out; there may be nothing else.
-    fn take(table: &Table, limit: usize) -> usize {
-        let mut subscriptions = 0;
-        loop {
-            let (taken, emptied) = table.take(node(table), limit - subscriptions, limit);
-            table.confirm(node(table));
-            let subscribes = |taken| matches!(taken, &Instruction::Subscribe(_));
-            assert!(taken.iter().all(subscribes));
-            subscriptions += taken.len();
-            if emptied || subscriptions == limit {
-                return subscriptions;
-            }
+    /// The oldest of the held sessions has no target any more. When it was the last one, all is resumed.
+    pub fn resumed(&mut self) {
+        self.held.pop_front();
+        if self.held.is_empty() {
+            self.loss = None;
         }
     }
 
-    fn resume(table: &Table, limit: usize) -> (usize, u64) {
-        let mut sum = (0, 0);
-        loop {
-            let resumed = table.resume(node(table), limit);
-            sum = (sum.0 + resumed.targets, sum.1 + resumed.monitors);
-            if resumed.done {
-                return sum;
-            }
-        }
-    }
-
-    fn certify(table: &Table, reason: u32) {
-        table.certify(node(table), [0, 0, 0], None, reason);
-    }
-
-    fn due(table: &Table) -> u64 {
-        table.dispatch_counts().waiting
-    }
-
-    #[test]
-    fn what_is_held_is_subscribed_again_a_slice_at_a_time() {
-        let table = table(5_000);
-        place(&table, 5_000, 0);
-        assert_eq!(table.hold(node(&table)), 5_001);
-        assert_eq!((table.monitors_held(), due(&table)), (5_001, 0));
-        assert_eq!(take(&table, 10_000), 0);
-        assert!(!table.is_unused(node(&table)));
-
-        let resumed = table.resume(node(&table), 2_000);
-        assert!(!resumed.done && resumed.targets > 0 && resumed.targets <= 2_000);
-        assert_eq!(node(&table).outbox_len(), resumed.targets);
-        assert_eq!(table.monitors_held(), 5_001 - resumed.monitors);
-        let rest = resume(&table, 2_000);
-        assert_eq!(rest.0 + resumed.targets, 5_000);
-        assert_eq!(rest.1 + resumed.monitors, 5_001);
-        assert_eq!(take(&table, 10_000), 5_000);
-        certify(&table, 1);
-        assert_eq!((table.monitors_held(), due(&table)), (0, 2));
-    }
-
-    #[test]
-    fn what_is_monitored_meanwhile_waits_and_is_not_held() {
-        let table = table(1);
-        table.hold(node(&table));
-        place(&table, 1, 1);
-        assert_eq!(table.monitors_held(), 1);
-        // It joins what is held.
-        assert!(!place(&table, 2, 0).outbox);
-        assert_eq!(table.monitors_held(), 2);
-        assert_eq!(resume(&table, 100), (1, 2));
-        assert_eq!(take(&table, 10), 2);
-        assert_eq!(table.survey_nodes()[0].2, 3);
-    }
-
-    #[test]
-    fn a_certificate_of_the_lost_connection_fires_nothing() {
-        let table = table(1);
-        table.hold(node(&table));
-        certify(&table, 1);
-        assert_eq!(due(&table), 0);
-        assert_eq!(resume(&table, 100), (1, 1));
-        certify(&table, 1);
-        assert_eq!(due(&table), 0);
-        assert_eq!(take(&table, 10), 1);
-        certify(&table, 2);
-        assert_eq!(due(&table), 1);
-    }
-
-    #[test]
-    fn what_is_removed_while_it_is_held_is_never_mentioned_again() {
-        let table = table(3);
-        table.hold(node(&table));
-        let woken = std::cell::Cell::new(0);
-        assert!(table.demonitor(16, [0, 0, 0], |_| woken.set(woken.get() + 1)));
-        assert_eq!((table.monitors_held(), woken.get()), (2, 1));
-        // One that comes back before the outbox is looked through is still the same.
-        assert!(table.demonitor(16, [1, 0, 0], |_| ()));
-        place(&table, 9, 1);
-        assert_eq!(take(&table, 10), 0);
-        assert_eq!(resume(&table, 100), (2, 2));
-        assert_eq!(take(&table, 10), 2);
-        assert_eq!(table.sizes().targets, 2);
-    }
-
-    #[test]
-    fn a_name_that_is_held_gets_its_new_number_when_it_is_resumed() {
-        let name = [7, 0, NAMED];
-        let table = table(0);
-        let monitor = |number| {
-            let placed = table.monitor(node(&table), 16, [number, 0, 0], name);
-            placed.unwrap();
-        };
-        let take = || table.take_numbered(node(&table), 9, 9).0;
-        let subscribed = |[instruction]: [Instruction; 1]| match instruction {
-            Instruction::SubscribeName(_, number) => number,
-            _ => panic!("no subscription of a name"),
-        };
-        monitor(0);
-        let former = subscribed(take().try_into().unwrap());
-        table.hold(node(&table));
-        // It is unwanted for a moment, so its process may be another one by now.
-        assert!(table.demonitor(16, [0, 0, 0], |_| ()));
-        monitor(1);
-        assert_eq!(take(), []);
-        assert_eq!(resume(&table, 100), (1, 1));
-        let number = subscribed(take().try_into().unwrap());
-        assert_ne!(number, former);
-        table.certify(node(&table), name, Some(former), 1);
-        assert_eq!(due(&table), 0);
-        table.certify(node(&table), name, Some(number), 1);
-        assert_eq!(due(&table), 1);
-    }
-
-    #[test]
-    fn a_second_loss_holds_both_what_was_resumed_and_what_was_not() {
-        let table = table(5_000);
-        table.hold(node(&table));
-        let first = table.resume(node(&table), 2_000).targets;
-        assert_eq!(take(&table, 1_000), 1_000);
-        assert_eq!(table.hold(node(&table)), 1_000);
-        // What waits in the outbox is neither watched nor held.
-        assert_eq!(table.monitors_held(), 5_000 - first as u64 + 1_000);
-        assert_eq!(resume(&table, 300).0, 5_000 - first + 1_000);
-        assert_eq!(take(&table, 10_000), 5_000);
-        assert_eq!((table.monitors_held(), due(&table)), (0, 0));
-    }
-
-    #[test]
-    fn all_that_is_held_expires_with_its_node() {
-        let table = table(5_000);
-        table.hold(node(&table));
-        table.resume(node(&table), 2_000);
-        take(&table, 1_000);
-        table.hold(node(&table));
-        while !table.resume(node(&table), 1_000).done {
-            take(&table, 500);
-        }
-        take(&table, 100);
-        table.hold(node(&table));
-        table.resume(node(&table), 500);
-        let held = table.monitors_held();
-        assert!(held > 0 && held < 5_000);
-
-        table.expire(node(&table));
-        assert_eq!((table.monitors_held(), due(&table)), (0, held));
-        // The others wait in the outbox, and fall due there.
-        while !table.fail(node(&table), 100).1 {}
-        assert_eq!(due(&table), 5_000);
-        while !table.expand(1_000) {}
-        assert!(table.is_unused(node(&table)));
+    /// Forgets the node, and returns the sessions that were held.
+    pub fn give_up(&mut self) -> Vec<u64> {
+        let held = std::mem::take(self).held;
+        held.into_iter().map(|held| held.session).collect()
     }
 }

@@ -9,7 +9,7 @@ use crate::monitors::targets::Cursor;
 use crate::structures::hash::hash;
 use crate::structures::id_queue::IdQueue;
 use crate::structures::levels::Levels;
-use crate::structures::sync::{AtomicU32, Mutex, Ordering};
+use crate::structures::sync::{AtomicU64, Mutex, Ordering};
 use std::sync::OnceLock;
 use std::sync::atomic;
 
@@ -35,7 +35,7 @@ pub(crate) struct Desk {
     pub(crate) taken: Vec<u32>,
     /// How far its subscriptions have been made anew.
     pub(crate) cursor: Cursor,
-    /// The sessions whose connections are gone, as long as they may be resumed.
+    /// What becomes of its monitors when its connection is lost.
     pub(crate) grace: Grace,
 }
 
@@ -75,21 +75,29 @@ impl<X> Node<X> {
         self.outbox.is_empty()
     }
 
-    /// Whether any of its sessions is held.
+    /// Whether its monitors are held, or may be again: its connection was lost, and not all is resumed.
     pub fn is_held(&self) -> bool {
         let desk = self.desk.lock();
         desk.as_ref().is_some_and(|desk| !desk.grace.is_over())
     }
 
+    /// Whether its connection is lost and waited for, and until when; nothing once it is back and not all is
+    /// resumed.
+    pub fn loss(&self) -> (bool, Option<i64>) {
+        let desk = self.desk.lock();
+        let of = |desk: &Desk| (desk.grace.is_lost(), desk.grace.deadline());
+        desk.as_deref().map_or((false, None), of)
+    }
+
     /// Its sessions that are held.
-    pub(crate) fn held_sessions(&self) -> Vec<u32> {
+    pub(crate) fn held_sessions(&self) -> Vec<u64> {
         let desk = self.desk.lock();
         desk.as_ref()
             .map_or_else(Vec::new, |desk| desk.grace.sessions().collect())
     }
 
-    /// Holds no session any more, and returns those that were.
-    pub(crate) fn give_up(&self) -> Vec<u32> {
+    /// Forgets its connection, and returns the sessions that were held.
+    pub(crate) fn give_up(&self) -> Vec<u64> {
         let mut desk = self.desk.lock();
         desk.as_mut()
             .map_or_else(Vec::new, |desk| desk.grace.give_up())
@@ -114,7 +122,7 @@ pub struct Nodes<X> {
     nodes: Levels<OnceLock<Box<Node<X>>>>,
     /// How many there are. Held by whoever adds one.
     count: Mutex<u32>,
-    sessions: AtomicU32,
+    sessions: AtomicU64,
 }
 
 impl<X> Default for Nodes<X> {
@@ -123,7 +131,7 @@ impl<X> Default for Nodes<X> {
             names: Levels::default(),
             nodes: Levels::default(),
             count: Mutex::new(0),
-            sessions: AtomicU32::new(0),
+            sessions: AtomicU64::new(0),
         }
     }
 }
@@ -165,7 +173,7 @@ impl<X> Nodes<X> {
     }
 
     /// A session number that was not used before.
-    pub(crate) fn next_session(&self) -> u32 {
+    pub(crate) fn next_session(&self) -> u64 {
         // Relaxed: only its uniqueness counts.
         self.sessions.fetch_add(1, Ordering::Relaxed)
     }

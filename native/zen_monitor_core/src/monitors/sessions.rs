@@ -11,7 +11,7 @@ use std::ops::{Index, IndexMut};
 #[derive(Default)]
 pub struct Session {
     /// Which session.
-    pub number: u32,
+    pub number: u64,
     /// Its node.
     pub node: u32,
     /// The list of its targets.
@@ -31,24 +31,24 @@ pub struct Session {
 pub struct Sessions {
     places: Vec<Session>,
     free: Vec<u32>,
-    by_number: HashMap<u32, u32, FxBuildHasher>,
+    by_number: HashMap<u64, u32, FxBuildHasher>,
     /// The place that was asked for last, which is mostly asked for again.
     recent: u32,
 }
 
 /// No session has this number.
-const NONE: u32 = u32::MAX;
+const NONE: u64 = u64::MAX;
 
 impl Sessions {
     /// The place of a session.
     #[inline]
-    pub fn find(&self, number: u32) -> Option<u32> {
+    pub fn find(&self, number: u64) -> Option<u32> {
         self.by_number.get(&number).copied()
     }
 
     /// The place of a session, which `fresh` makes if it has none.
     #[inline]
-    pub fn find_or_add(&mut self, number: u32, fresh: impl FnOnce() -> Session) -> u32 {
+    pub fn find_or_add(&mut self, number: u64, fresh: impl FnOnce() -> Session) -> u32 {
         let recent = self.places.get(self.recent as usize);
         if recent.is_none_or(|session| session.number != number) {
             self.recent = self.search_or_add(number, fresh);
@@ -56,7 +56,7 @@ impl Sessions {
         self.recent
     }
 
-    fn search_or_add(&mut self, number: u32, fresh: impl FnOnce() -> Session) -> u32 {
+    fn search_or_add(&mut self, number: u64, fresh: impl FnOnce() -> Session) -> u32 {
         let Sessions {
             places,
             free,

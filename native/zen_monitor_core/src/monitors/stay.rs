@@ -6,6 +6,9 @@
 
 use crate::structures::sync::{AtomicU64, Ordering};
 
+/// Bits for how many shards there are. The others number the sessions of all nodes, of which there may be 2^48.
+const SHARDS: u32 = 16;
+
 /// The present session of a node.
 ///
 /// ```
@@ -23,38 +26,38 @@ pub struct Stay(AtomicU64);
 
 impl Stay {
     /// A session that has no target.
-    pub fn new(session: u32) -> Self {
+    pub fn new(session: u64) -> Self {
         Stay(AtomicU64::new(word(session)))
     }
 
     /// The session that new subscriptions belong to.
     #[inline]
-    pub fn session(&self) -> u32 {
+    pub fn session(&self) -> u64 {
         // Relaxed: read under the lock of a target shard. Expiring a session takes each of those
         // locks after the change, so whoever locks one later reads the new number.
         session(self.0.load(Ordering::Relaxed))
     }
 
     /// Begins another session and returns the former.
-    pub fn renew(&self, number: u32) -> u32 {
+    pub fn renew(&self, number: u64) -> u64 {
         // Relaxed: see `session`.
         session(self.0.swap(word(number), Ordering::Relaxed))
     }
 
     /// Notes that a session has its first target in a shard, whose lock is held.
-    pub fn enter(&self, number: u32) {
+    pub fn enter(&self, number: u64) {
         // AcqRel: see `is_unused`.
         self.change(number, Ordering::AcqRel, |word| word + 1);
     }
 
     /// Notes that a session has lost its last target in a shard, whose lock is held.
-    pub fn leave(&self, number: u32) {
+    pub fn leave(&self, number: u64) {
         // Relaxed: nobody acts on that alone.
         self.change(number, Ordering::Relaxed, |word| word - 1);
     }
 
     #[inline]
-    fn change(&self, number: u32, success: Ordering, change: impl Fn(u64) -> u64) {
+    fn change(&self, number: u64, success: Ordering, change: impl Fn(u64) -> u64) {
         let changed = |word| (session(word) == number).then(|| change(word));
         // It fails for a former session, which does not count.
         let _ = self.0.fetch_update(success, Ordering::Relaxed, changed);
@@ -77,18 +80,37 @@ impl Stay {
 }
 
 #[inline]
-fn word(session: u32) -> u64 {
-    u64::from(session) << 32
+fn word(session: u64) -> u64 {
+    session << SHARDS
 }
 
 #[inline]
-fn session(word: u64) -> u32 {
-    (word >> 32) as u32
+fn session(word: u64) -> u64 {
+    word >> SHARDS
 }
 
 #[inline]
 fn shards(word: u64) -> u32 {
-    word as u32
+    (word & ((1 << SHARDS) - 1)) as u32
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_numbers_leave_room_for_all_shards() {
+        let last = (1 << (u64::BITS - SHARDS)) - 1;
+        let stay = Stay::new(last - 1);
+        for _ in 0..1_024 {
+            stay.enter(last - 1);
+        }
+        assert_eq!((stay.session(), stay.shards()), (last - 1, 1_024));
+        assert_eq!(stay.renew(last), last - 1);
+        stay.enter(last);
+        stay.leave(last - 1);
+        assert_eq!((stay.session(), stay.shards()), (last, 1));
+    }
 }
 
 #[cfg(all(test, loom))]

@@ -208,13 +208,15 @@ impl<R: Clone> Targets<R> {
     /// How many shards an expired session is walked through.
     pub const SHARDS: usize = SHARDS;
 
-    /// How many targets there are, dead ones included, and how many reasons are kept for those.
-    pub fn counts(&self) -> (usize, usize) {
-        let mut counts = (0, 0);
+    /// How many targets there are, dead ones included, how many reasons are kept for those, and how many
+    /// numbers of subscriptions for the others.
+    pub fn counts(&self) -> (usize, usize, usize) {
+        let mut counts = (0, 0, 0);
         for shard in &self.shards {
             let shard = shard.lock();
             counts.0 += shard.targets.count();
             counts.1 += shard.reasons.len();
+            counts.2 += shard.numbers.len();
         }
         counts
     }
@@ -344,7 +346,7 @@ impl<R: Clone> Targets<R> {
 
     /// Expires a session, after its node got another one. Returns how many monitors wait for it
     /// now; their targets are reached with [`Targets::unlist_expired`].
-    pub fn expire(&self, session: u32) -> u64 {
+    pub fn expire(&self, session: u64) -> u64 {
         let mut waiting = 0;
         for shard in &self.shards {
             let sessions = &mut shard.lock().sessions;
@@ -359,7 +361,7 @@ impl<R: Clone> Targets<R> {
     /// Holds a session, after its node got another one: nobody watches its targets any more, and that is
     /// no news to anybody yet. Returns how many monitors that concerns. [`Targets::resume`] or
     /// [`Targets::expire`] ends it.
-    pub fn hold(&self, session: u32) -> u64 {
+    pub fn hold(&self, session: u64) -> u64 {
         let mut held = 0;
         for shard in &self.shards {
             let sessions = &mut shard.lock().sessions;
@@ -376,7 +378,7 @@ impl<R: Clone> Targets<R> {
     /// were moved, fewer than `limit` when the shard has no more, and how many monitors were held by them.
     pub fn resume(
         &self,
-        (number, session): (usize, u32),
+        (number, session): (usize, u64),
         stay: &Stay,
         limit: usize,
         queued: &mut Vec<u32>,
@@ -399,7 +401,7 @@ impl<R: Clone> Targets<R> {
     }
 
     /// The monitors in these sessions that are subscribed, or were before they were held.
-    pub fn monitors_of(&self, sessions: &[u32]) -> u64 {
+    pub fn monitors_of(&self, sessions: &[u64]) -> u64 {
         let of_shard = |shard: &Mutex<Shard<R>>| -> u64 {
             let shard = &shard.lock().sessions;
             let places = sessions.iter().filter_map(|&session| shard.find(session));
@@ -410,7 +412,7 @@ impl<R: Clone> Targets<R> {
 
     /// In how many shards a session has a target.
     #[cfg(all(test, not(loom)))]
-    pub(crate) fn shards_of(&self, session: u32) -> u32 {
+    pub(crate) fn shards_of(&self, session: u64) -> u32 {
         let has_session = |shard: &&Mutex<Shard<R>>| shard.lock().sessions.find(session).is_some();
         self.shards.iter().filter(has_session).count() as u32
     }
@@ -428,7 +430,7 @@ impl<R: Clone> Targets<R> {
     pub fn unlist_expired(
         &self,
         slots: &Arena<Slot>,
-        (number, session): (usize, u32),
+        (number, session): (usize, u64),
         stay: &Stay,
         limit: usize,
         monitors: &mut Vec<u32>,
@@ -542,8 +544,8 @@ impl<R: Clone> Targets<R> {
     }
 
     /// The targets of each session, and the monitors of those among them that are subscribed.
-    pub fn sessions(&self) -> HashMap<u32, (u64, u64), FxBuildHasher> {
-        let mut sums: HashMap<u32, (u64, u64), FxBuildHasher> = HashMap::default();
+    pub fn sessions(&self) -> HashMap<u64, (u64, u64), FxBuildHasher> {
+        let mut sums: HashMap<u64, (u64, u64), FxBuildHasher> = HashMap::default();
         for shard in &self.shards {
             // As many as there are nodes: a map cannot be left and entered again.
             for session in shard.lock().sessions.iter() {
@@ -560,7 +562,7 @@ impl<R: Clone> Targets<R> {
     /// added to `queued`; `true` means that the whole session was seen.
     pub fn resubscribe(
         &self,
-        session: u32,
+        session: u64,
         cursor: &mut Cursor,
         limit: usize,
         queued: &mut Vec<u32>,

@@ -3,7 +3,6 @@
 //! The name of a node is its atom's word, except for this node itself: that is `ZenMonitor.Local`,
 //! for ever, because its real name changes when distribution is started or stopped.
 
-pub mod connection;
 pub mod destinations;
 pub mod envelopes;
 pub mod kind;

@@ -124,6 +124,11 @@ impl Proxy {
         (table.len() - table.untold(), table.targets(), certificates)
     }
 
+    /// The numbers of the subscriptions of names.
+    pub fn numbers(&self) -> usize {
+        self.table.lock().numbered()
+    }
+
     /// The reason in the form that is kept. A mass exit has one reason: it is stored once.
     pub fn share(&self, reason: Term) -> Reason {
         let encoded = reason.to_binary();

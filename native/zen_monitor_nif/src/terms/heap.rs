@@ -6,7 +6,7 @@
 //! words. This module reads those words, and has the VM copy such words of its own making.
 //!
 //! Nothing is taken on trust: when the library is loaded, `probe.rs` compares what this module would read
-//! and make with the external format, which it does not know itself. If anything differs, as it may in a VM to come, the headers stay
+//! and make with the external format. If anything differs, as it may in a VM to come, the headers stay
 //! unknown, the functions that need them answer `None`, and the callers use the external format.
 
 use crate::terms::{message, word};

@@ -1,16 +1,21 @@
-//! What the VM's terms look like, and how they are read, made and sent.
+//! What the VM's terms look like: how they are read, made, kept and sent.
 //!
-//! Begin with [`word`], the terms that the tables keep as they are, and [`etf`], the external format, by which
-//! every pid and reference can be read and made. Then:
+//! Begin with [`word`], the terms that are one machine word and are kept as such. A pid of another node and a
+//! reference are more, and there are two ways to their numbers:
 //!
-//! - The heap's own layout, which does the same faster: [`heap`] and the [`origin`] of remote pids; [`shape`] for
-//!   lists and tuples; [`numbering`] for local pids. [`probe`] finds out whether the VM has that layout. The external format
-//!   and the heap know nothing of each other.
-//! - What chooses between the two: [`reference`](mod@reference) reads, and [`batch`] makes.
-//! - Exit reasons: how they are kept, [`reason`]; what they cost, [`weighing`]; and how they are cut, [`truncation`].
-//! - [`atoms`], [`message`] for sending, and [`parts`] for the compact wire.
+//! - [`etf`], the external format, which every VM has
+//! - [`heap`], the words that the VM keeps them in, which is faster, with the [`origin`] of the pids of a node;
+//!   [`shape`] and [`numbering`] do the same for lists and tuples, and for local pids
 //!
-//! It uses the core's rules of truncation and its compact wire, and of the tables nothing but a lock.
+//! Neither way knows the other. What chooses stands above both: [`reference`](mod@reference) reads, and [`batch`] makes.
+//! So does [`probe`], which compares them when the library is loaded, to find out whether the second may be used.
+//!
+//! Exit reasons are terms of any size: [`reason`] keeps them, [`weighing`] tells what they cost, and
+//! [`truncation`] cuts them. [`atoms`] has every atom, [`message`] sends, and [`parts`] puts together what
+//! goes over the compact wire.
+//!
+//! It uses the core's [wire](zen_monitor_core::wire), its rules of [truncation](zen_monitor_core::truncation) and one of its
+//! [structures](zen_monitor_core::structures), and no table.
 
 pub mod atoms;
 pub mod batch;

@@ -1,13 +1,13 @@
 //! The numbers of this node's own pids, as other nodes know them.
 //!
-//! A local pid is one word. The bits of its numbers are among those of the word, and each of them may stand for
-//! others, too: in OTP 25, they also say where in the table of processes it is. As with the heap, nothing
-//! about that is taken on trust: when the library is loaded, [`probe`] has the VM decode pids, learns
-//! what each bit becomes, and compares what would be read and made of some others. As long as it is
-//! unknown, the node does not offer the compact wire.
+//! A local pid is one word, and the bits of its numbers are somewhere in it. OTP 25 repeats some of them, to
+//! tell where in the table of processes it is; OTP 27 rotates them, for the same. As with the heap,
+//! nothing about that is taken on trust: when the library is loaded, [`probe`] has the VM decode pids,
+//! learns what each bit becomes, and compares what would be read and made of some others. As long as it
+//! is unknown, the node does not offer the compact wire.
 //!
-//! The *plain* word of a local pid has nothing but the bits of its numbers. Those of neighbours are neighbours,
-//! and a table that is keyed by them keeps them together, which it does not with the others.
+//! The *plain* word of a local pid has its numbers in their order, above the tag that a pid has. Neighbours have
+//! neighbouring ones, and a table that is keyed by them keeps them together; by their words, it does not.
 
 use crate::terms::etf::{Identity, Pid, decode_pids};
 use crate::terms::word;
@@ -26,8 +26,34 @@ pub struct Numbering {
     /// How many bits the number has, and its upper part.
     bits: [u32; 2],
     tag: u64,
-    /// What each byte of the two stands for in the word.
-    bytes: [[u64; 256]; 8],
+    /// What the numbers stand for in the word.
+    whole: Bits,
+    /// What the word stands for in the numbers.
+    numbers: Bits,
+}
+
+/// What each bit of a word becomes, by the values of its bytes.
+struct Bits([[u64; 256]; 8]);
+
+impl Bits {
+    const NONE: Bits = Bits([[0; 256]; 8]);
+
+    /// Has a bit become others.
+    fn set(&mut self, bit: u32, others: u64) {
+        let table = &mut self.0[bit as usize / 8];
+        for (byte, entry) in table.iter_mut().enumerate() {
+            if byte >> (bit % 8) & 1 == 1 {
+                *entry |= others;
+            }
+        }
+    }
+
+    #[inline]
+    fn of(&self, word: u64) -> u64 {
+        let bytes = word.to_le_bytes();
+        let tables = bytes.iter().zip(&self.0);
+        tables.fold(0, |found, (&byte, table)| found | table[usize::from(byte)])
+    }
 }
 
 impl Numbering {
@@ -37,48 +63,53 @@ impl Numbering {
         NUMBERING.get()
     }
 
-    /// The numbers of a local pid, if a word is one.
-    #[inline]
-    pub fn numbers(&self, word: u64) -> Option<Numbers> {
-        let data = word >> TAG_BITS;
-        let [id, serial] = self.bits;
-        let numbers = [data as u32 & most(id), (data >> id) as u32 & most(serial)];
-        (word & TAG == self.tag).then_some(numbers)
-    }
-
-    /// The plain word of a word, which is the same for what is no local pid.
+    /// The plain word of a word, which is the word itself for what is no local pid.
     #[inline]
     pub fn plain(&self, word: u64) -> u64 {
         if word & TAG != self.tag {
             return word;
         }
-        let bits = self.bits[0] + self.bits[1] + TAG_BITS;
-        word & (u64::MAX >> (u64::BITS - bits))
+        self.join(split(self.numbers.of(word)))
     }
 
     /// The plain word of the local pid that has these numbers, if one can have them.
     #[inline]
     pub fn plain_of(&self, [id, serial]: Numbers) -> Option<u64> {
         let fits = id <= most(self.bits[0]) && serial <= most(self.bits[1]);
-        let data = u64::from(serial) << self.bits[0] | u64::from(id);
-        fits.then_some(data << TAG_BITS | self.tag)
+        fits.then(|| self.join([id, serial]))
     }
 
     /// The word whose plain one this is.
     #[inline]
     pub fn whole(&self, plain: u64) -> u64 {
-        self.numbers(plain)
-            .map_or(plain, |numbers| self.word_of(numbers))
+        let numbers = self.numbers_of(plain).map(joined);
+        numbers.map_or(plain, |numbers| self.whole.of(numbers) | self.tag)
+    }
+
+    /// The numbers of the local pid that has this plain word, if one does.
+    #[inline]
+    pub fn numbers_of(&self, plain: u64) -> Option<Numbers> {
+        let data = plain >> TAG_BITS;
+        let id = data as u32 & most(self.bits[0]);
+        let serial = (data >> self.bits[0]) as u32;
+        (plain & TAG == self.tag).then_some([id, serial])
     }
 
     #[inline]
-    fn word_of(&self, [id, serial]: Numbers) -> u64 {
-        let bytes = (u64::from(serial) << u32::BITS | u64::from(id)).to_le_bytes();
-        let parts = bytes.iter().zip(&self.bytes);
-        parts.fold(self.tag, |word, (&byte, table)| {
-            word | table[usize::from(byte)]
-        })
+    fn join(&self, [id, serial]: Numbers) -> u64 {
+        (u64::from(serial) << self.bits[0] | u64::from(id)) << TAG_BITS | self.tag
     }
+}
+
+/// Both numbers in one, so that each has bytes of its own.
+#[inline]
+fn joined([id, serial]: Numbers) -> u64 {
+    u64::from(serial) << u32::BITS | u64::from(id)
+}
+
+#[inline]
+fn split(joined: u64) -> Numbers {
+    [joined as u32, (joined >> u32::BITS) as u32]
 }
 
 /// The largest number of so many bits, of which there is one at least.
@@ -97,7 +128,8 @@ pub fn probe(env: Env) {
 
 fn learn(env: Env) -> Option<Numbering> {
     let identity = Identity::of_caller(env)?;
-    let decode = |[id, serial]: Numbers| {
+    let decode = |numbers| {
+        let [id, serial] = split(numbers);
         let pid = Pid {
             node: &identity.node,
             id,
@@ -108,36 +140,42 @@ fn learn(env: Env) -> Option<Numbering> {
         // A pid of another node is no single word.
         word::to_pid(env, word).map(|_| word)
     };
-    let one =
-        |part: usize, value| std::array::from_fn(|other| if other == part { value } else { 0 });
-    let bits = |part| {
-        let all = |bits: &u32| decode(one(part, most(*bits))).is_some();
+    let longest = |lowest: u32| {
+        let all = |bits: &u32| decode(u64::from(most(*bits)) << lowest).is_some();
         (1..=u32::BITS).rev().find(all)
     };
-    let bits = [bits(0)?, bits(1)?];
-    if bits[0] + bits[1] + TAG_BITS > u64::BITS {
+    let bits = [longest(0)?, longest(u32::BITS)?];
+    let tag = decode(0)?;
+    if bits[0] + bits[1] + TAG_BITS > u64::BITS || tag & !TAG != 0 {
         return None;
     }
-    let mut numbering = Numbering {
-        bits,
-        tag: decode([0, 0])?,
-        bytes: [[0; 256]; 8],
-    };
-    for part in 0..2 {
-        for bit in 0..numbering.bits[part] {
-            let word = decode(one(part, 1 << bit))? ^ numbering.tag;
-            let byte = part * 4 + bit as usize / 8;
-            for value in 0..256 {
-                if value >> (bit % 8) & 1 == 1 {
-                    numbering.bytes[byte][value] |= word;
-                }
-            }
+    let (mut whole, mut numbers) = (Bits::NONE, Bits::NONE);
+    let used = (0..bits[0]).chain(u32::BITS..u32::BITS + bits[1]);
+    let become_of = |bit: u32| Some((bit, decode(1 << bit)? ^ tag));
+    let become_all: Vec<(u32, u64)> = used.map(become_of).collect::<Option<_>>()?;
+    for &(bit, others) in &become_all {
+        // By one that no other bit becomes, it is known again.
+        let shared = |&(other, found): &(u32, u64)| if other == bit { 0 } else { found };
+        let own = others
+            & !become_all
+                .iter()
+                .map(shared)
+                .fold(0, |all, found| all | found);
+        if own == 0 {
+            return None;
         }
+        whole.set(bit, others);
+        numbers.set(own.trailing_zeros(), 1 << bit);
     }
-    let [ids, serials] = numbering.bits.map(most);
-    // All bits alone, all together, and some.
-    let alone = (0..2).flat_map(|part| (0..u32::BITS).map(move |bit| (part, 1 << bit)));
-    let alone = alone.map(|(part, value)| one(part, value));
+    let numbering = Numbering {
+        bits,
+        tag,
+        whole,
+        numbers,
+    };
+    // All bits alone, and many together.
+    let mask = joined(bits.map(most));
+    let alone = (0..u64::BITS).map(|bit| 1 << bit);
     let some = [
         0,
         u32::MAX,
@@ -146,17 +184,17 @@ fn learn(env: Env) -> Option<Numbering> {
         0x2d2d_2d2d,
         0x0f1e_2d3c,
     ];
-    let some = some.iter().flat_map(|&a| some.map(|b| [a, b]));
-    let agree = |[id, serial]: Numbers| {
-        let sample = [id & ids, serial & serials];
-        let word = decode(sample);
-        word.is_some_and(|word| {
+    let together = some
+        .iter()
+        .flat_map(|&id| some.map(|serial| joined([id, serial])));
+    let agrees = |sample: u64| {
+        let sample = sample & mask;
+        decode(sample).is_some_and(|word| {
             let plain = numbering.plain(word);
-            numbering.numbers(word) == Some(sample)
-                && numbering.plain_of(sample) == Some(plain)
+            numbering.plain_of(split(sample)) == Some(plain)
+                && numbering.numbers_of(plain) == Some(split(sample))
                 && numbering.whole(plain) == word
         })
     };
-    let is_as_expected = numbering.tag & !TAG == 0 && alone.chain(some).all(agree);
-    is_as_expected.then_some(numbering)
+    alone.chain(together).all(agrees).then_some(numbering)
 }

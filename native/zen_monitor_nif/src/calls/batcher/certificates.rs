@@ -48,7 +48,7 @@ pub fn certificate_parts<'a>(
     let creation = Identity::of_caller(env).ok_or(Error::BadArg)?.creation;
     let numbering = Numbering::known();
     let numbers = |destination: Destination| match destination.node {
-        0 => numbering?.numbers(destination.word),
+        0 => numbering?.numbers_of(destination.word),
         _ => None,
     };
     let mut parts = Parts::new(env);

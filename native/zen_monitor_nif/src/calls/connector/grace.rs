@@ -1,7 +1,7 @@
-//! What a Connector does with the monitors on a node whose connection is lost and may come back.
+//! What a Connector does with the monitors on a node whose connection is lost and may come back. Times are
+//! monotonic milliseconds.
 
 use crate::calls::timeslice::{SLICE, Timeslice};
-use crate::sides::local::connection::Recognized;
 use crate::state::current;
 use rustler::{Env, NifResult, Term};
 
@@ -12,32 +12,21 @@ use rustler::{Env, NifResult, Term};
 #[rustler::nif]
 fn connector_hold(node: Term, now: i64, grace: i64, asked: bool) -> NifResult<Option<(i64, u64)>> {
     let state = current()?;
-    let node = state.local.node(node)?;
-    let connection = &mut *node.host.connection.lock();
-    let grace = connection.lose(now, grace, asked);
-    Ok(grace.map(|(deadline, begins)| match begins {
-        true => (deadline, state.local.table.hold(node)),
-        false => (deadline, 0),
-    }))
+    let table = &state.local.table;
+    Ok(table.lose(state.local.node(node)?, now, grace, asked))
 }
 
 /// Notes which life of a node has answered, `nil` when that is not known. Answers since when its monitors
-/// were held, if they may be subscribed again now; those that were held of another life have expired.
+/// are held, if they may be subscribed again now; those that were held of another life have expired.
 #[rustler::nif]
 fn connector_recognize(env: Env, node: Term, life: Option<u32>) -> NifResult<Option<i64>> {
     let state = current()?;
     let local = &state.local;
-    let node = local.node(node)?;
-    let connection = &mut *node.host.connection.lock();
-    match connection.recognize(life) {
-        Recognized::Unlost => Ok(None),
-        Recognized::Same(since) => Ok(Some(since)),
-        Recognized::Other => {
-            local.table.expire(node);
-            local.backlog.ring(env);
-            Ok(None)
-        }
+    let since = local.table.recognize(local.node(node)?, life);
+    if !local.table.is_expanded() {
+        local.backlog.ring(env);
     }
+    Ok(since)
 }
 
 /// Puts up to `limit` targets that were held, and a slice at most, into the outbox of their node. Answers
@@ -46,11 +35,8 @@ fn connector_recognize(env: Env, node: Term, life: Option<u32>) -> NifResult<Opt
 fn connector_resume(env: Env, node: Term, limit: usize) -> NifResult<(usize, u64, bool)> {
     let state = current()?;
     let _timeslice = Timeslice::begin(env);
-    let node = state.local.node(node)?;
-    let resumed = state.local.table.resume(node, limit.min(SLICE));
-    if resumed.done {
-        node.host.connection.lock().resume();
-    }
+    let table = &state.local.table;
+    let resumed = table.resume(state.local.node(node)?, limit.min(SLICE));
     Ok((resumed.targets, resumed.monitors, resumed.done))
 }
 
@@ -58,7 +44,5 @@ fn connector_resume(env: Env, node: Term, limit: usize) -> NifResult<(usize, u64
 /// the former Connector died.
 #[rustler::nif]
 fn connector_held(node: Term) -> NifResult<(bool, Option<i64>)> {
-    let state = current()?;
-    let connection = state.local.node(node)?.host.connection.lock();
-    Ok((connection.is_lost(), connection.deadline()))
+    Ok(current()?.local.node(node)?.loss())
 }

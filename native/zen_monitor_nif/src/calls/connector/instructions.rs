@@ -139,7 +139,6 @@ fn connector_expire(env: Env, node: Term) -> NifResult<Atom> {
     let state = current()?;
     let local = &state.local;
     let node = local.node(node)?;
-    node.host.connection.lock().forget();
     local.table.expire(node);
     local.backlog.ring(env);
     Ok(atoms::ok())

@@ -1,4 +1,4 @@
-//! Whoever looks at the tables.
+//! For whoever only looks: metrics, telemetry, and people.
 
 pub mod counters;
 pub mod malformed;

@@ -1,9 +1,7 @@
 //! A node with what this one keeps of it.
 
 use crate::sides::doorbell::Doorbell;
-use crate::sides::local::connection::Connection;
 use crate::terms::origin::Origin;
-use parking_lot::Mutex;
 use std::sync::atomic::AtomicU64;
 
 /// A node with what is kept of it here.
@@ -18,6 +16,4 @@ pub struct Remote {
     pub connector: Doorbell,
     /// What the cache says of it, packed; 0 is a miss.
     pub compatibility: AtomicU64,
-    /// Which connection its subscriptions belong to, and whether that is lost.
-    pub connection: Mutex<Connection>,
 }

@@ -1,0 +1,79 @@
+defmodule ZenMonitor.Local.Certificates do
+  @moduledoc false
+  # What a Connector is told of the dead, in the form of version 2 (`certify/2`) and in the compact one
+  # (`certify_parts/2`). Each native call takes a slice, so that none holds its scheduler for long; what has
+  # reasons that take long to copy goes to a dirty one. What makes no sense is counted and left out.
+
+  alias ZenMonitor.{Local.Address, Local.Connector, Malformed, Native, Telemetry}
+
+  # The most that come with one binary of certificates.
+  @reasons 256
+
+  @doc "Makes the targets of `{destination, reason}` due."
+  @spec certify(Address.key(), list) :: :ok
+  def certify(_key, []), do: :ok
+
+  def certify(key, [_ | _] = certificates) do
+    key |> Native.connector_certify(certificates) |> certified(key)
+  end
+
+  def certify(key, malformed), do: ignore(key, [malformed])
+
+  defp certified({next, rest, malformed}, key) do
+    ignore(key, malformed)
+
+    case next do
+      :ok -> certify(key, rest)
+      :bulky -> key |> Native.connector_certify_bulky(rest) |> certified(key)
+    end
+  end
+
+  @doc "The same for what comes in parts: binaries with their reasons, and lists. Returns how many there were."
+  @spec certify_parts(Address.key(), list) :: non_neg_integer
+  def certify_parts(key, parts), do: certify_parts(key, parts, 0)
+
+  defp certify_parts(key, [{runs, reasons} | parts], certified)
+       when is_binary(runs) and is_tuple(reasons) and tuple_size(reasons) <= @reasons do
+    certify_parts(key, parts, certified + certify_runs(key, runs, reasons))
+  end
+
+  defp certify_parts(key, [certificates | parts], certified) when is_list(certificates) do
+    certify(key, certificates)
+    certify_parts(key, parts, certified + Telemetry.count(certificates))
+  end
+
+  defp certify_parts(_key, [], certified), do: certified
+
+  defp certify_parts(key, [malformed | parts], certified) do
+    ignore(key, [malformed])
+    certify_parts(key, parts, certified)
+  end
+
+  # The tail of an improper list.
+  defp certify_parts(key, malformed, certified) do
+    ignore(key, [malformed])
+    certified
+  end
+
+  defp certify_runs(key, runs, reasons) do
+    key |> Native.connector_certify_runs(runs, reasons) |> certified_runs(key, reasons)
+  end
+
+  defp certified_runs({next, rest, certified, malformed}, key, reasons) do
+    ignore(key, malformed)
+
+    case {next, rest} do
+      {:ok, ""} ->
+        certified
+
+      {:ok, rest} ->
+        certified + certify_runs(key, rest, reasons)
+
+      {:bulky, rest} ->
+        more = Native.connector_certify_bulky_runs(key, rest, reasons)
+        certified + certified_runs(more, key, reasons)
+    end
+  end
+
+  defp ignore(key, malformed), do: Malformed.ignore(malformed, Connector, key)
+end
