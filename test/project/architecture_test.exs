@@ -2,13 +2,26 @@ defmodule ZenMonitor.ArchitectureTest do
   # Which files of the native crates may import which. The guide to the architecture has the reasons.
   use ExUnit.Case, async: true
 
-  # What each folder may use, itself included. A file at the root of a crate is a folder of its own.
+  # What each folder may use, itself included. A file at the root of a crate is a folder of its own, and a file
+  # belongs to the longest folder that is named here.
   @core %{
     "structures" => ~w(structures),
     "monitors" => ~w(monitors structures),
     "subscriptions" => ~w(subscriptions structures),
     "truncation" => ~w(truncation),
     "wire" => ~w(wire)
+  }
+
+  # Floors, the lowest first. No side knows the other.
+  @sides ~w(sides sides/local sides/proxy)
+  @nif %{
+    "terms" => ~w(terms),
+    "sides" => ~w(terms sides),
+    "sides/local" => ~w(terms sides sides/local),
+    "sides/proxy" => ~w(terms sides sides/proxy),
+    "state" => ~w(terms state) ++ @sides,
+    "calls" => ~w(terms state calls) ++ @sides,
+    "library" => ~w(terms state calls library) ++ @sides
   }
 
   test "the rooms of the core use only what they may" do
@@ -21,9 +34,41 @@ defmodule ZenMonitor.ArchitectureTest do
     assert "native/zen_monitor_core/src" |> imports() |> circle() == nil
   end
 
+  test "no floor of the NIF crate uses a higher one, and no side the other" do
+    imports = imports("native/zen_monitor_nif/src")
+    assert map_size(imports) > 40
+    assert trespasses(imports, @nif) == []
+  end
+
+  test "no two files of the NIF crate import each other, directly or through others" do
+    assert "native/zen_monitor_nif/src" |> imports() |> circle() == nil
+  end
+
+  test "in the terms of the NIF crate, the external format and the heap do not know each other" do
+    imports = imports("native/zen_monitor_nif/src")
+    assert "terms/heap" not in reached(imports, "terms/etf")
+    assert "terms/etf" not in reached(imports, "terms/heap")
+    assert "terms/etf" in reached(imports, "terms/probe")
+  end
+
+  test "imports are understood in each of their forms" do
+    assert paths("use crate::state::current;", "a") == [~w(state current)]
+    assert ~w(terms word) in paths("use crate::terms::{atoms, word};", "a")
+    assert ~w(terms etf) in paths("use crate::{state, terms::etf};", "a")
+    assert ~w(terms heap g) in paths("fn f() { crate::terms::heap::g() }", "a")
+    assert ~w(sides local) in paths("use super::{Local, Watch};", "sides/local/node")
+    assert paths("// crate::terms::heap", "a") == []
+  end
+
   test "a trespass and a circle are found" do
     imports = %{"structures/slab" => ["monitors/table"], "monitors/table" => ["structures/slab"]}
     assert trespasses(imports, @core) == [{"structures/slab", "monitors/table"}]
+    imports = %{"sides/local/set" => ["sides/proxy/connector", "sides/doorbell", "state"]}
+
+    assert trespasses(imports, @nif) ==
+             for(other <- ~w(sides/proxy/connector state), do: {"sides/local/set", other})
+
+    imports = %{"structures/slab" => ["monitors/table"], "monitors/table" => ["structures/slab"]}
     assert circle(imports) == ["monitors/table", "structures/slab"]
     assert circle(%{"a" => ["b"], "b" => ["c"], "c" => []}) == nil
   end
@@ -40,13 +85,19 @@ defmodule ZenMonitor.ArchitectureTest do
             {name, path |> File.read!() |> String.split(~r/\n#\[cfg\(.*test.*\)\]\nmod /) |> hd()}
 
     Map.new(sources, fn {name, source} ->
-      {name, for(path <- paths(source), file = file(path, sources), file != name, do: file)}
+      {name, for(path <- paths(source, name), file = file(path, sources), file != name, do: file)}
     end)
   end
 
-  # Every `crate::a::b`, also from `use crate::{a, b::c}`. Comments do not import.
-  defp paths(source) do
-    source = String.replace(source, ~r{//.*}, "")
+  # Every `crate::a::b`, also from `use crate::{a, b::c}` and by way of `super`. Comments do not import.
+  defp paths(source, name) do
+    parent = name |> Path.split() |> Enum.drop(-1) |> Enum.map_join(&"#{&1}::")
+
+    source =
+      source
+      |> String.replace(~r{//.*}, "")
+      |> String.replace(~r/\bsuper::/, "crate::#{parent}")
+
     single = for [_, path] <- Regex.scan(~r/\bcrate::([a-z_]+(?:::[a-z_]+)*)/, source), do: path
 
     grouped =
@@ -68,11 +119,23 @@ defmodule ZenMonitor.ArchitectureTest do
   defp trespasses(imports, allowed) do
     for {name, imported} <- imports,
         other <- Enum.uniq(imported),
-        folder(other) not in Map.fetch!(allowed, folder(name)),
+        folder(other, allowed) not in Map.fetch!(allowed, folder(name, allowed)),
         do: {name, other}
   end
 
-  defp folder(name), do: name |> Path.split() |> hd()
+  # A folder that is not named is its own, and nothing may use it.
+  defp folder(name, allowed) do
+    parts = Path.split(name)
+    folders = for length <- length(parts)..1, do: parts |> Enum.take(length) |> Path.join()
+    Enum.find(folders, List.last(folders), &Map.has_key?(allowed, &1))
+  end
+
+  # All that a file imports, directly or through others.
+  defp reached(imports, name, seen \\ []) do
+    Enum.reduce(imports[name], seen, fn other, seen ->
+      if other in seen, do: seen, else: reached(imports, other, [other | seen])
+    end)
+  end
 
   # Files that import each other, if there are any: what is left when all that import nothing that is left
   # have been taken away.

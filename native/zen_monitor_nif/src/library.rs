@@ -5,23 +5,25 @@
 //! tables of its own, whose layout may differ, and locks that do not know of those who wait in the
 //! former; so that is refused, and the former version of the module stays.
 
-use crate::heap;
-use crate::local::{Watch, watched_is_down};
-use crate::numbering;
-use crate::proxy::Connector;
-use crate::shape;
+use crate::calls::local::watched_is_down;
+use crate::sides::local::Watch;
+use crate::sides::proxy::connector::Connector;
+use crate::sides::resource::{is_misplaced, place};
+use crate::terms::numbering;
+use crate::terms::probe;
+use crate::terms::shape;
 use rustler::codegen_runtime::{ResourceRegistration, internal_write_symbols, inventory};
 use rustler::sys::{
     ErlNifEntry, ErlNifEnv, ErlNifMonitor, ErlNifPid, ErlNifResourceFlags, ErlNifResourceTypeInit,
     ErlNifTerm, c_int, c_void, enif_init_resource_type,
 };
 use rustler::types::atom::is_truthy;
-use rustler::{Env, LocalPid, Nif, ResourceArc, Term};
+use rustler::{Env, LocalPid, Nif, Term};
 use std::ffi::CString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 /// Its address tells this library in memory from every other.
 static MARK: AtomicBool = AtomicBool::new(false);
@@ -30,6 +32,7 @@ struct Entry(ErlNifEntry);
 
 // SAFETY: nothing in it changes once it is made, and what it points to is never freed.
 unsafe impl Sync for Entry {}
+
 // SAFETY: as above.
 unsafe impl Send for Entry {}
 
@@ -58,7 +61,7 @@ unsafe extern "C" fn load(env: *mut ErlNifEnv, data: *mut *mut c_void, info: Erl
     }
     // SAFETY: the VM passes a term of this environment.
     if is_truthy(unsafe { Term::new(env, info) }) {
-        heap::probe(env);
+        probe::probe(env);
         numbering::probe(env);
         shape::probe(env);
     }
@@ -76,8 +79,7 @@ unsafe extern "C" fn upgrade(
 ) -> c_int {
     // SAFETY: the VM passes a place for one pointer, and the one that `load` or this function set.
     let is_other = unsafe { *former } != mark();
-    // Relaxed: it was set long ago, or by a call that this does not depend on.
-    if is_other || MISPLACED.load(Ordering::Relaxed) {
+    if is_other || is_misplaced() {
         return 1;
     }
     // The resources of the former version become those of this one; rustler only makes new types.
@@ -132,23 +134,6 @@ unsafe extern "C" fn watch_down(
     let pid = LocalPid::from_c_arg(unsafe { *pid });
     // A panic must not reach the VM, and there is nobody to tell.
     let _ = catch_unwind(|| watched_is_down(env, pid));
-}
-
-/// Whether rustler places a value elsewhere in its resource than [`place`] says.
-static MISPLACED: AtomicBool = AtomicBool::new(false);
-
-/// Where rustler places a value in the memory of a resource.
-fn place<T>(memory: *const c_void) -> *const T {
-    let offset = align_of::<T>() - memory as usize % align_of::<T>();
-    memory.wrapping_byte_add(offset).cast()
-}
-
-/// Looks where rustler has placed a value, since [`drop_connector`] has to know.
-pub fn check_place(connector: &mut ResourceArc<Connector>) {
-    let expected: *const Connector = place(connector.as_c_arg());
-    if !ptr::eq(expected, &**connector) {
-        MISPLACED.store(true, Ordering::Relaxed);
-    }
 }
 
 unsafe extern "C" fn drop_connector(_: *mut ErlNifEnv, memory: *mut c_void) {

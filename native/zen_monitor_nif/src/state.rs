@@ -4,13 +4,13 @@
 //! order, and untouched by a crash of anything below it. A call that is under way while the state
 //! is replaced finishes on the state that it began with.
 
-use crate::atoms;
-use crate::local::Local;
-use crate::malformed::Malformed;
-use crate::proxy::Proxy;
+use crate::sides::local::Local;
+use crate::sides::malformed::Malformed;
+use crate::sides::proxy::Proxy;
+use crate::terms::atoms;
 use arc_swap::{ArcSwapOption, Guard};
 use parking_lot::Mutex;
-use rustler::{Atom, Error, NifResult};
+use rustler::{Error, NifResult};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -53,27 +53,13 @@ pub fn current() -> NifResult<Current> {
 /// Former states that wait to be freed.
 static FORMER: Mutex<Vec<Arc<State>>> = Mutex::new(Vec::new());
 
-/// Makes a fresh state. Not dirty, as [`stop`] is not: a dirty call goes on when its process has been
-/// killed, and might replace the state of the next life.
-#[rustler::nif]
-fn start() -> Atom {
-    replace(Some(Arc::default()))
-}
-
-/// Discards the state.
-#[rustler::nif]
-fn stop() -> Atom {
-    replace(None)
-}
-
-fn replace(state: Option<Arc<State>>) -> Atom {
+/// Puts a state in place of the current one, which waits to be freed.
+pub fn replace(state: Option<Arc<State>>) {
     FORMER.lock().extend(STATE.swap(state));
-    atoms::ok()
 }
 
-/// Frees former states. Dirty: that takes as long as they are large.
-#[rustler::nif(schedule = "DirtyCpu")]
-fn free() -> Atom {
+/// Frees former states, which takes as long as they are large.
+pub fn free_former() {
     let former = std::mem::take(&mut *FORMER.lock());
     for mut state in former {
         // A call that is under way still uses it, and must not be the one that frees it.
@@ -82,5 +68,4 @@ fn free() -> Atom {
             std::thread::yield_now();
         }
     }
-    atoms::ok()
 }

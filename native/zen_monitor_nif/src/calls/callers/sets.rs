@@ -1,0 +1,203 @@
+//! Sets, made, changed and ended by those who own them.
+
+use crate::calls::direct;
+use crate::calls::timeslice::{Timeslice, WORKING};
+use crate::sides::local::Local;
+use crate::sides::local::destinations::{Destinations, note_unanswered};
+use crate::sides::local::kind::Kind;
+use crate::sides::local::node::Node;
+use crate::sides::local::set::{Envelope, Set};
+use crate::sides::local::tag::Tag;
+use crate::sides::local::target::{add_object, name_of};
+use crate::state::current;
+use crate::terms::batch::Batch;
+use crate::terms::reference::{plain_reference, reference};
+use crate::terms::{atoms, word};
+use rustler::{Encoder, Env, Error, NifResult, Term};
+use std::sync::Arc;
+use std::time::Instant;
+use zen_monitor_core::structures::held::HELD;
+use zen_monitor_core::structures::limits::Full;
+
+direct::nif!("set_put", 3, set_put);
+direct::nif!("set_delete", 3, set_delete);
+
+/// Makes an empty set that belongs to the calling process. `reference` is a fresh one.
+#[rustler::nif]
+fn set_open<'a>(env: Env<'a>, monitor: Term<'a>, tag: Term<'a>, bulk: bool) -> NifResult<bool> {
+    let state = current()?;
+    let local = &state.local;
+    let reference = plain_reference(env, monitor).ok_or(Error::BadArg)?;
+    let tag = Tag::new(env, tag)?;
+    let owner = word::of_caller(env);
+    let kind = if bulk { Kind::BulkSet } else { Kind::Set };
+    let word = |number| kind.mark(number << 4);
+    let envelope = Envelope { tag, bulk };
+    let (set, newcomer) = local.sets.open(owner, reference, word, envelope);
+    if newcomer {
+        local.watch(env, &env.pid(), owner);
+    }
+    if let Err(Full) = local.table.open_set(set.word) {
+        local.sets.close(&set);
+        return Err(Error::RaiseAtom("system_limit"));
+    }
+    Ok(true)
+}
+
+/// The set of a reference, if it belongs to the calling process. Otherwise what to answer.
+fn own<'a>(env: Env<'a>, local: &Local, monitor: Term<'a>) -> Result<Arc<Set>, Term<'a>> {
+    let set = find(env, local, monitor).ok_or_else(|| atoms::closed().to_term(env))?;
+    if set.owner == word::of_caller(env) {
+        return Ok(set);
+    }
+    Err((atoms::owner(), word::to_term(env, set.owner)).encode(env))
+}
+
+fn find(env: Env, local: &Local, monitor: Term) -> Option<Arc<Set>> {
+    local.sets.find(reference(env, monitor)?)
+}
+
+/// Puts a part of a list of destinations into a set of the calling process. Answers how many are new:
+/// alone when that was all, else with what is left of the list, and with the nodes that have no Connector yet.
+/// In place of what is left, `:system_limit` when there is no room for some.
+/// `:closed` when there is no such set, `{:owner, pid}` when it is another's. `name` is this node's name.
+fn set_put<'a>(env: Env<'a>, [monitor, list, name]: [Term<'a>; 3]) -> NifResult<Term<'a>> {
+    let state = current()?;
+    let local = &state.local;
+    let set = match own(env, local, monitor) {
+        Ok(set) => set,
+        Err(answer) => return Ok(answer),
+    };
+    let _timeslice = Timeslice::begin(env);
+    let began = Instant::now();
+    let mut destinations = Destinations::new(local, list, name, true);
+    let (mut keys, mut nodes) = (Vec::with_capacity(HELD), Vec::new());
+    let (mut added, mut unanswered) = (0, Vec::new());
+    let mut more = true;
+    while more && began.elapsed() < WORKING {
+        keys.clear();
+        nodes.clear();
+        more = destinations.take(HELD, &mut keys, &mut nodes)?;
+        let wake = |node: &Node| node.host.connector.ring(env);
+        let (new, outcome) = local.table.put(set.word, &keys, wake);
+        local.sets.add(&set, new);
+        added += new;
+        note_unanswered(env, &nodes, &mut unanswered);
+        if let Err(Full) = outcome {
+            let full = (added, atoms::system_limit(), unanswered);
+            return Ok(full.encode(env));
+        }
+    }
+    if !more && unanswered.is_empty() {
+        return Ok(added.encode(env));
+    }
+    Ok((added, destinations.rest, unanswered).encode(env))
+}
+
+/// Takes a part of a list of destinations out of a set of the calling process. Answers how many were
+/// members, and as [`set_put`] does.
+fn set_delete<'a>(env: Env<'a>, [monitor, list, name]: [Term<'a>; 3]) -> NifResult<Term<'a>> {
+    let state = current()?;
+    let local = &state.local;
+    let set = match own(env, local, monitor) {
+        Ok(set) => set,
+        Err(answer) => return Ok(answer),
+    };
+    let _timeslice = Timeslice::begin(env);
+    let began = Instant::now();
+    let mut destinations = Destinations::new(local, list, name, false);
+    let (mut keys, mut nodes) = (Vec::with_capacity(HELD), Vec::new());
+    let mut deleted = 0;
+    let mut more = true;
+    while more && began.elapsed() < WORKING {
+        keys.clear();
+        nodes.clear();
+        more = destinations.take(HELD, &mut keys, &mut nodes)?;
+        let wake = |node: &Node| node.host.connector.ring(env);
+        let removed = local.table.delete(set.word, &keys, wake);
+        local.sets.subtract(&set, removed);
+        deleted += removed;
+    }
+    match more {
+        true => Ok((deleted, destinations.rest).encode(env)),
+        false => Ok(deleted.encode(env)),
+    }
+}
+
+/// Takes a part of the members out of a set of the calling process, and ends it when none is left. `true`
+/// when it has ended, `false` when there is more to do, or as [`set_put`] answers.
+#[rustler::nif]
+fn set_close<'a>(env: Env<'a>, monitor: Term<'a>) -> NifResult<Term<'a>> {
+    let state = current()?;
+    let local = &state.local;
+    let set = match own(env, local, monitor) {
+        Ok(set) => set,
+        Err(answer) => return Ok(answer),
+    };
+    let _timeslice = Timeslice::begin(env);
+    let began = Instant::now();
+    while began.elapsed() < WORKING {
+        let wake = |node: &Node| node.host.connector.ring(env);
+        let (removed, is_empty) = local.table.empty(set.word, wake);
+        local.sets.subtract(&set, removed);
+        if is_empty {
+            local.sets.close(&set);
+            local.depart(env, set.word);
+            return Ok(true.encode(env));
+        }
+    }
+    Ok(false.encode(env))
+}
+
+/// Whether a destination is in a set. `destination` is in a list.
+#[rustler::nif]
+fn set_member<'a>(
+    env: Env<'a>,
+    monitor: Term<'a>,
+    destination: Term<'a>,
+    name: Term<'a>,
+) -> NifResult<bool> {
+    let state = current()?;
+    let local = &state.local;
+    let mut keys = Vec::new();
+    Destinations::new(local, destination, name, false).take(1, &mut keys, &mut Vec::new())?;
+    let set = find(env, local, monitor);
+    Ok(set.is_some_and(|set| keys.iter().any(|&key| local.table.is_member(set.word, key))))
+}
+
+/// `{members, waiting}` of a set: how many members it has, and how many of those are due. `:closed` when there
+/// is no such set.
+#[rustler::nif]
+fn set_size<'a>(env: Env<'a>, monitor: Term<'a>) -> NifResult<Term<'a>> {
+    let state = current()?;
+    let local = &state.local;
+    Ok(match find(env, local, monitor) {
+        Some(set) => (set.size(), local.table.queued(set.word)).encode(env),
+        None => atoms::closed().to_term(env),
+    })
+}
+
+/// What is in a set, in the order in which it was put. Dirty: it takes as long as that is much. `name` is
+/// this node's name.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn set_members<'a>(env: Env<'a>, monitor: Term<'a>, name: Term<'a>) -> NifResult<Vec<Term<'a>>> {
+    let state = current()?;
+    let local = &state.local;
+    let Some(set) = find(env, local, monitor) else {
+        return Ok(Vec::new());
+    };
+    let mut batch = Batch::new(env);
+    let mut recent: Option<(&Node, Option<_>, Term)> = None;
+    for key in local.table.members(set.word) {
+        let (_, sample, host) = match recent.take() {
+            Some(known) if known.0.id() == key.node => recent.insert(known),
+            _ => {
+                let node = local.table.nodes.get(key.node);
+                let sample = node.host.origin.sample();
+                recent.insert((node, sample, name_of(env, node, name)))
+            }
+        };
+        add_object(&mut batch, sample.as_deref(), *host, key);
+    }
+    batch.build().ok_or(Error::BadArg)
+}

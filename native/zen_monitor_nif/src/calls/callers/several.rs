@@ -1,0 +1,120 @@
+//! Many monitors, each with its reference, placed or removed by one call.
+
+use crate::calls::direct;
+use crate::calls::timeslice::{Timeslice, WORKING};
+use crate::sides::local::destinations::{Destinations, note_unanswered};
+use crate::sides::local::kind::Kind;
+use crate::sides::local::node::Node;
+use crate::state::current;
+use crate::terms::reference::{plain_reference, reference};
+use crate::terms::{atoms, word};
+use rustler::{Encoder, Env, Error, NifResult, Term};
+use std::time::Instant;
+use zen_monitor_core::structures::held::HELD;
+use zen_monitor_core::structures::limits::Full;
+
+direct::nif!("monitor_all", 4, monitor_all);
+direct::nif!("demonitor_all", 1, demonitor_all);
+
+/// Places monitors of a part of a list of destinations for the calling process, in bulk or not, and puts
+/// their references in front of a list, the last one first. Answers that list, alone when that was all, else with
+/// what is left of the destinations, and with the nodes that have no Connector yet. The second is
+/// `:system_limit` when there is no room for some. `name` is this node's name.
+fn monitor_all<'a>(
+    env: Env<'a>,
+    [list, mut references, bulk, name]: [Term<'a>; 4],
+) -> NifResult<Term<'a>> {
+    let state = current()?;
+    let local = &state.local;
+    let _timeslice = Timeslice::begin(env);
+    let began = Instant::now();
+    let kind = match bulk.decode()? {
+        true => local.options.bulk(),
+        false => Kind::Plain,
+    };
+    let pid = kind.mark(word::of_caller(env));
+    let mut destinations = Destinations::new(local, list, name, true);
+    let (mut keys, mut nodes) = (Vec::with_capacity(HELD), Vec::new());
+    let (mut words, mut unanswered) = (Vec::with_capacity(HELD), Vec::new());
+    let mut more = true;
+    while more && began.elapsed() < WORKING {
+        keys.clear();
+        nodes.clear();
+        words.clear();
+        more = destinations.take(HELD, &mut keys, &mut nodes)?;
+        for _ in &keys {
+            let monitor: Term = env.make_ref().into();
+            words.push(plain_reference(env, monitor).ok_or(Error::BadArg)?);
+            references = references.list_prepend(monitor);
+        }
+        let wake = |node: &Node| node.host.connector.ring(env);
+        let (newcomer, outcome) = local.table.monitor_each(pid, &words, &keys, wake);
+        if newcomer {
+            local.watch(env, &env.pid(), pid);
+        }
+        note_unanswered(env, &nodes, &mut unanswered);
+        if let Err(Full) = outcome {
+            return Ok((references, atoms::system_limit(), unanswered).encode(env));
+        }
+    }
+    if !more && unanswered.is_empty() {
+        return Ok(references);
+    }
+    Ok((references, destinations.rest, unanswered).encode(env))
+}
+
+/// Removes a part of a list of monitors of the calling process. Answers `{removed, rest, others}`: how many
+/// it had, what is left of the list, and the references of which it had no monitor.
+fn demonitor_all<'a>(env: Env<'a>, [mut list]: [Term<'a>; 1]) -> NifResult<Term<'a>> {
+    let state = current()?;
+    let local = &state.local;
+    let _timeslice = Timeslice::begin(env);
+    let began = Instant::now();
+    let caller = word::of_caller(env);
+    let (mut removed, mut others) = (0, Term::list_new_empty(env));
+    while !list.is_empty_list() && began.elapsed() < WORKING {
+        let (mut monitors, mut words) = (Vec::with_capacity(HELD), Vec::with_capacity(HELD));
+        while monitors.len() < HELD && !list.is_empty_list() {
+            let (monitor, rest) = list.list_get_cell()?;
+            list = rest;
+            match reference(env, monitor) {
+                Some(reference) => {
+                    monitors.push(monitor);
+                    words.push(reference);
+                }
+                None => others = others.list_prepend(monitor),
+            }
+        }
+        for &kind in local.options.kinds() {
+            let wake = |node: &Node| node.host.connector.ring(env);
+            let left = local.table.demonitor_each(kind.mark(caller), &words, wake);
+            removed += words.len() - left.len();
+            if kind == Kind::Tagged {
+                let mut left = left.iter().peekable();
+                for (place, reference) in words.iter().enumerate() {
+                    if left.next_if_eq(&&place).is_none() {
+                        local.options.forget(kind, *reference);
+                    }
+                }
+            }
+            monitors = left.iter().map(|&place| monitors[place]).collect();
+            words = left.iter().map(|&place| words[place]).collect();
+            if words.is_empty() {
+                break;
+            }
+        }
+        for monitor in monitors {
+            others = others.list_prepend(monitor);
+        }
+    }
+    Ok((removed, list, others).encode(env))
+}
+
+/// Whether the mailbox of the calling process may hold bulk messages.
+#[rustler::nif]
+fn has_bulk(env: Env) -> NifResult<bool> {
+    let state = current()?;
+    let local = &state.local;
+    let pid = Kind::Bulk.mark(word::of_caller(env));
+    Ok(local.options.kinds().contains(&Kind::Bulk) && local.table.is_subscriber(pid))
+}

@@ -1,0 +1,114 @@
+//! The certificates that come in as terms. `compact.rs` has the others.
+
+use crate::calls::timeslice::{SLICE, Timeslice};
+use crate::sides::local::target::certified_id;
+use crate::state::current;
+use crate::terms::atoms;
+use crate::terms::reason::Reason;
+use crate::terms::weighing::{LIGHT, weigh};
+use rustler::{Atom, Env, NifResult, Term};
+use std::time::{Duration, Instant};
+
+/// How long one call may certify.
+pub const CERTIFYING: Duration = Duration::from_micros(300);
+/// How many certificates there are between two looks at the clock.
+pub const LOOK: usize = 16;
+/// How many parts of reasons one call may encode, which takes about as long: the reasons between two looks at
+/// the clock may have twice as many.
+pub const PARTS: usize = 8 * LIGHT;
+
+/// Makes the targets of the first `certificates` due, and returns the rest of the list and what was
+/// no certificate of a process on the node: `{:ok, rest, malformed}`, or `{:bulky, rest, malformed}`
+/// when [`connector_certify_bulky`] must go on.
+#[rustler::nif]
+fn connector_certify<'a>(
+    env: Env<'a>,
+    node: Term<'a>,
+    certificates: Term<'a>,
+) -> NifResult<(Atom, Term<'a>, Vec<Term<'a>>)> {
+    let mut malformed = Vec::new();
+    let (rest, bulky) = certify(env, node, certificates, false, &mut malformed)?;
+    let tag = if bulky { atoms::bulky() } else { atoms::ok() };
+    Ok((tag, rest, malformed))
+}
+
+/// The same for reasons that may be of any size. Always answers `{:ok, rest, malformed}`.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn connector_certify_bulky<'a>(
+    env: Env<'a>,
+    node: Term<'a>,
+    certificates: Term<'a>,
+) -> NifResult<(Atom, Term<'a>, Vec<Term<'a>>)> {
+    let mut malformed = Vec::new();
+    let (rest, _) = certify(env, node, certificates, true, &mut malformed)?;
+    Ok((atoms::ok(), rest, malformed))
+}
+
+/// Certifies until a slice is done, time is up, many parts are encoded, or a reason takes long to encode where
+/// `bulky` says that none may, or the other way round. The node where it comes from may truncate nothing.
+/// Returns the rest, and whether it begins with a bulky reason.
+fn certify<'a>(
+    env: Env<'a>,
+    node: Term<'a>,
+    certificates: Term<'a>,
+    bulky: bool,
+    malformed: &mut Vec<Term<'a>>,
+) -> NifResult<(Term<'a>, bool)> {
+    let state = current()?;
+    let local = &state.local;
+    let node = local.node(node)?;
+    let _timeslice = Timeslice::begin(env);
+    let began = Instant::now();
+    let mut last: Option<(Term, Reason)> = None;
+    let mut rest = certificates;
+    let mut stopped = false;
+    let mut parts = 0;
+    for certified in 1..=SLICE {
+        let is_late = || certified % LOOK == 0 && began.elapsed() > CERTIFYING;
+        if !bulky && (parts >= PARTS || is_late()) {
+            break;
+        }
+        let Ok((certificate, tail)) = rest.list_get_cell() else {
+            if !rest.is_empty_list() {
+                malformed.push(rest);
+                rest = Term::list_new_empty(env);
+            }
+            break;
+        };
+        if let Some((destination, subscription, reason)) = parts_of(certificate)
+            && let Some(id) = certified_id(destination, node)
+        {
+            let reason = match &last {
+                // What equals one that is light is light, and what differs from it is soon seen to.
+                Some((term, known)) if *term == reason => known.clone(),
+                _ => {
+                    let weight = weigh(reason);
+                    if weight.is_none() != bulky {
+                        stopped = !bulky;
+                        break;
+                    }
+                    parts += weight.unwrap_or(0);
+                    let encoded = Reason::due(reason);
+                    last = Some((reason, encoded.clone()));
+                    encoded
+                }
+            };
+            local.table.certify(node, id, subscription, reason);
+        } else {
+            malformed.push(certificate);
+        }
+        rest = tail;
+    }
+    local.expand_or_defer(env, SLICE);
+    Ok((rest, stopped))
+}
+
+/// The destination, the number of the subscription if that has one, and the reason.
+#[inline]
+fn parts_of(certificate: Term<'_>) -> Option<(Term<'_>, Option<u32>, Term<'_>)> {
+    if let Ok((destination, reason)) = certificate.decode() {
+        return Some((destination, None, reason));
+    }
+    let (destination, subscription, reason) = certificate.decode().ok()?;
+    Some((destination, Some(subscription), reason))
+}

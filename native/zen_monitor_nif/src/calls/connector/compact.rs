@@ -1,0 +1,147 @@
+//! The compact wire as Connectors speak it: what they send, and the certificates that come in.
+
+use crate::calls::connector::certificates::{CERTIFYING, LOOK, PARTS};
+use crate::calls::connector::instructions::{TAKEN, take};
+use crate::calls::timeslice::{SLICE, Timeslice};
+use crate::sides::local::target::{LOCAL, immediate};
+use crate::state::current;
+use crate::terms::atoms;
+use crate::terms::parts::Parts;
+use crate::terms::reason::Reason;
+use crate::terms::weighing::weigh;
+use rustler::types::tuple::get_tuple;
+use rustler::{Atom, Binary, Encoder, Env, Error, NifResult, Term};
+use std::time::Instant;
+use zen_monitor_core::monitors::targets::Instruction;
+use zen_monitor_core::wire::{Decoder, Kind, Run};
+
+/// As `connector_take` answers, but in parts, and with how many instructions these hold.
+#[rustler::nif]
+fn connector_take_parts<'a>(
+    env: Env<'a>,
+    node: Term<'a>,
+    name: Term<'a>,
+    limit: usize,
+) -> NifResult<(Vec<Term<'a>>, usize, bool)> {
+    let state = current()?;
+    let local = &state.local;
+    let _timeslice = Timeslice::begin(env);
+    let mut parts = Parts::new(env);
+    let mut instructions = 0;
+    let node = local.node(node)?;
+    let take_some = |limit| local.table.take_numbered(node, limit, TAKEN);
+    let emptied = take(local, limit, take_some, |instruction| {
+        instructions += 1;
+        let (kind, verb) = match instruction {
+            Instruction::Unsubscribe(_) => (Kind::Unsubscribe, atoms::unsubscribe()),
+            _ => (Kind::Subscribe, atoms::subscribe()),
+        };
+        let key = instruction.key();
+        match (immediate(name, key), instruction) {
+            (None, _) => {
+                let [id, serial, creation] = key.id;
+                parts.instruct(kind, [id, serial], creation);
+            }
+            (Some(name), Instruction::SubscribeName(_, number)) => {
+                parts.term((verb, name, number).encode(env));
+            }
+            (Some(name), _) => parts.term((verb, name).encode(env)),
+        }
+        true
+    });
+    Ok((parts.finish(), instructions, emptied))
+}
+
+/// As `connector_certify`, for runs whose reasons are in a tuple: `{:ok, rest, certified, malformed}`, or
+/// `{:bulky, …}` when [`connector_certify_bulky_runs`] must go on with the rest.
+#[rustler::nif]
+fn connector_certify_runs<'a>(
+    env: Env<'a>,
+    node: Term<'a>,
+    runs: Binary<'a>,
+    reasons: Term<'a>,
+) -> NifResult<Certified<'a>> {
+    certify(env, node, runs, reasons, false)
+}
+
+/// The same for reasons that may be of any size. Always answers `{:ok, …}`.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn connector_certify_bulky_runs<'a>(
+    env: Env<'a>,
+    node: Term<'a>,
+    runs: Binary<'a>,
+    reasons: Term<'a>,
+) -> NifResult<Certified<'a>> {
+    certify(env, node, runs, reasons, true)
+}
+
+type Certified<'a> = (Atom, Term<'a>, usize, Vec<Term<'a>>);
+
+/// Certifies until a slice is done, time is up, many parts are encoded, or a reason takes long to encode where
+/// `bulky` says that none may, or the other way round. Whoever calls it sees to it that there are few reasons.
+fn certify<'a>(
+    env: Env<'a>,
+    node: Term<'a>,
+    runs: Binary<'a>,
+    reasons: Term<'a>,
+    bulky: bool,
+) -> NifResult<Certified<'a>> {
+    let state = current()?;
+    let local = &state.local;
+    let node = local.node(node)?;
+    let _timeslice = Timeslice::begin(env);
+    let began = Instant::now();
+    let reasons = get_tuple(reasons)?;
+    let mut encoded: Vec<Option<Reason>> = vec![None; reasons.len()];
+    let mut malformed = Vec::new();
+    let mut certified = 0;
+    let mut next = atoms::ok();
+    let mut decoder = Decoder::new(&runs);
+    let mut rest = decoder.rest();
+    let part = |bytes: &[u8], length| {
+        let from = runs.len() - bytes.len();
+        Ok::<_, Error>(runs.make_subbinary(from, length)?.to_term(env))
+    };
+    let (mut turn, mut weighed) = (0, 0);
+    while !rest.is_empty() && certified + malformed.len() < SLICE {
+        turn += 1;
+        let is_late = || turn % LOOK == 0 && began.elapsed() > CERTIFYING;
+        if !bulky && (weighed >= PARTS || is_late()) {
+            break;
+        }
+        let run = decoder.next();
+        let reason = run.as_ref().and_then(|run| place_of(run, reasons.len()));
+        if let (Some(run), Some(place)) = (run, reason) {
+            if encoded[place].is_none() {
+                let weight = weigh(reasons[place]);
+                if weight.is_none() != bulky {
+                    next = if bulky { atoms::ok() } else { atoms::bulky() };
+                    break;
+                }
+                weighed += weight.unwrap_or(0);
+            }
+            let reason = encoded[place].get_or_insert_with(|| Reason::due(reasons[place]));
+            for &[id, serial] in run.pids() {
+                let target = [id, serial, run.creation];
+                local.table.certify(node, target, None, reason.clone());
+            }
+            certified += run.pids().len();
+        }
+        if reason.is_none() || decoder.is_malformed() {
+            malformed.push(part(rest, rest.len() - decoder.rest().len())?);
+        }
+        rest = decoder.rest();
+    }
+    local.expand_or_defer(env, SLICE);
+    Ok((next, part(rest, rest.len())?, certified, malformed))
+}
+
+/// The place of the reason of a run that is a certificate of processes.
+fn place_of(run: &Run, reasons: usize) -> Option<usize> {
+    match run.kind {
+        Kind::Dead(place) if run.creation < LOCAL => {
+            Some(usize::from(place)).filter(|&place| place < reasons)
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,98 @@
+//! What the Dispatcher calls.
+
+use crate::calls::dispatcher::run::{BATCH, Run};
+use crate::calls::timeslice::Timeslice;
+use crate::state::current;
+use crate::terms::atoms;
+use crate::terms::reason::Reason;
+use rustler::{Encoder, Env, NifResult, Term};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+use zen_monitor_core::monitors::share::Share;
+
+/// How long one call may deliver.
+const DELIVERY: Duration = Duration::from_micros(200);
+
+/// Makes the caller `ZenMonitor.Local.Dispatcher`, which delivers.
+#[rustler::nif]
+fn dispatcher_answer(env: Env) -> NifResult<bool> {
+    Ok(current()?.local.ring.answer(env))
+}
+
+/// Sends up to `limit` `:DOWN`s, and fewer when they take long. `name` is this node's name. `share`
+/// bounds what any one subscriber is given but in bulk: `{each, burst}` for as many at once, and one every so many
+/// nanoseconds, or `:all`. Answers how many were sent, and whether to call again with what is left of the limit, even if
+/// that is 0: then a bulk message is not sent yet. `:bulky` when [`dispatcher_deliver_bulky`] must
+/// do it, because a reason waits that takes long to build.
+#[rustler::nif]
+fn dispatcher_deliver<'a>(
+    env: Env<'a>,
+    name: Term<'a>,
+    limit: usize,
+    share: Term<'a>,
+) -> NifResult<Term<'a>> {
+    if Reason::is_any_bulky() {
+        return Ok(atoms::bulky().to_term(env));
+    }
+    Ok(deliver(env, name, limit, share)?.encode(env))
+}
+
+/// The same on a dirty scheduler, where sending costs more and nobody waits.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn dispatcher_deliver_bulky<'a>(
+    env: Env<'a>,
+    name: Term<'a>,
+    limit: usize,
+    share: Term<'a>,
+) -> NifResult<(usize, bool)> {
+    deliver(env, name, limit, share)
+}
+
+fn deliver<'a>(
+    env: Env<'a>,
+    name: Term<'a>,
+    limit: usize,
+    share: Term<'a>,
+) -> NifResult<(usize, bool)> {
+    let state = current()?;
+    let share = read_share(share)?;
+    let _timeslice = Timeslice::begin(env);
+    let began = Instant::now();
+    let mut run = Run::new(env, &state.local, name);
+    let mut done = false;
+    while !done && began.elapsed() < DELIVERY {
+        // Who still has something due then has had its share.
+        let any = run.turns(BATCH.min(limit - run.sent), share)?;
+        done = !any || run.sent == limit;
+    }
+    let local = &state.local;
+    let done = done || local.table.is_idle();
+    while done && began.elapsed() < DELIVERY {
+        match local.options.take_gathered() {
+            Some(gathered) => run.send_bulk(gathered)?,
+            None => break,
+        }
+    }
+    Ok((run.sent, !done || !local.options.is_delivered()))
+}
+
+/// Puts the Dispatcher to rest; `false` when a subscriber has a queue or a bulk message is due.
+#[rustler::nif]
+fn dispatcher_rest() -> NifResult<bool> {
+    let state = current()?;
+    let local = &state.local;
+    Ok(local
+        .ring
+        .rest(|| local.table.is_idle() && local.options.is_delivered()))
+}
+
+/// The present share of each subscriber. Dispatchers come and go, so its time is that of the library.
+fn read_share(share: Term) -> NifResult<Share> {
+    static BEGINNING: OnceLock<Instant> = OnceLock::new();
+    if atoms::all() == share {
+        return Ok(Share::all());
+    }
+    let (each, burst) = share.decode()?;
+    let now = BEGINNING.get_or_init(Instant::now).elapsed();
+    Ok(Share::new(now, Duration::from_nanos(each), burst))
+}

@@ -1,0 +1,335 @@
+//! The delivery of `:DOWN` messages.
+//!
+//! Each is claimed, sent and freed within one call, so whatever kills the Dispatcher neither
+//! loses nor doubles one. What a call fails to send goes back to the queues (`delivery.rs`).
+
+use crate::sides::local::Local;
+use crate::sides::local::envelopes::Envelopes;
+use crate::sides::local::kind::{Kind, pid_of};
+use crate::sides::local::node::{Node, Remote};
+use crate::sides::local::options::{Due, Gathered};
+use crate::sides::local::target::{add_object, name_of, object};
+use crate::terms::batch::Batch;
+use crate::terms::heap::{Headers, Object};
+use crate::terms::message::send;
+use crate::terms::origin::Sample;
+use crate::terms::reason::{HEAVY, Reason};
+use crate::terms::{atoms, heap, word};
+use rustler::{Encoder, Env, Error, NifResult, Term};
+use std::sync::Arc;
+use zen_monitor_core::monitors::delivery::Delivery;
+use zen_monitor_core::monitors::share::Share;
+use zen_monitor_core::monitors::subscribers::Taken;
+use zen_monitor_core::monitors::targets::Key;
+
+/// `:DOWN`s that are built together.
+pub const BATCH: usize = 64;
+/// Bytes of reasons and tags that are built together, at about 10 ns each.
+const BATCH_BYTES: usize = 16 * 1024;
+/// How many bytes of a reason that is built already are copied in the time of building one.
+const COPIED: usize = 8;
+
+// A batch without a heavy reason or tag need not be counted.
+const _: () = assert!(BATCH * HEAVY <= BATCH_BYTES);
+
+/// One run of the Dispatcher.
+pub struct Run<'a, 'b> {
+    env: Env<'a>,
+    local: &'b Local,
+    name: Term<'a>,
+    batch: Batch<'a>,
+    /// The last reason and its `{:zen_monitor, reason}`: neighbours often share one.
+    cause: Option<(Option<Reason>, Term<'a>)>,
+    envelopes: Envelopes<'a, 'b>,
+    /// How many monitors it has consumed.
+    pub sent: usize,
+}
+
+impl<'a, 'b> Run<'a, 'b> {
+    /// Begins, with nothing sent.
+    pub fn new(env: Env<'a>, local: &'b Local, name: Term<'a>) -> Self {
+        Run {
+            env,
+            local,
+            name,
+            batch: Batch::new(env),
+            cause: None,
+            envelopes: Envelopes::new(env, local),
+            sent: 0,
+        }
+    }
+
+    /// Takes up to `limit` monitors in turn and sends their `:DOWN`s, but gathers those that go out
+    /// in bulk. `false` when none was due.
+    pub fn turns(&mut self, limit: usize, share: Share) -> NifResult<bool> {
+        let table = &self.local.table;
+        let (mut turns, mut bytes) = (0, 0);
+        let mut delivery = Delivery::new(table, limit);
+        let mut due: Vec<Due> = Vec::with_capacity(limit);
+        // Where they are in the delivery, which has those that are gathered as well.
+        let mut numbers = Vec::with_capacity(limit);
+        let mut full = Vec::new();
+        while turns < limit && bytes < BATCH_BYTES && full.is_empty() {
+            let together = match Reason::heavy() {
+                0 => limit - turns,
+                _ => 1,
+            };
+            let first = delivery.len();
+            // A bulk message is one, however much is in it.
+            let share = |pid| match Kind::of(pid) {
+                Kind::Bulk | Kind::BulkSet => Share::all(),
+                Kind::Heavy => share.last(),
+                _ => share,
+            };
+            match delivery.take_turns(together, share) {
+                0 => break,
+                more => turns += more,
+            }
+            for (number, (key, reason)) in (first..).zip(delivery.describe(first)) {
+                let taken = *delivery.taken(number);
+                let kind = Kind::of(taken.pid);
+                let mut bulk = kind == Kind::Bulk;
+                if kind.is_set() {
+                    // That of a set which has ended is left to who ends it.
+                    let Some(opened) = self.envelopes.of(taken.pid) else {
+                        delivery.pass_on(number);
+                        continue;
+                    };
+                    let envelope = &opened.set.host;
+                    bulk = envelope.bulk;
+                    bytes += envelope.tag.weight() / COPIED;
+                }
+                if bulk {
+                    self.sent += 1;
+                    full.extend(self.local.options.gather(taken, key, reason));
+                    delivery.pass_on(number);
+                    continue;
+                }
+                // One that neighbours share is built once, and copied for each.
+                let again = matches!(due.last(), Some((_, _, last)) if is_same(last, &reason));
+                let size = reason.as_ref().map_or(0, |reason| reason.as_etf().len());
+                bytes += size / if again { COPIED } else { 1 };
+                bytes += self.local.options.weight(kind, taken.reference);
+                due.push((taken, key, reason));
+                numbers.push(number);
+            }
+        }
+        self.send_each(&mut delivery, &numbers, &due)?;
+        self.sent += delivery.sent();
+        drop(delivery);
+        for gathered in full {
+            self.send_bulk(gathered)?;
+        }
+        Ok(turns > 0)
+    }
+
+    /// Sends those that are claimed, one right after the other, so that their receiver finds many at
+    /// a time; they are freed together afterwards.
+    fn send_each(
+        &mut self,
+        delivery: &mut Delivery<Reason, Remote>,
+        numbers: &[usize],
+        due: &[Due],
+    ) -> NifResult<()> {
+        let due_by_number = numbers.iter().zip(due);
+        if let Some(loose) = self.loose(due) {
+            for ((&number, (taken, _, _)), (object, cause)) in due_by_number.zip(&loose.parts) {
+                if delivery.begin(number) {
+                    self.envelopes.consumed(taken.pid);
+                    self.send_loose(loose.headers, taken, *object, *cause);
+                    delivery.end(number);
+                    self.envelopes.told();
+                }
+            }
+        } else {
+            for ((&number, (taken, _, _)), (reference, object, cause)) in
+                due_by_number.zip(self.build(due)?)
+            {
+                let kind = Kind::of(taken.pid);
+                let (receiver, tag) = match self.envelopes.address(taken.pid) {
+                    Some((owner, tag, _)) => (owner, tag),
+                    None => {
+                        let tag = self.local.options.tag(self.env, kind, taken.reference);
+                        (pid_of(taken.pid), tag)
+                    }
+                };
+                let down = (tag, reference, atoms::process(), object, cause).encode(self.env);
+                if delivery.begin(number) {
+                    self.envelopes.consumed(taken.pid);
+                    self.send(receiver, down);
+                    delivery.end(number);
+                    self.envelopes.told();
+                    self.local.options.forget(kind, taken.reference);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What the messages are made of, if none has options and nothing has to be decoded for them.
+    fn loose(&mut self, due: &[Due]) -> Option<Loose<'a, 'b>> {
+        let headers = heap::headers()?;
+        let mut nodes = Vec::new();
+        let mut objects = Vec::with_capacity(due.len());
+        for (taken, key, _) in due {
+            if !(Kind::of(taken.pid) == Kind::Plain || Kind::of(taken.pid).is_set()) {
+                return None;
+            }
+            let (_, sample, name) = self.known(&mut nodes, *key);
+            objects.push(object(sample.as_deref(), *name, *key)?);
+        }
+        // Not before it is known that they are of use: they may be large.
+        let causes = due.iter().map(|(_, _, reason)| self.cause(reason));
+        Some(Loose {
+            parts: objects.into_iter().zip(causes).collect(),
+            headers,
+            _nodes: nodes,
+        })
+    }
+
+    #[inline]
+    fn send_loose(&mut self, headers: Headers, taken: &Taken, object: Object<'a>, cause: Term<'a>) {
+        let plain = || (taken.pid, atoms::down().to_term(self.env), taken.reference);
+        let address = self.envelopes.address(taken.pid);
+        let (receiver, tag, reference) = address.unwrap_or_else(plain);
+        let terms = (tag, atoms::process().to_term(self.env), cause);
+        let Some(pid) = word::to_pid(self.env, receiver) else {
+            return;
+        };
+        // A dead subscriber has no use for it.
+        // SAFETY: the sample that the object is of is among the nodes of its `Loose`.
+        unsafe {
+            heap::with_down(self.env, headers, terms, reference, object, |down| {
+                down.send(&pid);
+            });
+        }
+    }
+
+    /// Sends what was gathered for one subscriber, unless nothing of it is left. All is claimed
+    /// before and released after: a demonitor in between waits, for as long as it takes to copy.
+    pub fn send_bulk(&mut self, gathered: Gathered) -> NifResult<()> {
+        let Some(subscriber) = gathered.entries.first().map(|(taken, _, _)| taken.pid) else {
+            return Ok(());
+        };
+        let table = &self.local.table;
+        let mut delivery = Delivery::new(table, gathered.entries.len());
+        for (taken, _, _) in &gathered.entries {
+            delivery.take(*taken);
+        }
+        let built = self.build(&gathered.entries)?;
+        // One reference is that of all the members of a set.
+        let shared = (self.envelopes.address(subscriber))
+            .zip(built.first())
+            .map(|((owner, tag, _), (reference, _, _))| (owner, tag, *reference));
+        let mut left = Vec::with_capacity(built.len());
+        for (number, (reference, object, cause)) in built.into_iter().enumerate() {
+            if delivery.begin(number) {
+                self.envelopes.consumed(subscriber);
+                left.push(match shared {
+                    Some(_) => (object, cause).encode(self.env),
+                    None => (reference, object, cause).encode(self.env),
+                });
+            }
+        }
+        if !left.is_empty() {
+            let (receiver, message) = match shared {
+                Some((owner, tag, reference)) => {
+                    let message = (tag, reference, atoms::bulk(), left);
+                    (owner, message.encode(self.env))
+                }
+                None => {
+                    let message = (atoms::down(), atoms::bulk(), left);
+                    (pid_of(subscriber), message.encode(self.env))
+                }
+            };
+            self.send(receiver, message);
+            delivery.end_all();
+            self.envelopes.told();
+        }
+        Ok(())
+    }
+
+    /// The reference, the object and the `{:zen_monitor, reason}` of each.
+    fn build(&mut self, due: &[Due]) -> NifResult<Vec<(Term<'a>, Term<'a>, Term<'a>)>> {
+        let mut nodes = Vec::new();
+        for (taken, key, _) in due {
+            match self.envelopes.address(taken.pid) {
+                Some((_, _, reference)) => self.batch.reference(reference),
+                None => {
+                    let (options, kind) = (&self.local.options, Kind::of(taken.pid));
+                    options.add_reference(&mut self.batch, kind, taken.reference);
+                }
+            }
+            let (_, sample, name) = self.known(&mut nodes, *key);
+            add_object(&mut self.batch, sample.as_deref(), *name, *key);
+        }
+        let mut built = self.batch.build().ok_or(Error::BadArg)?.into_iter();
+        let mut terms = Vec::with_capacity(due.len());
+        for (_, _, reason) in due {
+            let (Some(reference), Some(object)) = (built.next(), built.next()) else {
+                return Err(Error::BadArg);
+            };
+            terms.push((reference, object, self.cause(reason)));
+        }
+        Ok(terms)
+    }
+
+    /// The node of a target, which is the last of `nodes` afterwards; neighbours often share one.
+    #[inline]
+    fn known<'n>(&self, nodes: &'n mut Vec<Known<'a, 'b>>, key: Key) -> &'n Known<'a, 'b> {
+        if nodes
+            .last()
+            .is_none_or(|(node, _, _)| node.id() != key.node)
+        {
+            let node = self.local.table.nodes.get(key.node);
+            let name = name_of(self.env, node, self.name);
+            nodes.push((node, node.host.origin.sample(), name));
+        }
+        nodes.last().expect("pushed above")
+    }
+
+    fn send(&self, receiver: u64, message: Term<'a>) {
+        if let Some(pid) = word::to_pid(self.env, receiver) {
+            // A dead subscriber has no use for it.
+            send(self.env, &pid, message);
+        }
+    }
+
+    fn cause(&mut self, reason: &Option<Reason>) -> Term<'a> {
+        if let Some((known, term)) = &self.cause
+            && is_same(known, reason)
+        {
+            return *term;
+        }
+        let term = match reason {
+            // A message without its reason is better than none.
+            Some(reason) => reason
+                .to_term(self.env)
+                .unwrap_or_else(|_| atoms::truncated().to_term(self.env)),
+            None => atoms::nodedown().to_term(self.env),
+        };
+        let term = (atoms::zen_monitor(), term).encode(self.env);
+        self.cause = Some((reason.clone(), term));
+        term
+    }
+}
+
+fn is_same(one: &Option<Reason>, other: &Option<Reason>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => one.is_same(other),
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+/// A node, a sample of its pids, and its name.
+type Known<'a, 'b> = (&'b Node, Option<Arc<Sample>>, Term<'a>);
+
+/// What a batch of messages is made of.
+struct Loose<'a, 'b> {
+    headers: Headers,
+    /// They hold the samples by which the objects are valid.
+    _nodes: Vec<Known<'a, 'b>>,
+    /// The object and the `{:zen_monitor, reason}` of each message.
+    parts: Vec<(Object<'a>, Term<'a>)>,
+}

@@ -1,0 +1,7 @@
+//! For whoever only looks: metrics, telemetry, and people.
+
+pub mod counters;
+pub mod malformed;
+pub mod sizes;
+pub mod survey;
+pub mod vm;

@@ -1,0 +1,50 @@
+//! How much every table and queue holds.
+
+use crate::state::current;
+use crate::terms::reason::Reason;
+use rustler::{Encoder, Env, NifResult, Term};
+
+rustler::atoms! {
+    backlog,
+    certificates,
+    departed,
+    heavy,
+    members,
+    numbers,
+    outboxes,
+    reasons,
+    references,
+    ring,
+    sets,
+    subscribers,
+    subscriptions,
+    targets,
+    watched,
+}
+
+/// What each table and queue holds, by name. All are 0 once nothing is monitored and nothing is
+/// under way, except for the records of subscribers that live. Dirty: it takes every lock once.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn sizes(env: Env<'_>) -> NifResult<Term<'_>> {
+    let state = current()?;
+    let local = state.local.table.sizes();
+    let (subscribed, watching, queued) = state.proxy.sizes();
+    let sizes = [
+        (references(), local.references),
+        (sets(), state.local.sets.counts().0),
+        (members(), local.members),
+        (subscribers(), local.subscribers),
+        (targets(), local.targets),
+        (reasons(), local.reasons),
+        (heavy(), Reason::heavy()),
+        (numbers(), local.numbers + state.proxy.numbers()),
+        (outboxes(), local.outboxes),
+        (backlog(), local.backlog),
+        (ring(), local.ring),
+        (departed(), local.departed),
+        (subscriptions(), subscribed),
+        (watched(), watching),
+        (certificates(), queued),
+    ];
+    Ok(sizes.to_vec().encode(env))
+}

@@ -1,0 +1,112 @@
+//! What other nodes want watched.
+
+use crate::calls::proxy::monitors::{SLICE, monitors_to_terms, read_monitors};
+use crate::calls::proxy::reading::{Instruction, read_list, read_runs};
+use crate::calls::timeslice::consume;
+use crate::sides::proxy::connector::{Certificate, Connector};
+use crate::sides::proxy::count;
+use crate::sides::proxy::destination::destination_to_term;
+use crate::state::current;
+use crate::terms::atoms;
+use crate::terms::reason::Reason;
+use rustler::{Encoder, Env, Error, NifResult, ResourceArc, Term};
+use zen_monitor_core::structures::limits::Full;
+
+/// `:noproc` in the external format.
+const NOPROC: &[u8] = b"\x83w\x06noproc";
+
+/// Carries out the first instructions of a part: a list of them, or runs of pids. `monitors` are those of the
+/// destinations that the call before has returned, in that order. Returns the rest of the part, the
+/// destinations that need a monitor, the monitors that are not needed any more, and what was no
+/// instruction.
+#[rustler::nif]
+#[allow(clippy::type_complexity)]
+fn proxy_process<'a>(
+    env: Env<'a>,
+    connector: ResourceArc<Connector>,
+    home: Term<'a>,
+    part: Term<'a>,
+    monitors: Term<'a>,
+) -> NifResult<(Term<'a>, Vec<Term<'a>>, Vec<Term<'a>>, Vec<Term<'a>>)> {
+    let state = current()?;
+    let mut slice = Vec::with_capacity(SLICE);
+    let mut malformed = Vec::new();
+    let monitors = read_monitors(env, monitors)?;
+    let rest = if part.is_binary() {
+        read_runs(env, part, &mut slice, &mut malformed)?
+    } else {
+        read_list(env, part, home, &mut slice, &mut malformed)
+    };
+
+    let mut made = Vec::new();
+    let mut released = Vec::new();
+    let mut refused = Vec::new();
+    let mut unwatched = Vec::new();
+    let mut nobody: Option<Reason> = None;
+    let mut asked = connector.asked.lock();
+    if asked.len() != monitors.len() {
+        return Err(Error::BadArg);
+    }
+    let mut table = state.proxy.table.lock();
+    for (target, monitor) in asked.drain(..).zip(monitors) {
+        table.set_monitor(target, monitor);
+    }
+    for instruction in &slice {
+        match *instruction {
+            Instruction::Subscribe(destination) => {
+                match table.subscribe(connector.id, destination) {
+                    Ok(target) => made.extend(target),
+                    Err(Full) => unwatched.push((destination, None)),
+                }
+            }
+            Instruction::SubscribeNumbered(destination, number) => {
+                let (former, next) = table.subscribe_numbered(connector.id, destination, number);
+                released.extend(former);
+                match next {
+                    Ok(target) => made.extend(target),
+                    Err(Full) => unwatched.push((destination, Some(number))),
+                }
+            }
+            Instruction::Unsubscribe(destination) => {
+                released.extend(table.unsubscribe(connector.id, destination));
+            }
+            Instruction::Refuse(subject) => {
+                let certificate = (subject, atoms::noproc()).encode(env);
+                refused.push(Certificate::Encoded(Reason::from_term(certificate)));
+            }
+            Instruction::RefuseFormer(pid, creation) => {
+                let reason = nobody.get_or_insert_with(|| Reason::from_etf(NOPROC));
+                refused.push(Certificate::Former(pid, creation, reason.clone()));
+            }
+            Instruction::Nothing => {}
+        }
+    }
+    let unused =
+        slice.iter().any(Instruction::is_unsubscribe) && !table.is_subscribed(connector.id);
+    let mut destinations = Vec::with_capacity(made.len());
+    for target in made {
+        if let Some(destination) = table.begin_monitor(target) {
+            asked.push(target);
+            destinations.push(destination);
+        }
+    }
+    drop((table, asked));
+
+    if unused {
+        // It notes when it could retire.
+        connector.batcher.ring(env);
+    }
+    count(&state.proxy.enqueued, refused.len() + unwatched.len());
+    let unwatched = unwatched.into_iter().map(|(destination, number)| {
+        let reason = Reason::from_term(atoms::system_limit().to_term(env));
+        Certificate::new(destination, number, reason)
+    });
+    for certificate in refused.into_iter().chain(unwatched) {
+        connector.force(env, certificate);
+    }
+    let to_term = |destination| destination_to_term(env, destination);
+    let destinations = destinations.into_iter().map(to_term).collect();
+    let released = monitors_to_terms(env, &released)?;
+    consume(env, slice.len());
+    Ok((rest, destinations, released, malformed))
+}

@@ -1,0 +1,121 @@
+//! The comings and goings of connectors and of Proxies, and what is swept up after them.
+
+use crate::calls::proxy::monitors::{SLICE, monitors_to_terms};
+use crate::calls::timeslice::consume;
+use crate::sides::proxy::CERTIFICATES;
+use crate::sides::proxy::connector::Connector;
+use crate::sides::resource::check_place;
+use crate::state::current;
+use crate::terms::atoms;
+use rustler::{Atom, Encoder, Env, NifResult, ResourceArc, Term};
+use std::sync::atomic::Ordering;
+
+/// Rows of departed connectors removed by one call.
+const ROWS: usize = 256;
+
+/// Empties the table for a Proxy that starts, and makes it the owner of the releases. What was in it
+/// is left to [`proxy_free`], because a dirty call that outlived its Proxy would empty the table of
+/// the next. The former subscribers are told by the death of the former Proxy, if there was one, which
+/// is what it answers.
+#[rustler::nif]
+fn proxy_reset(env: Env) -> NifResult<bool> {
+    let state = current()?;
+    let proxy = &state.proxy;
+    let succeeds = proxy.releases.answer(env);
+    proxy.reset();
+    Ok(succeeds)
+}
+
+/// Frees what former Proxies left. Dirty: that takes as long as it is large.
+#[rustler::nif(schedule = "DirtyCpu")]
+fn proxy_free() -> NifResult<Atom> {
+    current()?.proxy.free();
+    Ok(atoms::ok())
+}
+
+/// Adds a connector.
+#[rustler::nif]
+fn proxy_attach(env: Env) -> NifResult<Term> {
+    let state = current()?;
+    let mut attached = None;
+    state.proxy.table.lock().attach(|id| {
+        let mut connector = ResourceArc::new(Connector::new(id));
+        check_place(&mut connector);
+        attached.insert(connector).clone()
+    });
+    Ok(attached.encode(env))
+}
+
+/// Detaches a connector: its Batcher stops, and its rows and certificates are left to the janitor.
+#[rustler::nif]
+fn proxy_detach(env: Env, connector: ResourceArc<Connector>) -> NifResult<Atom> {
+    let state = current()?;
+    let detached = state.proxy.table.lock().detach(connector.id);
+    connector.outbox.close();
+    connector.batcher.ring(env);
+    state.proxy.discarded.lock().extend(detached);
+    state.proxy.departures.ring(env);
+    Ok(atoms::ok())
+}
+
+/// Notes which version of the compact wire the node of a connector speaks, or 0.
+#[rustler::nif]
+fn proxy_speak(connector: ResourceArc<Connector>, version: u32) -> Atom {
+    // Relaxed: nothing else is read by it.
+    connector.version.store(version, Ordering::Relaxed);
+    atoms::ok()
+}
+
+/// Whether a connector has no subscriptions, and no certificates wait for it.
+#[rustler::nif]
+fn proxy_is_unused(connector: ResourceArc<Connector>) -> NifResult<bool> {
+    let state = current()?;
+    let subscribed = state.proxy.table.lock().is_subscribed(connector.id);
+    Ok(!subscribed && state.proxy.is_quiet(&connector))
+}
+
+/// Removes targets that nobody watches any more. Returns their monitors, and whether to go on.
+#[rustler::nif]
+fn proxy_release(env: Env) -> NifResult<(Vec<Term>, bool)> {
+    let state = current()?;
+    let mut released = Vec::new();
+    let release = |monitor| released.push(monitor);
+    state.proxy.table.lock().release(SLICE, release);
+    let is_empty = || !state.proxy.table.lock().has_vacant();
+    let more = !state.proxy.releases.rest(is_empty);
+    consume(env, released.len());
+    Ok((monitors_to_terms(env, &released)?, more))
+}
+
+/// Makes the caller the janitor, which must sweep.
+#[rustler::nif]
+fn proxy_answer_departures(env: Env) -> NifResult<Atom> {
+    current()?.proxy.departures.answer(env);
+    Ok(atoms::ok())
+}
+
+/// Removes rows and certificates of detached connectors. Returns whether to go on, and how many rows
+/// are left.
+#[rustler::nif]
+fn proxy_sweep(env: Env) -> NifResult<(bool, usize)> {
+    let state = current()?;
+    let proxy = &state.proxy;
+    let mut table = proxy.table.lock();
+    table.sweep(ROWS);
+    let (vacant, left) = (table.has_vacant(), table.left_behind());
+    drop(table);
+    if vacant {
+        proxy.releases.ring(env);
+    }
+    let discarded = proxy.discarded.lock().pop();
+    if let Some(connector) = discarded
+        && connector.outbox.discard(CERTIFICATES)
+    {
+        proxy.discarded.lock().push(connector);
+    }
+    consume(env, ROWS);
+    // Both are looked at anew: since the sweep, a connector may have been detached and even its
+    // outbox been emptied here, while its ringing found this janitor awake.
+    let is_empty = || !proxy.table.lock().has_departed() && proxy.discarded.lock().is_empty();
+    Ok((!proxy.departures.rest(is_empty), left))
+}

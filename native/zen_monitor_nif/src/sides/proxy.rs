@@ -1,0 +1,196 @@
+//! What others monitor here.
+//!
+//! Invariants:
+//!
+//! - The Proxy alone attaches, detaches, subscribes, certifies and releases. The janitor only sweeps
+//!   what departed connectors left, and a Batcher only touches the outbox of its own connector.
+//! - Terms are decoded before the table is locked and built after it is unlocked.
+//! - A NIF that makes work for another process rings that process's bell itself.
+//! - A dirty call may outlive its process, and then it meets what already belongs to a successor. So
+//!   it either makes sure that its caller still is the owner, or touches what has none.
+
+pub mod connector;
+pub mod destination;
+
+use crate::sides::doorbell::Doorbell;
+use crate::sides::proxy::connector::{Certificate, Connector};
+use crate::terms::reason::Reason;
+use parking_lot::Mutex;
+use rustler::{Env, ResourceArc, Term};
+use std::sync::atomic::{AtomicU64, Ordering};
+use zen_monitor_core::subscriptions::table::{Destination, SubscriptionTable};
+
+/// Certificates handled by one call.
+pub const CERTIFICATES: usize = 1_000;
+/// Bytes of reasons built by one call on a normal scheduler, and so the size of a bulky one.
+pub const REASONS: usize = 16 * 1024;
+
+/// How many reasons are kept with dead processes whose subscribers could not be told, and the bytes of
+/// the longest: enough for what ends processes by the thousands, and nothing beside their rows.
+const KEPT: usize = 16;
+const KEPT_BYTES: usize = 64;
+
+/// `:nodedown` in the external format.
+const NODEDOWN: &[u8] = b"\x83w\x08nodedown";
+
+type Table = SubscriptionTable<ResourceArc<Connector>, Option<Reason>>;
+
+/// The subscription table and who is woken for it.
+#[derive(Default)]
+pub struct Proxy {
+    /// The table.
+    pub table: Mutex<Table>,
+    /// Detached connectors whose outboxes the janitor empties.
+    pub discarded: Mutex<Vec<ResourceArc<Connector>>>,
+    /// Both of former Proxies, until they are freed.
+    former: Mutex<Vec<(Table, Vec<ResourceArc<Connector>>)>>,
+    last_reason: Mutex<Option<Reason>>,
+    /// Those that rows of the dead share.
+    kept: Mutex<Vec<Reason>>,
+    /// Wakes the Proxy when there are monitors to release.
+    pub releases: Doorbell,
+    /// Wakes the janitor when a connector has been detached.
+    pub departures: Doorbell,
+    /// Certificates that went into outboxes.
+    pub enqueued: AtomicU64,
+    /// Certificates that were sent.
+    pub swept: AtomicU64,
+}
+
+impl Proxy {
+    /// Empties the table for a Proxy that starts. What was in it is left to [`Proxy::free`].
+    pub fn reset(&self) {
+        let table = std::mem::take(&mut *self.table.lock());
+        let discarded = std::mem::take(&mut *self.discarded.lock());
+        self.former.lock().push((table, discarded));
+    }
+
+    /// Frees what former Proxies left, which takes as long as it is large.
+    pub fn free(&self) {
+        // Not freed under the lock: the next Proxy must not have to wait for it.
+        let former = std::mem::take(&mut *self.former.lock());
+        drop(former);
+    }
+
+    /// Whether the Batcher of a connector has nothing to do, not even to stop.
+    pub fn is_quiet(&self, connector: &Connector) -> bool {
+        connector.outbox.is_empty()
+            && !connector.outbox.is_closed()
+            && !self.table.lock().has_untold(connector.id)
+    }
+
+    /// What is kept of the reason of a process whose subscribers could not all be told.
+    fn keep(&self, reason: &Reason) -> Option<Reason> {
+        if reason.as_etf().len() > KEPT_BYTES {
+            return None;
+        }
+        let mut kept = self.kept.lock();
+        if let Some(same) = kept.iter().find(|kept| kept.as_etf() == reason.as_etf()) {
+            return Some(same.clone());
+        }
+        if kept.len() == KEPT {
+            kept.retain(Reason::is_shared);
+        }
+        (kept.len() < KEPT).then(|| {
+            kept.push(reason.clone());
+            reason.clone()
+        })
+    }
+
+    /// Makes certificates of up to `budget` deaths that a connector has yet to be told of.
+    pub fn recover(&self, connector: &Connector, budget: usize) {
+        let mut unknown = None;
+        let mut recovered = 0;
+        let mut table = self.table.lock();
+        table.collect(connector.id, budget, |destination, number, kept| {
+            let reason = kept.as_ref().or(unknown.as_ref());
+            let reason = reason
+                .cloned()
+                .unwrap_or_else(|| unknown.insert(Reason::from_etf(NODEDOWN)).clone());
+            connector
+                .outbox
+                .force(Certificate::new(destination, number, reason));
+            recovered += 1;
+        });
+        drop(table);
+        count(&self.enqueued, recovered);
+    }
+
+    /// Subscriptions, watched destinations, and the certificates that wait for attached connectors.
+    pub fn sizes(&self) -> (usize, usize, usize) {
+        let table = self.table.lock();
+        let certificates = table.outboxes().map(|connector| connector.outbox.len());
+        let certificates = certificates.sum::<usize>() + table.untold();
+        (table.len() - table.untold(), table.targets(), certificates)
+    }
+
+    /// The numbers of the subscriptions of names.
+    pub fn numbers(&self) -> usize {
+        self.table.lock().numbered()
+    }
+
+    /// The reason in the form that is kept. A mass exit has one reason: it is stored once.
+    pub fn share(&self, reason: Term) -> Reason {
+        let encoded = reason.to_binary();
+        let mut last = self.last_reason.lock();
+        match &*last {
+            Some(same) if same.as_etf() == encoded.as_slice() => same.clone(),
+            _ => {
+                let reason = Reason::from_etf(&encoded);
+                // A bulky one is not worth keeping alive for the next.
+                *last = (encoded.len() <= REASONS).then(|| reason.clone());
+                reason
+            }
+        }
+    }
+
+    /// Certifies destinations for their reasons, until that was told to many. Returns how many of them are
+    /// done, and how many subscribers were to be told. `is_due` is asked when the table is locked.
+    pub fn certify(
+        &self,
+        env: Env,
+        exits: &[(Destination, Reason)],
+        is_due: impl FnOnce() -> bool,
+    ) -> (usize, usize) {
+        let (mut enqueued, mut shed, mut done) = (0, 0, 0);
+        let mut told: Vec<ResourceArc<Connector>> = Vec::new();
+        let mut table = self.table.lock();
+        if !is_due() {
+            return (exits.len(), 0);
+        }
+        for (destination, reason) in exits {
+            if enqueued + shed > CERTIFICATES {
+                break;
+            }
+            let counted = table.certify(
+                *destination,
+                || self.keep(reason),
+                |connector, number| {
+                    // Those of a mass exit are mostly for one.
+                    if !told
+                        .last()
+                        .is_some_and(|last| std::ptr::eq(&**last, &**connector))
+                    {
+                        told.push(connector.clone());
+                    }
+                    connector.push(|| Certificate::new(*destination, number, reason.clone()))
+                },
+            );
+            enqueued += counted.0;
+            shed += counted.1;
+            done += 1;
+        }
+        drop(table);
+        for connector in told {
+            connector.batcher.ring(env);
+        }
+        count(&self.enqueued, enqueued);
+        (done, enqueued + shed)
+    }
+}
+
+/// Counts what has happened.
+pub fn count(counter: &AtomicU64, amount: usize) {
+    // Relaxed: nothing else is read by it.
+    counter.fetch_add(amount as u64, Ordering::Relaxed);
+}

@@ -1,0 +1,94 @@
+//! A connector that is subscribed here, with the certificates that wait for it.
+
+use crate::sides::doorbell::Doorbell;
+use crate::terms::reason::Reason;
+use parking_lot::Mutex;
+use rustler::{Env, Resource};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use zen_monitor_core::subscriptions::outbox::{Outbox, Pushed};
+use zen_monitor_core::subscriptions::table::{ConnectorId, Destination};
+use zen_monitor_core::wire::Numbers;
+
+/// A subscribed connector, as the Proxy and its Batcher hold it.
+pub struct Connector {
+    /// Its number in the table.
+    pub id: ConnectorId,
+    /// The certificates that wait for it.
+    pub outbox: Outbox<Certificate>,
+    /// Wakes its Batcher.
+    pub batcher: Doorbell,
+    /// The deaths that it could not be told of since it was last asked how many.
+    pub shed: AtomicUsize,
+    /// The targets that the Proxy is placing monitors of.
+    pub asked: Mutex<Vec<u32>>,
+    /// The version of the compact wire that its node speaks, or 0.
+    pub version: AtomicU32,
+}
+
+#[rustler::resource_impl]
+impl Resource for Connector {}
+
+impl Connector {
+    /// One that nothing waits for.
+    pub fn new(id: ConnectorId) -> Connector {
+        Connector {
+            id,
+            outbox: Outbox::default(),
+            batcher: Doorbell::default(),
+            shed: AtomicUsize::new(0),
+            asked: Mutex::default(),
+            version: AtomicU32::new(0),
+        }
+    }
+
+    /// Whether the certificate need not be told of in another way. The Batcher must be woken.
+    #[inline]
+    pub fn push(&self, certificate: impl FnOnce() -> Certificate) -> bool {
+        let pushed = self.outbox.push(certificate);
+        let refused = pushed == Pushed::Refused;
+        if refused {
+            // Relaxed: nothing else is read by it.
+            self.shed.fetch_add(1, Ordering::Relaxed);
+        }
+        !refused
+    }
+
+    /// For a certificate of what has no row: it is let in, however many wait.
+    pub fn force(&self, env: Env, certificate: Certificate) {
+        self.outbox.force(certificate);
+        self.batcher.ring(env);
+    }
+}
+
+/// What tells a connector that a destination is down.
+pub enum Certificate {
+    /// Of what the table knows.
+    Known(Destination, Reason),
+    /// The same, with the number of the subscription.
+    Numbered(Destination, u32, Reason),
+    /// Of a pid of a former life of this node.
+    Former(Numbers, u32, Reason),
+    /// The whole `{destination, reason}`, where the destination is no immediate word.
+    Encoded(Reason),
+}
+
+impl Certificate {
+    /// That of a destination, with the number of the subscription if it has one.
+    #[inline]
+    pub fn new(destination: Destination, number: Option<u32>, reason: Reason) -> Certificate {
+        match number {
+            Some(number) => Certificate::Numbered(destination, number, reason),
+            None => Certificate::Known(destination, reason),
+        }
+    }
+
+    /// The reason, but what is encoded is with it.
+    pub fn reason(&self) -> &Reason {
+        match self {
+            Certificate::Known(_, reason)
+            | Certificate::Numbered(_, _, reason)
+            | Certificate::Former(_, _, reason)
+            | Certificate::Encoded(reason) => reason,
+        }
+    }
+}

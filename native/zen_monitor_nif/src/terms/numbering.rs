@@ -1,0 +1,200 @@
+//! The numbers of this node's own pids, as other nodes know them.
+//!
+//! A local pid is one word, and the bits of its numbers are somewhere in it. OTP 25 repeats some of them, to
+//! tell where in the table of processes it is; OTP 27 rotates them, for the same. As with the heap,
+//! nothing about that is taken on trust: when the library is loaded, [`probe`] has the VM decode pids,
+//! learns what each bit becomes, and compares what would be read and made of some others. As long as it
+//! is unknown, the node does not offer the compact wire.
+//!
+//! The *plain* word of a local pid has its numbers in their order, above the tag that a pid has. Neighbours have
+//! neighbouring ones, and a table that is keyed by them keeps them together; by their words, it does not.
+
+use crate::terms::etf::{Identity, Pid, decode_pids};
+use crate::terms::word;
+use rustler::Env;
+use std::sync::OnceLock;
+use zen_monitor_core::wire::Numbers;
+
+/// The bits of a word that tell that it is a local pid.
+const TAG: u64 = 0b1111;
+const TAG_BITS: u32 = TAG.count_ones();
+
+static NUMBERING: OnceLock<Numbering> = OnceLock::new();
+
+/// How the words of local pids are made of their numbers.
+pub struct Numbering {
+    /// How many bits the number has, and its upper part.
+    bits: [u32; 2],
+    tag: u64,
+    /// What the numbers stand for in the word.
+    whole: Bits,
+    /// What the word stands for in the numbers.
+    numbers: Bits,
+}
+
+/// What each bit of a word becomes, by the values of its bytes.
+struct Bits([[u64; 256]; 8]);
+
+impl Bits {
+    const NONE: Bits = Bits([[0; 256]; 8]);
+
+    /// Has a bit become others.
+    fn set(&mut self, bit: u32, others: u64) {
+        let table = &mut self.0[bit as usize / 8];
+        for (byte, entry) in table.iter_mut().enumerate() {
+            if byte >> (bit % 8) & 1 == 1 {
+                *entry |= others;
+            }
+        }
+    }
+
+    #[inline]
+    fn of(&self, word: u64) -> u64 {
+        let bytes = word.to_le_bytes();
+        let tables = bytes.iter().zip(&self.0);
+        tables.fold(0, |found, (&byte, table)| found | table[usize::from(byte)])
+    }
+}
+
+impl Numbering {
+    /// That of this VM, if it is known.
+    #[inline]
+    pub fn known() -> Option<&'static Numbering> {
+        NUMBERING.get()
+    }
+
+    /// The plain word of a word, which is the word itself for what is no local pid.
+    #[inline]
+    pub fn plain(&self, word: u64) -> u64 {
+        if word & TAG != self.tag {
+            return word;
+        }
+        self.join(split(self.numbers.of(word)))
+    }
+
+    /// The plain word of the local pid that has these numbers, if one can have them.
+    #[inline]
+    pub fn plain_of(&self, [id, serial]: Numbers) -> Option<u64> {
+        let fits = id <= most(self.bits[0]) && serial <= most(self.bits[1]);
+        fits.then(|| self.join([id, serial]))
+    }
+
+    /// The word whose plain one this is.
+    #[inline]
+    pub fn whole(&self, plain: u64) -> u64 {
+        let numbers = self.numbers_of(plain).map(joined);
+        numbers.map_or(plain, |numbers| self.whole.of(numbers) | self.tag)
+    }
+
+    /// The numbers of the local pid that has this plain word, if one does.
+    #[inline]
+    pub fn numbers_of(&self, plain: u64) -> Option<Numbers> {
+        let data = plain >> TAG_BITS;
+        let id = data as u32 & most(self.bits[0]);
+        let serial = (data >> self.bits[0]) as u32;
+        (plain & TAG == self.tag).then_some([id, serial])
+    }
+
+    #[inline]
+    fn join(&self, [id, serial]: Numbers) -> u64 {
+        (u64::from(serial) << self.bits[0] | u64::from(id)) << TAG_BITS | self.tag
+    }
+}
+
+/// Both numbers in one, so that each has bytes of its own.
+#[inline]
+fn joined([id, serial]: Numbers) -> u64 {
+    u64::from(serial) << u32::BITS | u64::from(id)
+}
+
+#[inline]
+fn split(joined: u64) -> Numbers {
+    [joined as u32, (joined >> u32::BITS) as u32]
+}
+
+/// The largest number of so many bits, of which there is one at least.
+#[inline]
+fn most(bits: u32) -> u32 {
+    u32::MAX >> (u32::BITS - bits)
+}
+
+/// Learns the numbering, if this VM is built as this module expects.
+pub fn probe(env: Env) {
+    if let Some(numbering) = learn(env) {
+        // The library is loaded once. An upgrade to the same file finds what it has learnt.
+        let _ = NUMBERING.set(numbering);
+    }
+}
+
+fn learn(env: Env) -> Option<Numbering> {
+    let identity = Identity::of_caller(env)?;
+    let decode = |numbers| {
+        let [id, serial] = split(numbers);
+        let pid = Pid {
+            node: &identity.node,
+            id,
+            serial,
+            creation: identity.creation,
+        };
+        let word = word::from_term(decode_pids(env, &[pid])?[0]);
+        // A pid of another node is no single word.
+        word::to_pid(env, word).map(|_| word)
+    };
+    let longest = |lowest: u32| {
+        let all = |bits: &u32| decode(u64::from(most(*bits)) << lowest).is_some();
+        (1..=u32::BITS).rev().find(all)
+    };
+    let bits = [longest(0)?, longest(u32::BITS)?];
+    let tag = decode(0)?;
+    if bits[0] + bits[1] + TAG_BITS > u64::BITS || tag & !TAG != 0 {
+        return None;
+    }
+    let (mut whole, mut numbers) = (Bits::NONE, Bits::NONE);
+    let used = (0..bits[0]).chain(u32::BITS..u32::BITS + bits[1]);
+    let become_of = |bit: u32| Some((bit, decode(1 << bit)? ^ tag));
+    let become_all: Vec<(u32, u64)> = used.map(become_of).collect::<Option<_>>()?;
+    for &(bit, others) in &become_all {
+        // By one that no other bit becomes, it is known again.
+        let shared = |&(other, found): &(u32, u64)| if other == bit { 0 } else { found };
+        let own = others
+            & !become_all
+                .iter()
+                .map(shared)
+                .fold(0, |all, found| all | found);
+        if own == 0 {
+            return None;
+        }
+        whole.set(bit, others);
+        numbers.set(own.trailing_zeros(), 1 << bit);
+    }
+    let numbering = Numbering {
+        bits,
+        tag,
+        whole,
+        numbers,
+    };
+    // All bits alone, and many together.
+    let mask = joined(bits.map(most));
+    let alone = (0..u64::BITS).map(|bit| 1 << bit);
+    let some = [
+        0,
+        u32::MAX,
+        0x5555_5555,
+        0x3333_3333,
+        0x2d2d_2d2d,
+        0x0f1e_2d3c,
+    ];
+    let together = some
+        .iter()
+        .flat_map(|&id| some.map(|serial| joined([id, serial])));
+    let agrees = |sample: u64| {
+        let sample = sample & mask;
+        decode(sample).is_some_and(|word| {
+            let plain = numbering.plain(word);
+            numbering.plain_of(split(sample)) == Some(plain)
+                && numbering.numbers_of(plain) == Some(split(sample))
+                && numbering.whole(plain) == word
+        })
+    };
+    alone.chain(together).all(agrees).then_some(numbering)
+}
