@@ -8,7 +8,9 @@ defmodule ZenMonitor.ArchitectureTest do
     "monitors" => ~w(monitors structures),
     "subscriptions" => ~w(subscriptions structures),
     "truncation" => ~w(truncation),
-    "wire" => ~w(wire)
+    "wire" => ~w(wire),
+    # A test of both ends.
+    "names" => ~w(monitors subscriptions)
   }
 
   test "the rooms of the core use only what they may" do

@@ -254,7 +254,7 @@ impl<O, R> SubscriptionTable<O, R> {
     }
 
     /// Subscribes an attached connector to a destination, which is nothing new when it is
-    /// subscribed already. Returns the target when it has just been made and needs a monitor. [`Full`]
+    /// subscribed already, but that the subscription has no number any more. Returns the target when it has just been made and needs a monitor. [`Full`]
     /// when there are 2^32 - 1 rows or targets; nothing has changed then.
     #[inline]
     pub fn subscribe(
@@ -262,12 +262,16 @@ impl<O, R> SubscriptionTable<O, R> {
         id: ConnectorId,
         destination: Destination,
     ) -> Result<Option<u32>, Full> {
-        // Who has yet to be told is subscribed still.
-        if self.attached(id).is_none() || self.untold_row(id, destination).is_some() {
+        if self.attached(id).is_none() {
             return Ok(None);
         }
         let found = self.find(destination);
-        if found.is_some_and(|target| self.row(target, id.slot).is_some()) {
+        // Who has yet to be told is subscribed still.
+        let subscribed = self
+            .untold_row(id, destination)
+            .or_else(|| self.row(found?, id.slot));
+        if let Some(row) = subscribed {
+            self.numbers.remove(row);
             return Ok(None);
         }
         if self.rows.is_full() {
@@ -935,6 +939,26 @@ mod tests {
             owner.subscribe(id, pid(7));
         }
         assert_eq!(owner.numbers_told(), [(1, None), (2, None), (3, None)]);
+    }
+
+    #[test]
+    fn who_subscribes_without_a_number_is_told_none() {
+        let mut owner = Owner::default();
+        let [a, b] = [1, 2].map(|node| owner.table.attach(|_| node));
+        owner.subscribe_numbered(a, 10);
+        owner.subscribe(a, pid(7));
+        assert_eq!((owner.placed.len(), owner.table.len()), (1, 1));
+        assert_eq!(owner.numbers_told(), [(1, None)]);
+        // Neither is one who has yet to be told.
+        owner.placed.clear();
+        owner.subscribe_numbered(b, 20);
+        owner.full.insert(2);
+        assert_eq!(owner.exit(pid(7)), []);
+        owner.subscribe(b, pid(7));
+        let mut collected = Vec::new();
+        let collect = |_, number, _: &u32| collected.push(number);
+        owner.table.collect(b, 9, collect);
+        assert_eq!(collected, [None]);
     }
 
     #[test]
