@@ -9,7 +9,9 @@ defmodule ZenMonitor.ArchitectureTest do
     "monitors" => ~w(monitors structures),
     "subscriptions" => ~w(subscriptions structures),
     "truncation" => ~w(truncation),
-    "wire" => ~w(wire)
+    "wire" => ~w(wire),
+    # A test of both ends.
+    "names" => ~w(monitors subscriptions)
   }
 
   # Floors, the lowest first. No side knows the other.

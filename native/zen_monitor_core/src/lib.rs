@@ -10,6 +10,8 @@
 #![forbid(unsafe_code)]
 
 pub mod monitors;
+#[cfg(all(test, not(loom)))]
+mod names;
 pub mod structures;
 pub mod subscriptions;
 pub mod truncation;

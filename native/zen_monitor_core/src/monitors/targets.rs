@@ -12,6 +12,7 @@
 //! - `monitors` counts the monitors that name the target; those of an undead one are all listed.
 //! - A target is freed when it is dead, no monitor names it, and neither an outbox nor the backlog
 //!   holds its id.
+//! - A target whose number is stale is queued.
 //! - A monitor is *waiting* once its `:DOWN` is due: its target is dead, or its session expired
 //!   and the target was subscribed in it.
 
@@ -47,7 +48,7 @@ pub struct Key {
 pub const NAMED: u32 = u32::MAX;
 
 /// Marks the number of a subscription that nobody wanted any more for a while: its certificate is not for
-/// those who came since.
+/// those who came since, but tells that the subscription is over.
 const STALE: u32 = 1 << 31;
 
 /// What a remote node is to be told about a target.
@@ -268,7 +269,8 @@ impl<R: Clone> Targets<R> {
 
     /// Notes the death of a subscribed target. Returns its id, which is in the backlog now, and
     /// how many more monitors are waiting. A certificate that answers no subscription is ignored, and so
-    /// is one with the number of a former subscription.
+    /// is one with the number of a former subscription. One with a number that is stale consumes the
+    /// subscription: the target, which is in its outbox, is to be subscribed anew.
     pub fn certify(
         &self,
         key: Key,
@@ -283,7 +285,12 @@ impl<R: Clone> Targets<R> {
         if !shard.is_watched(local) {
             return None;
         }
-        if subscription.is_some() && shard.numbers.get(local) != subscription {
+        let standing = shard.numbers.get(local);
+        if subscription.is_some() && standing != subscription {
+            if subscription.map(|number| number | STALE) == standing {
+                let unqueued = shard.withdraw(local);
+                debug_assert!(!unqueued);
+            }
             return None;
         }
         let monitors = shard.bury(local, stay, Some(reason));
@@ -328,6 +335,7 @@ impl<R: Clone> Targets<R> {
         shard.unqueue(local)?;
         let target = &shard.targets[local];
         if target.monitors() > 0 && target.is(SUBSCRIBED) {
+            shard.keep(local);
             return None;
         }
         let monitors = shard.bury(local, stay, None);
@@ -815,15 +823,21 @@ impl<R> Shard<R> {
 
     /// What is told of a name that is subscribed to, and was not wanted for a while.
     fn renew(&mut self, local: u32, key: Key, numbered: bool) -> Option<Instruction> {
-        let stale = self
-            .numbers
+        self.numbers
             .get(local)
             .filter(|number| number & STALE != 0)?;
         if numbered && self.is_watched(local) {
             return Some(self.subscribe(local, key, numbered));
         }
-        self.numbers.set(local, Some(stale & !STALE));
+        self.keep(local);
         None
+    }
+
+    /// Has the standing subscription of a target, if it is of a name, be that of those who came since, too.
+    fn keep(&mut self, local: u32) {
+        if let Some(number) = self.numbers.get(local) {
+            self.numbers.set(local, Some(number & !STALE));
+        }
     }
 
     /// Notes that a name is wanted again, if nobody wanted it any more and its node has yet to be told so. Its

@@ -258,21 +258,25 @@ impl<O, R> SubscriptionTable<O, R> {
         outbox
     }
 
-    /// Subscribes an attached connector to a destination, which is nothing new when it is
-    /// subscribed already. Returns the target when it has just been made and needs a monitor. [`Full`]
-    /// when there are 2^32 - 1 rows or targets; nothing has changed then.
+    /// Subscribes an attached connector to a destination. When it is subscribed already, nothing changes but
+    /// that the subscription has no number any more. Returns the target when it has just been made and needs a
+    /// monitor. [`Full`] when there are 2^32 - 1 rows or targets; nothing has changed then.
     #[inline]
     pub fn subscribe(
         &mut self,
         id: ConnectorId,
         destination: Destination,
     ) -> Result<Option<u32>, Full> {
-        // Who has yet to be told is subscribed still.
-        if self.attached(id).is_none() || self.untold_row(id, destination).is_some() {
+        if self.attached(id).is_none() {
             return Ok(None);
         }
         let found = self.find(destination);
-        if found.is_some_and(|target| self.row(target, id.slot).is_some()) {
+        // Who has yet to be told is subscribed still.
+        let subscribed = self
+            .untold_row(id, destination)
+            .or_else(|| self.row(found?, id.slot));
+        if let Some(row) = subscribed {
+            self.numbers.remove(row);
             return Ok(None);
         }
         if self.rows.is_full() {

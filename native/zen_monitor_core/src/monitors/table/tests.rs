@@ -531,6 +531,55 @@ fn a_name_that_is_wanted_again_before_its_node_heard_is_subscribed_anew() {
 }
 
 #[test]
+fn a_name_whose_former_subscription_is_over_is_subscribed_anew_in_either_form() {
+    let table = Table::default();
+    let take = || on_node(&table, 0, |node| table.take(node, 9, 9)).0;
+    place_on_name(&table, 1);
+    let first = tell(&table)[0];
+    assert!(table.demonitor(100, reference(1), |_| ()));
+    place_on_name(&table, 2);
+    assert_eq!(certify_name(&table, first), 0);
+    // The node does not watch it any more, so it has to be told, although it returns no numbers by now.
+    let key = Key { node: 0, id: NAME };
+    assert_eq!(take(), [Instruction::Subscribe(key)]);
+    assert_eq!(certify_name(&table, first), 0);
+    assert_eq!(certify_name(&table, None), 1);
+
+    // The end of the connection is no affair of who waits to be told.
+    place_on_name(&table, 3);
+    let second = tell(&table)[0];
+    assert!(table.demonitor(100, reference(3), |_| ()));
+    place_on_name(&table, 4);
+    assert_eq!(certify_name(&table, second), 1);
+    on_node(&table, 0, |node| table.expire(node));
+    while !table.expand(9) {}
+    assert_eq!(table.dispatch_counts().waiting, 1);
+    assert_eq!(tell(&table).len(), 1);
+}
+
+#[test]
+fn a_name_that_stays_subscribed_when_its_node_fails_still_fires() {
+    let table = Table::default();
+    let fail = || on_node(&table, 0, |node| table.fail(node, 9));
+    place_on_name(&table, 1);
+    let first = tell(&table)[0];
+    assert!(table.demonitor(100, reference(1), |_| ()));
+    place_on_name(&table, 2);
+    // The subscription stands, and nobody is going to tell of another.
+    assert_eq!(fail(), (0, true));
+    assert_eq!(certify_name(&table, first), 1);
+
+    // One that is over does not stand.
+    place_on_name(&table, 3);
+    let second = tell(&table)[0];
+    assert!(table.demonitor(100, reference(3), |_| ()));
+    place_on_name(&table, 4);
+    assert_eq!(certify_name(&table, second), 1);
+    assert_eq!(fail(), (1, true));
+    assert_eq!(table.dispatch_counts().waiting, 2);
+}
+
+#[test]
 fn a_name_that_never_was_alone_stays_subscribed() {
     let table = Table::default();
     place_on_name(&table, 1);

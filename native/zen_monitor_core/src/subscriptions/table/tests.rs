@@ -271,6 +271,26 @@ fn a_certificate_returns_the_number_of_its_subscription() {
 }
 
 #[test]
+fn who_subscribes_without_a_number_is_told_none() {
+    let mut owner = Owner::default();
+    let [a, b] = [1, 2].map(|node| owner.table.attach(|_| node));
+    owner.subscribe_numbered(a, 10);
+    owner.subscribe(a, pid(7));
+    assert_eq!((owner.placed.len(), owner.table.len()), (1, 1));
+    assert_eq!(owner.numbers_told(), [(1, None)]);
+    // Neither is one who has yet to be told.
+    owner.placed.clear();
+    owner.subscribe_numbered(b, 20);
+    owner.full.insert(2);
+    assert_eq!(owner.exit(pid(7)), []);
+    owner.subscribe(b, pid(7));
+    let mut collected = Vec::new();
+    let collect = |_, number, _: &u32| collected.push(number);
+    owner.table.collect(b, 9, collect);
+    assert_eq!(collected, [None]);
+}
+
+#[test]
 fn another_subscription_is_owed_nothing_of_the_former() {
     let mut owner = Owner::default();
     let a = owner.table.attach(|_| 1);
