@@ -26,7 +26,7 @@ defmodule ZenMonitor.ErlangTest do
           do: {name, arity}
     end
 
-    settings = [:gen_module, :idle_timeout, :now, :find_node]
+    settings = [:gen_module, :idle_timeout, :nodedown_grace, :now, :find_node]
     plain = for {name, arity} <- functions.(ZenMonitor), name not in settings, do: {name, arity}
 
     of_sets =
