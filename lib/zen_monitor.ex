@@ -114,9 +114,9 @@ defmodule ZenMonitor do
   Monitors each of a list of destinations, as `monitor/2` does with the same options, and returns the
   references, in the order of the list.
 
-  For lists of hundreds it takes about half the time of as many calls; with `tag:` or `alias:` it is the same. Other
-  processes run in between, however long the list is. Who does not need the references is better
-  off with a `ZenMonitor.Set`.
+  It takes somewhat less time than as many calls, and with `tag:` or `alias:` the same. Other processes run in
+  between, however long the list is. Who does not need the references is better off with a
+  `ZenMonitor.Set`.
 
   Raises `ArgumentError`, before anything is monitored, if an element is none of `t:destination/0`, and
   `SystemLimitError`, with none of the monitors left, where `monitor/2` would.
