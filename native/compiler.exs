@@ -49,7 +49,8 @@ defmodule Mix.Tasks.Compile.ZenMonitorNative do
     former = Code.get_compiler_option(:ignore_module_conflict)
     Code.put_compiler_option(:ignore_module_conflict, true)
 
-    {:ok, modules, _} = Kernel.ParallelCompiler.require(@parts)
+    # Elixir 1.14 does not know the option, and later versions warn without it.
+    {:ok, modules, _} = Kernel.ParallelCompiler.require(@parts, return_diagnostics: true)
     Code.put_compiler_option(:ignore_module_conflict, former)
 
     try do
