@@ -18,8 +18,9 @@ use crate::monitors::slot::{Depot, FreeSlots, Place, Reference, Slot};
 use crate::structures::arena::Arena;
 use crate::structures::hash::hash;
 use crate::structures::held::{HELD, Held};
+use crate::structures::ids;
 use crate::structures::index::Index;
-use crate::structures::limits::{self, Full};
+use crate::structures::limits::Full;
 use crate::structures::list::{self, NIL};
 use crate::structures::slab::Slab;
 use crate::structures::sync::{Mutex, shards};
@@ -33,6 +34,7 @@ use members::Members;
 pub use members::{Cursor, Enlisted, Member};
 
 const SHARDS: usize = shards(256);
+type Ids = ids::Ids<SHARDS>;
 
 /// All subscribers, by pid.
 pub struct Subscribers {
@@ -108,7 +110,7 @@ pub struct Counts {
 
 impl Default for Subscribers {
     fn default() -> Self {
-        Subscribers::with_most(limits::of_each(SHARDS))
+        Subscribers::with_most(Ids::MOST)
     }
 }
 
@@ -144,7 +146,7 @@ impl Subscribers {
             Some(local) => (local, false),
             None => (shard.add(hash, pid), true),
         };
-        slots.get(slot).occupy(reference, global(number, local));
+        slots.get(slot).occupy(reference, Ids::of(number, local));
         shard.references.insert(slots, slot);
         let subscriber = &mut shard.subscribers[local];
         list::push_back(&mut subscriber.head, slot, |id| {
@@ -181,7 +183,7 @@ impl Subscribers {
             }
             let subscriber_id = slot.subscriber();
             // What a departed one had is freed by its sweep.
-            if !shard.subscribers[local(subscriber_id)].departed {
+            if !shard.subscribers[Ids::local(subscriber_id)].departed {
                 shard.queue(slots, taken.slot, &mut enter);
             }
         }
@@ -192,7 +194,7 @@ impl Subscribers {
     pub fn find(&self, pid: u64) -> Option<u32> {
         let (number, hash) = locate(pid);
         let local = self.shards[number].lock().find(hash, pid)?;
-        Some(global(number, local))
+        Some(Ids::of(number, local))
     }
 
     /// A monitor that `pid` has under a reference, with its present tenancy.
@@ -205,7 +207,7 @@ impl Subscribers {
     ) -> Option<(u32, Ticket)> {
         let (number, hash) = locate(pid);
         let shard = self.shards[number].lock();
-        let subscriber = global(number, shard.find(hash, pid)?);
+        let subscriber = Ids::of(number, shard.find(hash, pid)?);
         let id = shard.references.find(slots, reference)?;
         let slot = slots.get(id);
         (slot.subscriber() == subscriber).then(|| (id, slot.claim.ticket()))
@@ -225,7 +227,7 @@ impl Subscribers {
     pub fn retire_delivered(&self, slots: &Arena<Slot>, ids: impl Iterator<Item = u32>) {
         let mut held = Held::new(&self.shards);
         for id in ids {
-            let shard = held.lock(number(slots.get(id).subscriber()));
+            let shard = held.lock(Ids::shard(slots.get(id).subscriber()));
             shard.retire(slots, &self.depot, id, false);
         }
     }
@@ -237,7 +239,7 @@ impl Subscribers {
         let mut held = Held::new(&self.shards);
         for &id in ids {
             let slot = slots.get(id);
-            let shard = held.lock(number(slot.subscriber()));
+            let shard = held.lock(Ids::shard(slot.subscriber()));
             if slot.place() == Place::Orphan {
                 shard.slots.give(slots, &self.depot, id);
             } else {
@@ -260,7 +262,7 @@ impl Subscribers {
         mut add: impl FnMut(Taken),
     ) -> (usize, bool) {
         let shard = &mut *self.lock(subscriber_id);
-        let local = local(subscriber_id);
+        let local = Ids::local(subscriber_id);
         let Shard {
             subscribers,
             slots: free,
@@ -323,7 +325,7 @@ impl Subscribers {
         subscriber.departed = true;
         subscriber.sweeping = subscriber.head != NIL;
         if subscriber.sweeping {
-            return Some(global(number, local));
+            return Some(Ids::of(number, local));
         }
         shard.reap(local);
         None
@@ -338,7 +340,7 @@ impl Subscribers {
         limit: usize,
     ) -> (u64, Vec<(u32, Ticket)>) {
         let shard = &mut *self.lock(subscriber_id);
-        let local = local(subscriber_id);
+        let local = Ids::local(subscriber_id);
         let subscriber = &mut shard.subscribers[local];
         let pid = subscriber.pid;
         let mut found = Vec::new();
@@ -412,7 +414,7 @@ impl Subscribers {
 
     /// The pid of a subscriber; of another one, or of none, when the id is stale.
     pub fn pid(&self, subscriber_id: u32) -> u64 {
-        self.lock(subscriber_id).subscribers[local(subscriber_id)].pid
+        self.lock(subscriber_id).subscribers[Ids::local(subscriber_id)].pid
     }
 
     /// How many records of subscribers there are, those of departed ones included.
@@ -441,7 +443,7 @@ impl Subscribers {
 
     #[inline]
     fn lock(&self, subscriber_id: u32) -> crate::structures::sync::MutexGuard<'_, Shard> {
-        self.shards[number(subscriber_id)].lock()
+        self.shards[Ids::shard(subscriber_id)].lock()
     }
 }
 
@@ -502,7 +504,7 @@ impl Shard {
     #[inline]
     fn queue(&mut self, slots: &Arena<Slot>, id: u32, enter: &mut impl FnMut(u32)) {
         let slot = slots.get(id);
-        let subscriber = &mut self.subscribers[local(slot.subscriber())];
+        let subscriber = &mut self.subscribers[Ids::local(slot.subscriber())];
         slot.set_place(Place::Queued);
         slot.target_links.set_next(NIL);
         if subscriber.last == NIL {
@@ -521,7 +523,7 @@ impl Shard {
     #[inline]
     fn retire(&mut self, slots: &Arena<Slot>, depot: &Depot, id: u32, listed: bool) {
         let slot = slots.get(id);
-        let local = local(slot.subscriber());
+        let local = Ids::local(slot.subscriber());
         let subscriber = &mut self.subscribers[local];
         match subscriber.is_set {
             true => Members::of(&mut self.sets, local).remove(slots, id),
@@ -574,19 +576,4 @@ fn locate(pid: u64) -> (usize, u64) {
     let turn = number / SHARDS as u64;
     let shard = (number % SHARDS as u64) as usize;
     (shard, hash(turn >> 32, turn as u32))
-}
-
-#[inline]
-fn global(shard: usize, local: u32) -> u32 {
-    local * SHARDS as u32 + shard as u32
-}
-
-#[inline]
-fn number(subscriber_id: u32) -> usize {
-    subscriber_id as usize % SHARDS
-}
-
-#[inline]
-fn local(subscriber_id: u32) -> u32 {
-    subscriber_id / SHARDS as u32
 }

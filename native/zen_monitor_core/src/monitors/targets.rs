@@ -22,8 +22,9 @@ use crate::monitors::stay::Stay;
 use crate::structures::arena::Arena;
 use crate::structures::hash::{hash, shard};
 use crate::structures::held::{HELD, Held};
+use crate::structures::ids;
 use crate::structures::index::Index;
-use crate::structures::limits::{self, Full};
+use crate::structures::limits::Full;
 use crate::structures::list::{self, Links, NIL};
 use crate::structures::numbers::Numbers;
 use crate::structures::slab::Slab;
@@ -34,6 +35,7 @@ use rustc_hash::FxBuildHasher;
 mod batch;
 
 const SHARDS: usize = shards(1024);
+type Ids = ids::Ids<SHARDS>;
 
 /// What is monitored: a node's id, and what tells the target apart on that node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -176,7 +178,7 @@ pub struct Cursor {
 
 impl<R> Default for Targets<R> {
     fn default() -> Self {
-        Targets::with_most(limits::of_each(SHARDS))
+        Targets::with_most(Ids::MOST)
     }
 }
 
@@ -262,7 +264,7 @@ impl<R: Clone> Targets<R> {
     pub fn leave_delivered(&self, slots: &Arena<Slot>, slot_ids: impl Iterator<Item = u32>) {
         let mut held = Held::new(&self.shards);
         for slot_id in slot_ids {
-            let shard = held.lock(number(slots.get(slot_id).target()));
+            let shard = held.lock(Ids::shard(slots.get(slot_id).target()));
             shard.leave(slots, slot_id);
         }
     }
@@ -295,7 +297,7 @@ impl<R: Clone> Targets<R> {
         }
         let monitors = shard.bury(local, stay, Some(reason));
         shard.targets[local].state |= BACKLOG;
-        Some((global(number, local), monitors))
+        Some((Ids::of(number, local), monitors))
     }
 
     /// Decides what the remote node must be told about targets taken from its outbox, and tells
@@ -311,8 +313,8 @@ impl<R: Clone> Targets<R> {
     ) {
         let mut held = Held::new(&self.shards);
         for &target_id in target_ids {
-            let shard = held.lock(number(target_id));
-            if let Some(instruction) = shard.emit(local(target_id), numbered, stay) {
+            let shard = held.lock(Ids::shard(target_id));
+            if let Some(instruction) = shard.emit(Ids::local(target_id), numbered, stay) {
                 instruct(target_id, instruction);
             }
         }
@@ -323,7 +325,7 @@ impl<R: Clone> Targets<R> {
     /// node is merely subscribed once more.
     pub fn withdraw(&self, target_id: u32, node: u32) -> bool {
         let shard = &mut *self.lock(target_id);
-        let local = local(target_id);
+        let local = Ids::local(target_id);
         shard.targets[local].key(&shard.sessions).node == node && shard.withdraw(local)
     }
 
@@ -331,7 +333,7 @@ impl<R: Clone> Targets<R> {
     /// how many more monitors wait; the target's id is in the backlog then.
     pub fn fail(&self, target_id: u32, stay: &Stay) -> Option<u32> {
         let shard = &mut *self.lock(target_id);
-        let local = local(target_id);
+        let local = Ids::local(target_id);
         shard.unqueue(local)?;
         let target = &shard.targets[local];
         if target.monitors() > 0 && target.is(SUBSCRIBED) {
@@ -349,7 +351,7 @@ impl<R: Clone> Targets<R> {
 
     /// Whether the node watches a target that is not dead.
     pub fn is_subscribed(&self, target_id: u32) -> bool {
-        self.lock(target_id).targets[local(target_id)].is(SUBSCRIBED)
+        self.lock(target_id).targets[Ids::local(target_id)].is(SUBSCRIBED)
     }
 
     /// Expires a session, after its node got another one. Returns how many monitors wait for it
@@ -400,7 +402,7 @@ impl<R: Clone> Targets<R> {
             let local = shard.sessions[place].head;
             let had = u64::from(shard.sessions[place].monitors);
             if shard.unsubscribe(local) {
-                queued.push(global(number, local));
+                queued.push(Ids::of(number, local));
             }
             monitors += had - u64::from(shard.sessions[place].monitors);
             shard.restamp(local, stay);
@@ -459,7 +461,7 @@ impl<R: Clone> Targets<R> {
             shard.bury(local, stay, None);
             if !shard.unlist(slots, local, limit, monitors) {
                 shard.targets[local].state |= BACKLOG;
-                return (seen + 1, Expired::Target(global(number, local)));
+                return (seen + 1, Expired::Target(Ids::of(number, local)));
             }
             shard.reap(local);
         }
@@ -477,7 +479,7 @@ impl<R: Clone> Targets<R> {
         monitors: &mut Vec<u32>,
     ) -> bool {
         let shard = &mut *self.lock(target_id);
-        let local = local(target_id);
+        let local = Ids::local(target_id);
         let done = shard.unlist(slots, local, limit, monitors);
         if done {
             shard.targets[local].state &= !BACKLOG;
@@ -492,8 +494,8 @@ impl<R: Clone> Targets<R> {
     pub fn describe(&self, target_ids: impl Iterator<Item = u32>) -> Vec<(Key, Option<R>)> {
         let mut held = Held::new(&self.shards);
         let describe = |target_id| {
-            let shard = held.lock(number(target_id));
-            let local = local(target_id);
+            let shard = held.lock(Ids::shard(target_id));
+            let local = Ids::local(target_id);
             let key = shard.targets[local].key(&shard.sessions);
             (key, shard.reasons.get(&local).cloned())
         };
@@ -521,7 +523,7 @@ impl<R: Clone> Targets<R> {
             None => head,
             Some(last) => {
                 let slot = slots.get(last);
-                if slot.target() != global(number, local) || slot.place() != Place::Listed {
+                if slot.target() != Ids::of(number, local) || slot.place() != Place::Listed {
                     return None;
                 }
                 slot.target_links.next()
@@ -587,7 +589,7 @@ impl<R: Clone> Targets<R> {
                 let local = record.head;
                 record.head = shard.targets[local].links.next();
                 if shard.withdraw(local) {
-                    queued.push(global(cursor.shard, local));
+                    queued.push(Ids::of(cursor.shard, local));
                 }
                 left -= 1;
                 steps += 1;
@@ -601,7 +603,7 @@ impl<R: Clone> Targets<R> {
 
     #[inline]
     fn lock(&self, target_id: u32) -> MutexGuard<'_, Shard<R>> {
-        self.shards[number(target_id)].lock()
+        self.shards[Ids::shard(target_id)].lock()
     }
 }
 
@@ -631,13 +633,13 @@ impl<R> Shard<R> {
         }
         self.instructed += u64::from(fresh);
         target.state += MONITOR;
-        slots.get(slot).set_target(global(number, local));
+        slots.get(slot).set_target(Ids::of(number, local));
         slots.get(slot).claim.arm();
         list::push_back(&mut target.head, slot, |id| &slots.get(id).target_links);
         if target.is(SUBSCRIBED) {
             self.sessions[target.session].monitors += 1;
         }
-        Ok(fresh.then(|| global(number, local)))
+        Ok(fresh.then(|| Ids::of(number, local)))
     }
 
     #[inline]
@@ -712,7 +714,7 @@ impl<R> Shard<R> {
     #[inline]
     fn leave(&mut self, slots: &Arena<Slot>, slot_id: u32) -> Left {
         let slot = slots.get(slot_id);
-        let local = local(slot.target());
+        let local = Ids::local(slot.target());
         let target = &mut self.targets[local];
         let listed = slot.place() == Place::Listed;
         if listed {
@@ -926,19 +928,4 @@ impl<R> Shard<R> {
 fn hash_of(key: Key) -> u64 {
     let rest = u64::from(key.id[1]) << 32 | u64::from(key.id[2]);
     hash(rest.rotate_left(16) ^ u64::from(key.node), key.id[0])
-}
-
-#[inline]
-fn global(shard: usize, local: u32) -> u32 {
-    local * SHARDS as u32 + shard as u32
-}
-
-#[inline]
-fn number(target_id: u32) -> usize {
-    target_id as usize % SHARDS
-}
-
-#[inline]
-fn local(target_id: u32) -> u32 {
-    target_id / SHARDS as u32
 }

@@ -5,7 +5,7 @@
 //! - Numbers by key: [`index`] and [`hash`]; [`numbers`] by number, where few have one.
 //! - Order: [`list`], linked through the values themselves; [`id_queue`], filled without a lock.
 //! - Meeting of threads: [`bell`], [`seqlock`], and [`held`], which takes locks of neighbours once.
-//! - [`limits`]: how much there may be.
+//! - [`limits`] and [`ids`]: how much there may be, and how it is named.
 //!
 //! All of them take what threads meet in from `sync`, where a model checker puts its own.
 //! They use nothing but each other.
@@ -15,6 +15,7 @@ pub mod bell;
 pub mod hash;
 pub mod held;
 pub mod id_queue;
+pub mod ids;
 pub mod index;
 pub mod levels;
 pub mod limits;

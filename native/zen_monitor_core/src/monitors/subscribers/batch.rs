@@ -1,7 +1,7 @@
 //! Several monitors of one subscriber at a time, under one lock. Who calls bounds how many by
 //! [`HELD`](crate::structures::held::HELD).
 
-use super::{Member, Shard, Subscribers, global, locate, number};
+use super::{Ids, Member, Shard, Subscribers, locate};
 use crate::monitors::slot::{Reference, Slot};
 use crate::structures::arena::Arena;
 use crate::structures::held::Held;
@@ -42,7 +42,7 @@ impl Subscribers {
                 outcome = Err(Full);
                 break;
             };
-            slots.get(slot).occupy(reference, global(number, local));
+            slots.get(slot).occupy(reference, Ids::of(number, local));
             found.insert(slots, slot);
             list::push_back(&mut subscriber.head, slot, |id| {
                 &slots.get(id).subscriber_links
@@ -66,7 +66,7 @@ impl Subscribers {
     ) {
         let (number, hash) = locate(pid);
         let shard = self.shards[number].lock();
-        let subscriber = shard.find(hash, pid).map(|local| global(number, local));
+        let subscriber = shard.find(hash, pid).map(|local| Ids::of(number, local));
         for &reference in references {
             let own = |slot: &u32| subscriber == Some(slots.get(*slot).subscriber());
             let slot = shard.references.find(slots, reference).filter(own);
@@ -87,7 +87,7 @@ impl Subscribers {
     ) {
         let mut held = Held::new(&self.shards);
         for (id, listed) in ids {
-            let shard = held.lock(number(slots.get(id).subscriber()));
+            let shard = held.lock(Ids::shard(slots.get(id).subscriber()));
             shard.removed += u64::from(by_owner);
             shard.retire(slots, &self.depot, id, listed);
         }

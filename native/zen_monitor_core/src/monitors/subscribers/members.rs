@@ -7,7 +7,7 @@
 //!   found until it is retired.
 //! - Of the monitors of a set that are of one thing, all but one are consumed: they are retired soon.
 
-use super::{Shard, Subscribers, global, locate};
+use super::{Ids, Shard, Subscribers, locate};
 use crate::monitors::claim::{Stage, Ticket};
 use crate::monitors::references::{References, hash_of};
 use crate::monitors::slot::{Reference, Slot};
@@ -173,7 +173,7 @@ impl Subscribers {
                 outcome = Err(Full);
                 break;
             };
-            slots.get(slot).occupy(words, global(number, local));
+            slots.get(slot).occupy(words, Ids::of(number, local));
             members.found.insert_at(slots, hash, slot);
             list::push_back(&mut subscriber.head, slot, |id| {
                 &slots.get(id).subscriber_links
@@ -264,7 +264,7 @@ impl Subscribers {
         if !cursor.0.is_empty() {
             let is_there = |member: &&Member| {
                 let slot = slots.get(member.slot);
-                slot.subscriber() == global(number, local)
+                slot.subscriber() == Ids::of(number, local)
                     && slot.claim.ticket() == member.ticket
                     && slot.is_owned()
             };

@@ -1,7 +1,7 @@
 //! Several monitors at a time: neighbours share a shard, and so its lock. Who calls bounds how many by
 //! [`HELD`](crate::structures::held::HELD).
 
-use super::{Key, Left, SHARDS, Targets, hash_of, number};
+use super::{Ids, Key, Left, SHARDS, Targets, hash_of};
 use crate::monitors::slot::Slot;
 use crate::monitors::stay::Stay;
 use crate::structures::arena::Arena;
@@ -40,7 +40,7 @@ impl<R: Clone> Targets<R> {
     ) {
         let mut held = Held::new(&self.shards);
         for id in ids {
-            let shard = held.lock(number(slots.get(id).target()));
+            let shard = held.lock(Ids::shard(slots.get(id).target()));
             left(shard.leave(slots, id));
         }
     }

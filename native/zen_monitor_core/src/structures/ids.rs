@@ -1,0 +1,36 @@
+//! The ids of what lies in sharded slabs: a shard, and a place in its slab, in 32 bits.
+
+/// The ids of a table with so many shards.
+///
+/// ```
+/// use zen_monitor_core::structures::ids::Ids;
+///
+/// let id = Ids::<256>::of(7, 40);
+/// assert_eq!((Ids::<256>::shard(id), Ids::<256>::local(id)), (7, 40));
+/// assert_eq!(Ids::<256>::MOST, (1 << 24) - 1);
+/// ```
+pub struct Ids<const SHARDS: usize>;
+
+impl<const SHARDS: usize> Ids<SHARDS> {
+    /// How many places a shard may have. The last 32-bit number stays free: it marks the end of a list and
+    /// the empty place of a queue.
+    pub const MOST: u32 = u32::MAX / SHARDS as u32;
+
+    /// The id of a place, which is below [`Ids::MOST`], in a shard.
+    #[inline]
+    pub fn of(shard: usize, local: u32) -> u32 {
+        local * SHARDS as u32 + shard as u32
+    }
+
+    /// The shard of an id.
+    #[inline]
+    pub fn shard(id: u32) -> usize {
+        id as usize % SHARDS
+    }
+
+    /// The place of an id in its shard.
+    #[inline]
+    pub fn local(id: u32) -> u32 {
+        id / SHARDS as u32
+    }
+}
