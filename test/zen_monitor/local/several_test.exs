@@ -107,6 +107,17 @@ defmodule ZenMonitor.SeveralTest do
       wait_until(fn -> standing() == 0 end)
     end
 
+    test "leaves nothing of what monitors carried", %{peer: peer} do
+      pids = on(peer, :targets, [90])
+
+      for tag <- [{:gone, 1}, List.duplicate(:large, 100)] do
+        refs = ZenMonitor.monitor_all(pids, tag: tag)
+        assert Native.sizes()[:options] == 90
+        assert ZenMonitor.demonitor_all(refs) == 90
+        assert Native.sizes()[:options] == 0
+      end
+    end
+
     test "flushes what was sent, and nothing else", %{peer: peer} do
       pids = on(peer, :targets, [90])
       plain = ZenMonitor.monitor_all(pids)

@@ -45,6 +45,12 @@ impl<O> Default for Options<O> {
 }
 
 impl<O> Options<O> {
+    /// How many references carry something.
+    pub fn count(&self) -> usize {
+        let count = |shard: &Mutex<Shard<O>>| shard.lock().entries.count();
+        self.shards.iter().map(count).sum()
+    }
+
     /// Adds what a fresh reference carries.
     pub fn insert(&self, reference: Reference, options: O) {
         let hash = hash_of(reference);

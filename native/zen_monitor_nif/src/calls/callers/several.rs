@@ -89,7 +89,7 @@ fn demonitor_all<'a>(env: Env<'a>, [mut list]: [Term<'a>; 1]) -> NifResult<Term<
             let wake = |node: &Node| node.host.connector.ring(env);
             let left = local.table.demonitor_each(kind.mark(caller), &words, wake);
             removed += words.len() - left.len();
-            if kind == Kind::Tagged {
+            if kind.is_tagged() {
                 let mut left = left.iter().peekable();
                 for (place, reference) in words.iter().enumerate() {
                     if left.next_if_eq(&&place).is_none() {

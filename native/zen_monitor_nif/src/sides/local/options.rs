@@ -80,6 +80,11 @@ impl WithOptions {
         kind
     }
 
+    /// How many monitors carry something.
+    pub fn count(&self) -> usize {
+        self.tagged.count()
+    }
+
     /// Forgets what a monitor carried.
     pub fn forget(&self, kind: Kind, reference: Reference) {
         if kind.is_tagged() {
