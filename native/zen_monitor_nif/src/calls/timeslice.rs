@@ -24,6 +24,11 @@ impl<'a> Timeslice<'a> {
             began: Instant::now(),
         }
     }
+
+    /// How long the call has taken.
+    pub fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
 }
 
 impl Drop for Timeslice<'_> {

@@ -13,6 +13,7 @@ pub mod tag;
 pub mod target;
 
 use crate::sides::doorbell::Doorbell;
+use crate::sides::local::kind::Kind;
 use crate::sides::local::node::{Node, Remote};
 use crate::sides::local::options::WithOptions;
 use crate::sides::local::set::Envelope;
@@ -100,6 +101,11 @@ impl Local {
             Some((node, id))
         });
         Ok(located)
+    }
+
+    /// Whether the mailbox of a process may hold bulk messages.
+    pub fn has_bulk(&self, pid: u64) -> bool {
+        self.options.kinds().contains(&Kind::Bulk) && self.table.is_subscriber(Kind::Bulk.mark(pid))
     }
 
     /// Expands a part of what is due, and tells whether that was all.

@@ -138,8 +138,7 @@ fn demonitor_with<'a>(
             return true.encode(env);
         }
     }
-    let bulk = Kind::Bulk.mark(pid);
-    if local.options.kinds().contains(&Kind::Bulk) && local.table.is_subscriber(bulk) {
+    if local.has_bulk(pid) {
         return atoms::bulk().to_term(env);
     }
     false.encode(env)

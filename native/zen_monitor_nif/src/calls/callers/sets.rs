@@ -15,7 +15,6 @@ use crate::terms::reference::{plain_reference, reference};
 use crate::terms::{atoms, word};
 use rustler::{Encoder, Env, Error, NifResult, Term};
 use std::sync::Arc;
-use std::time::Instant;
 use zen_monitor_core::structures::held::HELD;
 use zen_monitor_core::structures::limits::Full;
 
@@ -32,7 +31,7 @@ fn set_open<'a>(env: Env<'a>, monitor: Term<'a>, tag: Term<'a>, bulk: bool) -> N
     let owner = word::of_caller(env);
     let kind = if bulk { Kind::BulkSet } else { Kind::Set };
     let word = |number| kind.mark(number << 4);
-    let envelope = Envelope { tag, bulk };
+    let envelope = Envelope { tag };
     let (set, newcomer) = local.sets.open(owner, reference, word, envelope);
     if newcomer {
         local.watch(env, &env.pid(), owner);
@@ -68,13 +67,12 @@ fn set_put<'a>(env: Env<'a>, [monitor, list, name]: [Term<'a>; 3]) -> NifResult<
         Ok(set) => set,
         Err(answer) => return Ok(answer),
     };
-    let _timeslice = Timeslice::begin(env);
-    let began = Instant::now();
+    let timeslice = Timeslice::begin(env);
     let mut destinations = Destinations::new(local, list, name, true);
     let (mut keys, mut nodes) = (Vec::with_capacity(HELD), Vec::new());
     let (mut added, mut unanswered) = (0, Vec::new());
     let mut more = true;
-    while more && began.elapsed() < WORKING {
+    while more && timeslice.elapsed() < WORKING {
         keys.clear();
         nodes.clear();
         more = destinations.take(HELD, &mut keys, &mut nodes)?;
@@ -103,13 +101,12 @@ fn set_delete<'a>(env: Env<'a>, [monitor, list, name]: [Term<'a>; 3]) -> NifResu
         Ok(set) => set,
         Err(answer) => return Ok(answer),
     };
-    let _timeslice = Timeslice::begin(env);
-    let began = Instant::now();
+    let timeslice = Timeslice::begin(env);
     let mut destinations = Destinations::new(local, list, name, false);
     let (mut keys, mut nodes) = (Vec::with_capacity(HELD), Vec::new());
     let mut deleted = 0;
     let mut more = true;
-    while more && began.elapsed() < WORKING {
+    while more && timeslice.elapsed() < WORKING {
         keys.clear();
         nodes.clear();
         more = destinations.take(HELD, &mut keys, &mut nodes)?;
@@ -134,9 +131,8 @@ fn set_close<'a>(env: Env<'a>, monitor: Term<'a>) -> NifResult<Term<'a>> {
         Ok(set) => set,
         Err(answer) => return Ok(answer),
     };
-    let _timeslice = Timeslice::begin(env);
-    let began = Instant::now();
-    while began.elapsed() < WORKING {
+    let timeslice = Timeslice::begin(env);
+    while timeslice.elapsed() < WORKING {
         let wake = |node: &Node| node.host.connector.ring(env);
         let (removed, is_empty) = local.table.empty(set.word, wake);
         local.sets.subtract(&set, removed);

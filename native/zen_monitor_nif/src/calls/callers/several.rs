@@ -9,7 +9,6 @@ use crate::state::current;
 use crate::terms::reference::{plain_reference, reference};
 use crate::terms::{atoms, word};
 use rustler::{Encoder, Env, Error, NifResult, Term};
-use std::time::Instant;
 use zen_monitor_core::structures::held::HELD;
 use zen_monitor_core::structures::limits::Full;
 
@@ -26,8 +25,7 @@ fn monitor_all<'a>(
 ) -> NifResult<Term<'a>> {
     let state = current()?;
     let local = &state.local;
-    let _timeslice = Timeslice::begin(env);
-    let began = Instant::now();
+    let timeslice = Timeslice::begin(env);
     let kind = match bulk.decode()? {
         true => local.options.bulk(),
         false => Kind::Plain,
@@ -37,7 +35,7 @@ fn monitor_all<'a>(
     let (mut keys, mut nodes) = (Vec::with_capacity(HELD), Vec::new());
     let (mut words, mut unanswered) = (Vec::with_capacity(HELD), Vec::new());
     let mut more = true;
-    while more && began.elapsed() < WORKING {
+    while more && timeslice.elapsed() < WORKING {
         keys.clear();
         nodes.clear();
         words.clear();
@@ -68,11 +66,10 @@ fn monitor_all<'a>(
 fn demonitor_all<'a>(env: Env<'a>, [mut list]: [Term<'a>; 1]) -> NifResult<Term<'a>> {
     let state = current()?;
     let local = &state.local;
-    let _timeslice = Timeslice::begin(env);
-    let began = Instant::now();
+    let timeslice = Timeslice::begin(env);
     let caller = word::of_caller(env);
     let (mut removed, mut others) = (0, Term::list_new_empty(env));
-    while !list.is_empty_list() && began.elapsed() < WORKING {
+    while !list.is_empty_list() && timeslice.elapsed() < WORKING {
         let (mut monitors, mut words) = (Vec::with_capacity(HELD), Vec::with_capacity(HELD));
         while monitors.len() < HELD && !list.is_empty_list() {
             let (monitor, rest) = list.list_get_cell()?;
@@ -113,8 +110,5 @@ fn demonitor_all<'a>(env: Env<'a>, [mut list]: [Term<'a>; 1]) -> NifResult<Term<
 /// Whether the mailbox of the calling process may hold bulk messages.
 #[rustler::nif]
 fn has_bulk(env: Env) -> NifResult<bool> {
-    let state = current()?;
-    let local = &state.local;
-    let pid = Kind::Bulk.mark(word::of_caller(env));
-    Ok(local.options.kinds().contains(&Kind::Bulk) && local.table.is_subscriber(pid))
+    Ok(current()?.local.has_bulk(word::of_caller(env)))
 }

@@ -7,7 +7,7 @@ use crate::terms::atoms;
 use crate::terms::reason::Reason;
 use crate::terms::weighing::{LIGHT, weigh};
 use rustler::{Atom, Env, NifResult, Term};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long one call may certify.
 pub const CERTIFYING: Duration = Duration::from_micros(300);
@@ -57,14 +57,13 @@ fn certify<'a>(
     let state = current()?;
     let local = &state.local;
     let node = local.node(node)?;
-    let _timeslice = Timeslice::begin(env);
-    let began = Instant::now();
+    let timeslice = Timeslice::begin(env);
     let mut last: Option<(Term, Reason)> = None;
     let mut rest = certificates;
     let mut stopped = false;
     let mut parts = 0;
     for certified in 1..=SLICE {
-        let is_late = || certified % LOOK == 0 && began.elapsed() > CERTIFYING;
+        let is_late = || certified % LOOK == 0 && timeslice.elapsed() > CERTIFYING;
         if !bulky && (parts >= PARTS || is_late()) {
             break;
         }

@@ -11,7 +11,6 @@ use crate::terms::reason::Reason;
 use crate::terms::weighing::weigh;
 use rustler::types::tuple::get_tuple;
 use rustler::{Atom, Binary, Encoder, Env, Error, NifResult, Term};
-use std::time::Instant;
 use zen_monitor_core::monitors::targets::Instruction;
 use zen_monitor_core::wire::{Decoder, Kind, Run};
 
@@ -89,8 +88,7 @@ fn certify<'a>(
     let state = current()?;
     let local = &state.local;
     let node = local.node(node)?;
-    let _timeslice = Timeslice::begin(env);
-    let began = Instant::now();
+    let timeslice = Timeslice::begin(env);
     let reasons = get_tuple(reasons)?;
     let mut encoded: Vec<Option<Reason>> = vec![None; reasons.len()];
     let mut malformed = Vec::new();
@@ -105,7 +103,7 @@ fn certify<'a>(
     let (mut turn, mut weighed) = (0, 0);
     while !rest.is_empty() && certified + malformed.len() < SLICE {
         turn += 1;
-        let is_late = || turn % LOOK == 0 && began.elapsed() > CERTIFYING;
+        let is_late = || turn % LOOK == 0 && timeslice.elapsed() > CERTIFYING;
         if !bulky && (weighed >= PARTS || is_late()) {
             break;
         }

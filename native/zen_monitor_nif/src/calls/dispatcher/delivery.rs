@@ -56,18 +56,17 @@ fn deliver<'a>(
 ) -> NifResult<(usize, bool)> {
     let state = current()?;
     let share = read_share(share)?;
-    let _timeslice = Timeslice::begin(env);
-    let began = Instant::now();
+    let timeslice = Timeslice::begin(env);
     let mut run = Run::new(env, &state.local, name);
     let mut done = false;
-    while !done && began.elapsed() < DELIVERY {
+    while !done && timeslice.elapsed() < DELIVERY {
         // Who still has something due then has had its share.
         let any = run.turns(BATCH.min(limit - run.sent), share)?;
         done = !any || run.sent == limit;
     }
     let local = &state.local;
     let done = done || local.table.is_idle();
-    while done && began.elapsed() < DELIVERY {
+    while done && timeslice.elapsed() < DELIVERY {
         match local.options.take_gathered() {
             Some(gathered) => run.send_bulk(gathered)?,
             None => break,

@@ -77,7 +77,7 @@ impl<'a, 'b> Run<'a, 'b> {
             let first = delivery.len();
             // A bulk message is one, however much is in it.
             let share = |pid| match Kind::of(pid) {
-                Kind::Bulk | Kind::BulkSet => Share::all(),
+                kind if kind.is_bulk() => Share::all(),
                 Kind::Heavy => share.last(),
                 _ => share,
             };
@@ -88,18 +88,15 @@ impl<'a, 'b> Run<'a, 'b> {
             for (number, (key, reason)) in (first..).zip(delivery.describe(first)) {
                 let taken = *delivery.taken(number);
                 let kind = Kind::of(taken.pid);
-                let mut bulk = kind == Kind::Bulk;
                 if kind.is_set() {
                     // That of a set which has ended is left to who ends it.
                     let Some(opened) = self.envelopes.of(taken.pid) else {
                         delivery.pass_on(number);
                         continue;
                     };
-                    let envelope = &opened.set.host;
-                    bulk = envelope.bulk;
-                    bytes += envelope.tag.weight() / COPIED;
+                    bytes += opened.set.host.tag.weight() / COPIED;
                 }
-                if bulk {
+                if kind.is_bulk() {
                     self.sent += 1;
                     full.extend(self.local.options.gather(taken, key, reason));
                     delivery.pass_on(number);
@@ -172,7 +169,8 @@ impl<'a, 'b> Run<'a, 'b> {
         let mut nodes = Vec::new();
         let mut objects = Vec::with_capacity(due.len());
         for (taken, key, _) in due {
-            if !(Kind::of(taken.pid) == Kind::Plain || Kind::of(taken.pid).is_set()) {
+            let kind = Kind::of(taken.pid);
+            if kind != Kind::Plain && !kind.is_set() {
                 return None;
             }
             let (_, sample, name) = self.known(&mut nodes, *key);

@@ -52,6 +52,12 @@ impl Kind {
         matches!(self, Kind::Set | Kind::BulkSet)
     }
 
+    /// Whether many of it share one message.
+    #[inline]
+    pub fn is_bulk(self) -> bool {
+        matches!(self, Kind::Bulk | Kind::BulkSet)
+    }
+
     /// The word that a process has as a subscriber of this kind, or a set, in place of whose pid is a number
     /// without its lowest four bits.
     #[inline]

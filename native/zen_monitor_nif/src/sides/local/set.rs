@@ -13,6 +13,4 @@ pub type Set = zen_monitor_core::monitors::sets::Set<Envelope>;
 pub struct Envelope {
     /// What they begin with.
     pub tag: Tag,
-    /// Whether one message has all that is due.
-    pub bulk: bool,
 }
