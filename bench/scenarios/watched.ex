@@ -2,13 +2,11 @@ defmodule Bench.Scenarios.Watched do
   @moduledoc false
   # What it costs the node whose processes are monitored, and both together: when the monitors are placed,
   # while they stand, and when the processes exit. That costs by itself, and is measured first. How long the
-  # Proxy runs is taken in a round of its own, since the tracing costs, too.
+  # processes run that hold the ERTS monitors is taken in a round of its own, since the tracing costs, too.
 
   @behaviour Bench.Scenario
 
-  alias Bench.{Caller, Options, Pair, Report, Resources, Rounds, Running, Targets}
-
-  @proxy ZenMonitor.Proxy
+  alias Bench.{Caller, Holding, Options, Pair, Report, Resources, Rounds, Targets}
 
   @impl true
   def run(options) do
@@ -33,8 +31,10 @@ defmodule Bench.Scenarios.Watched do
   # `Process.monitor/1` has no such process.
   defp running(result) do
     for {name, figure, target} <- [
-          {"the Proxy runs, for a subscription", :run_place, nil},
-          {"the Proxy runs, for an exit", :run_exit, {:at_most, 0.5}}
+          {"the Proxy and its holders run, for a subscription", :place_all, nil},
+          {"the same, the longest of them", :place_longest, nil},
+          {"the Proxy and its holders run, for an exit", :exit_all, nil},
+          {"the same, the longest of them", :exit_longest, {:at_most, 0.5}}
         ] do
       Report.row(name, "µs", Map.delete(result[figure], :process), target)
     end
@@ -50,7 +50,7 @@ defmodule Bench.Scenarios.Watched do
     exit = Pair.measure(pair, fn -> Pair.local(pair, Caller, :mass_exit, [callers]) end)
     Pair.local(pair, Caller, :stop, [callers])
 
-    Map.merge(traced(pair, size), %{
+    Map.merge(Holding.measure(pair, size), %{
       place_both: (place.local + place.remote) / size,
       place: place.remote / size,
       resident: (full - empty) / size,
@@ -68,22 +68,5 @@ defmodule Bench.Scenarios.Watched do
   defp resident(pair) do
     Pair.settle(pair)
     Resources.resident_at_rest(pair.remote.os_pid)
-  end
-
-  defp traced(pair, size) do
-    Pair.remote(pair, Targets, :add, [size])
-    callers = Pair.local(pair, Caller, :start, [pair.contender, pair.remote.node, 1, 0, size])
-    place = running(pair, fn -> Pair.local(pair, Caller, :monitor, [callers]) end)
-    exit = running(pair, fn -> Pair.local(pair, Caller, :mass_exit, [callers]) end)
-    Pair.local(pair, Caller, :stop, [callers])
-    %{run_place: place / size, run_exit: exit / size}
-  end
-
-  defp running(pair, function) do
-    Pair.settle(pair)
-    tracer = Pair.remote(pair, Running, :begin, [@proxy])
-    function.()
-    Pair.settle(pair)
-    Pair.remote(pair, Running, :finish, [@proxy, tracer]) || 0.0
   end
 end

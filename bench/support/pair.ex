@@ -24,14 +24,20 @@ defmodule Bench.Pair do
 
   @doc """
   Starts two nodes and connects them: with `settings:` of the contender, and with `pinned: true` each
-  with one scheduler on a core of its own.
+  with one scheduler on a core of its own; with `schedulers:`, the one whose processes are monitored has that many.
   """
-  @spec start(Contender.t(), Options.t(), settings: Contender.settings(), pinned: boolean) :: t
+  @spec start(Contender.t(), Options.t(),
+          settings: Contender.settings(),
+          pinned: boolean,
+          schedulers: pos_integer
+        ) :: t
   def start(contender, options, settings) do
     [local, remote] =
       for {name, core} <- [{"local", 0}, {"remote", 1}] do
         core = if settings[:pinned], do: core
-        peer = Peer.start("bench_#{name}", Contender.code(contender, options), core)
+        schedulers = if name == "remote", do: settings[:schedulers]
+        code = Contender.code(contender, options)
+        peer = Peer.start("bench_#{name}", code, core: core, schedulers: schedulers)
         settings = Keyword.get(settings, :settings, :unthrottled)
         :ok = Peer.call(peer, Contender, :start, [contender, settings])
         :ok = Peer.call(peer, LongSchedules, :watch, [])

@@ -14,11 +14,14 @@ defmodule Bench.Peer do
   @calm ~w"+sbwt none +sbwtdcpu none +sbwtdio none"c
 
   @doc """
-  Starts a VM with the code of a contender, on one core only if that is given. It stops with the calling
-  process.
+  Starts a VM with the code of a contender, on one core only if that is given, and with so many schedulers. It
+  stops with the calling process.
   """
-  @spec start(String.t(), [Path.t()], core :: non_neg_integer | nil) :: t
-  def start(name, code, core \\ nil) do
+  @spec start(String.t(), [Path.t()],
+          core: non_neg_integer | nil,
+          schedulers: pos_integer | nil
+        ) :: t
+  def start(name, code, options \\ []) do
     paths = Enum.flat_map(code, &[~c"-pa", String.to_charlist(&1)])
 
     # Whether to connect, and when to part, is up to the scenario.
@@ -38,7 +41,8 @@ defmodule Bench.Peer do
       args: [~c"+P", ~c"5000000", ~c"-setcookie", @cookie] ++ alone ++ paths
     }
 
-    {:ok, control, node} = start |> pin(core) |> :peer.start_link()
+    start = start |> pin(options[:core]) |> schedulers(options[:schedulers])
+    {:ok, control, node} = :peer.start_link(start)
 
     os_pid = control |> :peer.call(:os, :getpid, []) |> List.to_string()
     peer = %__MODULE__{control: control, node: node, os_pid: os_pid}
@@ -83,6 +87,9 @@ defmodule Bench.Peer do
     exec = {String.to_charlist(taskset), arguments}
     Map.merge(start, %{exec: exec, args: @calm ++ start.args})
   end
+
+  defp schedulers(start, nil), do: start
+  defp schedulers(start, n), do: %{start | args: [~c"+S", ~c"#{n}:#{n}" | start.args]}
 
   # The suite lies beside this project's code, which not every VM has on its path.
   defp modules do

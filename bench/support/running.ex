@@ -2,35 +2,62 @@ defmodule Bench.Running do
   @moduledoc false
   # For how long processes run, as the schedulers see it. Runs in their VM.
 
-  @doc "Begins to watch a registered process, if there is one."
-  @spec begin(atom) :: pid | nil
-  def begin(name) do
-    if process = Process.whereis(name) do
-      {:ok, tracer} = Task.start(fn -> loop(0, nil) end)
-      :erlang.trace(process, true, [:running, :monotonic_timestamp, tracer: tracer])
-      tracer
+  @typedoc "For how many µs the longest of them has run, and all together."
+  @type run :: %{longest: float, all: float}
+
+  @doc "Begins to watch the processes that hold the monitors of others, if there are any."
+  @spec begin() :: {pid, [pid]}
+  def begin do
+    processes = processes()
+    tracer = spawn(fn -> loop(%{}, %{}) end)
+    options = [:running, :monotonic_timestamp, tracer: tracer]
+    for process <- processes, do: :erlang.trace(process, true, options)
+    {tracer, processes}
+  end
+
+  @doc "Ends it."
+  @spec finish({pid, [pid]}) :: run
+  def finish({tracer, processes}) do
+    for process <- processes do
+      :erlang.trace(process, false, [:running])
+      delivered = :erlang.trace_delivered(process)
+      receive do: ({:trace_delivered, ^process, ^delivered} -> :ok)
+    end
+
+    send(tracer, {:finish, self()})
+    receive do: ({^tracer, runs} -> run(Map.values(runs)))
+  end
+
+  defp run(runs) do
+    runs = for run <- runs, do: System.convert_time_unit(run, :native, :nanosecond) / 1_000
+    %{longest: Enum.max(runs, fn -> 0.0 end), all: Enum.sum(runs) * 1.0}
+  end
+
+  # Another version has no holders.
+  defp processes do
+    proxy = Process.whereis(ZenMonitor.Proxy)
+
+    cond do
+      proxy == nil -> []
+      function_exported?(ZenMonitor.Native, :proxy_holders, 0) -> [proxy | holders()]
+      true -> [proxy]
     end
   end
 
-  @doc "Ends it, and returns for how many µs the process has run since, `nil` if there was none."
-  @spec finish(atom, pid | nil) :: float | nil
-  def finish(_name, nil), do: nil
+  defp holders, do: apply(ZenMonitor.Native, :proxy_holders, [])
 
-  def finish(name, tracer) do
-    process = Process.whereis(name)
-    :erlang.trace(process, false, [:running])
-    delivered = :erlang.trace_delivered(process)
-    receive do: ({:trace_delivered, ^process, ^delivered} -> :ok)
-    send(tracer, {:finish, self()})
-    receive do: ({^tracer, run} -> System.convert_time_unit(run, :native, :nanosecond) / 1_000)
-  end
-
-  defp loop(run, since) do
+  # By process, for how long it has run, and since when it does.
+  defp loop(runs, since) do
     receive do
-      {:trace_ts, _process, :in, _place, time} -> loop(run, time)
-      {:trace_ts, _process, :out, _place, time} when since != nil -> loop(run + time - since, nil)
-      {:trace_ts, _process, :out, _place, _time} -> loop(run, nil)
-      {:finish, from} -> send(from, {self(), run})
+      {:trace_ts, process, :in, _place, time} ->
+        loop(runs, Map.put(since, process, time))
+
+      {:trace_ts, process, :out, _place, time} ->
+        {began, since} = Map.pop(since, process, time)
+        loop(Map.update(runs, process, time - began, &(&1 + time - began)), since)
+
+      {:finish, from} ->
+        send(from, {self(), runs})
     end
   end
 end

@@ -14,6 +14,7 @@ defmodule Bench.Suite do
     {"blip", Scenarios.Blip},
     {"mass_exit", Scenarios.MassExit},
     {"watched", Scenarios.Watched},
+    {"cores", Scenarios.Cores},
     {"wire", Scenarios.Wire},
     {"schedulers", Scenarios.Schedulers},
     {"fan_out", Scenarios.FanOut},

@@ -39,6 +39,7 @@ defmodule ZenMonitor.Config do
     wire: {:compact, ":compact or :v2"},
     max_pending_instructions: {10_000_000, @limit},
     max_pending_certificates: {10_000_000, @limit},
+    proxy_holders: {:schedulers, "an integer from 1 to 128, or :schedulers"},
     report_interval: {10_000, @positive},
     idle_timeout: {300_000, @limit},
     nodedown_grace: {0, @non_negative},
@@ -64,6 +65,7 @@ defmodule ZenMonitor.Config do
           | :wire
           | :max_pending_instructions
           | :max_pending_certificates
+          | :proxy_holders
           | :report_interval
           | :idle_timeout
           | :nodedown_grace
@@ -170,6 +172,7 @@ defmodule ZenMonitor.Config do
   defp valid?(:nodedown_grace, value), do: value in 0..@max
   defp valid?(:truncation_depth, value), do: value in 0..@max
   defp valid?(:pacing, false), do: true
+  defp valid?(:proxy_holders, value), do: value == :schedulers or value in 1..128
   defp valid?(key, :infinity) when key in @unlimited, do: true
 
   defp valid?(:sweep, [_ | _] = modes) do

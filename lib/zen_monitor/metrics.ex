@@ -21,7 +21,7 @@ defmodule ZenMonitor.Metrics do
   | `zen_monitor.local.connector.sweep` | instructions swept by the Connectors |
   | `zen_monitor.local.dispatcher.events.delivered` | `:DOWN` messages sent |
   | `zen_monitor.local.dispatcher.events.processed` | monitors taken off the queue, removed ones too |
-  | `zen_monitor.proxy.message_queue_len` | length of the mailbox of `ZenMonitor.Proxy` |
+  | `zen_monitor.proxy.message_queue_len` | length of the mailbox of `ZenMonitor.Proxy`, and of those of its holders |
   | `zen_monitor.proxy.ets.subscribers.size` | standing subscriptions of remote nodes |
   | `zen_monitor.proxy.batcher.enqueue` | death certificates queued for remote nodes |
   | `zen_monitor.proxy.batcher.sweep` | death certificates swept by the Batchers |
@@ -60,10 +60,6 @@ defmodule ZenMonitor.Metrics do
     "zen_monitor.local.sets.members",
     "zen_monitor.local.sets.largest"
   ]
-  @queues %{
-    "zen_monitor.local.message_queue_len" => Local,
-    "zen_monitor.proxy.message_queue_len" => Proxy
-  }
 
   @doc """
   All metrics by name.
@@ -73,7 +69,11 @@ defmodule ZenMonitor.Metrics do
     {subscribers, enqueued, swept} = Native.proxy_counters()
     local = Enum.zip(@local, Native.local_counters())
     proxy = Enum.zip(@proxy, [subscribers, enqueued, swept])
-    queues = for {name, process} <- @queues, do: {name, message_queue_len(process) || 0}
+
+    queues = [
+      {"zen_monitor.local.message_queue_len", waiting([Local])},
+      {"zen_monitor.proxy.message_queue_len", waiting([Proxy | Native.proxy_holders()])}
+    ]
 
     others = [
       {"zen_monitor.malformed", Native.malformed_count()},
@@ -201,6 +201,8 @@ defmodule ZenMonitor.Metrics do
   defp set({ref, owner, members, waiting}) do
     %{ref: ref, owner: owner, members: members, waiting: waiting}
   end
+
+  defp waiting(processes), do: Enum.sum(for p <- processes, do: message_queue_len(p) || 0)
 
   # NIFs get their memory from the VM's driver allocator; with that switched off, nobody knows.
   defp native_memory do

@@ -127,11 +127,15 @@ defmodule ZenMonitor.Native do
   def proxy_certify(_exits), do: stub()
   def proxy_certify_bulky(_destination, _reason), do: stub()
 
+  # proxy/holding.rs
+  def proxy_hold(_monitors, _wanted), do: stub()
+
   # proxy/instructions.rs
   def proxy_process(_connector, _node, _part, _monitors), do: stub()
 
   # proxy/upkeep.rs
-  def proxy_reset, do: stub()
+  def proxy_reset(_holders), do: stub()
+  def proxy_holders, do: stub()
   def proxy_free, do: stub()
   def proxy_attach, do: stub()
   def proxy_detach(_connector), do: stub()

@@ -8,14 +8,17 @@ defmodule ZenMonitor.Proxy do
   `ZenMonitor.Proxy.Batcher` per connector.
   """
 
-  # The Proxy owns the ERTS monitors, and sees the signals of a connector and the comings and goings
-  # of its connection in one order. All else is native: who is subscribed to what, and the
-  # certificates that wait.
+  # The Proxy sees the signals of a connector and the comings and goings of its connection in one order. It holds
+  # the ERTS monitors of names, and where there is one scheduler, those of pids, too; otherwise a pid is held by
+  # one of its holders, who can do so at the same time. All else is native: who is subscribed to what,
+  # who holds what, and the certificates that wait.
   #
   # Invariants:
   #
   # - The subscription table is empty when a Proxy starts. A former Proxy's death has been
   #   `:nodedown` to its connectors, and they subscribe again.
+  # - It lives and dies with its holders: with one of them, its ERTS monitors are gone. A holder that outlives it
+  #   for a moment finds nothing of its own in the table.
   # - It alone starts Batchers, so a connector has one. Each is monitored, and replaced when it dies.
   # - OTP delivers `nodedown`, then `nodeup`, then the first signal of a new connection. So what is
   #   attached when either arrives came over a connection that is gone, and is detached.
@@ -24,13 +27,11 @@ defmodule ZenMonitor.Proxy do
 
   use ZenMonitor.Server
 
-  alias ZenMonitor.{Malformed, Native, Telemetry, Truncator, Wire}
-  alias ZenMonitor.Proxy.Batcher
+  alias ZenMonitor.{Malformed, Native, Telemetry, Wire}
+  alias ZenMonitor.Proxy.{Batcher, Exits, Holder}
 
   # In ms. Instructions leave garbage behind, and each `:DOWN` of a mass exit is a message.
   @hibernate_after 1_000
-  # The most exits that are handled at once.
-  @batch 64
 
   defmodule Connector do
     @moduledoc false
@@ -87,7 +88,7 @@ defmodule ZenMonitor.Proxy do
     # A mass exit fills the mailbox, which then must not be copied by every collection.
     Process.flag(:message_queue_data, :off_heap)
     :ok = :net_kernel.monitor_nodes(true, node_type: :all)
-    if Native.proxy_reset(), do: Telemetry.restarted(__MODULE__, nil)
+    if Native.proxy_reset(Holder.start_all()), do: Telemetry.restarted(__MODULE__, nil)
     send(self(), :wake)
     {:ok, %{}}
   end
@@ -167,11 +168,11 @@ defmodule ZenMonitor.Proxy do
 
   @impl true
   def handle_info({:DOWN, _monitor, :process, pid, reason}, connectors) do
-    certify_all([[pid | reason]], connectors)
+    Exits.certify(pid, reason, connectors)
   end
 
   def handle_info({{:DOWN, name}, _monitor, :process, _object, reason}, connectors) do
-    certify_all([[name | reason]], connectors)
+    Exits.certify(name, reason, connectors)
   end
 
   def handle_info({{:batcher_down, pid}, _monitor, :process, batcher, reason}, connectors) do
@@ -198,7 +199,7 @@ defmodule ZenMonitor.Proxy do
   # The janitor has left targets that nobody watches.
   def handle_info(:wake, connectors) do
     {monitors, more?} = Native.proxy_release()
-    demonitor(monitors)
+    Holder.demonitor_all(monitors)
     if more?, do: send(self(), :wake)
     {:noreply, connectors}
   end
@@ -271,7 +272,7 @@ defmodule ZenMonitor.Proxy do
   defp process_parts(_native, [], _origin), do: :ok
   defp process_parts(_native, malformed, origin), do: ignore([malformed], origin)
 
-  # `monitors` are those that the slice before has called for.
+  # `monitors` are those that the slice before has called for, of what is no holder's.
   defp process_part(_native, [], [], _origin), do: :ok
 
   defp process_part(native, part, monitors, origin) do
@@ -279,29 +280,13 @@ defmodule ZenMonitor.Proxy do
       Native.proxy_process(native, node(), part, monitors)
 
     ignore(malformed, origin)
-    demonitor(released)
-    process_part(native, rest, monitor_all(destinations), origin)
+    Holder.demonitor_all(released)
+    process_part(native, rest, Holder.monitor_all(destinations), origin)
   end
 
   defp ignore(malformed, origin) do
     Malformed.ignore(malformed, __MODULE__, origin)
     Telemetry.malformed(origin, malformed)
-  end
-
-  defp monitor_all([]), do: []
-  defp monitor_all([destination | rest]), do: [monitor(destination) | monitor_all(rest)]
-
-  # The `:DOWN` of a name tells neither how it was asked for nor what the node was called then.
-  defp monitor(pid) when is_pid(pid), do: :erlang.monitor(:process, pid)
-  defp monitor({name, _node} = destination), do: monitor_name(name, destination)
-  defp monitor(name), do: monitor_name(name, name)
-
-  defp monitor_name(name, destination) do
-    :erlang.monitor(:process, name, tag: {:DOWN, destination})
-  end
-
-  defp demonitor(monitors) do
-    for monitor <- monitors, do: Process.demonitor(monitor, [:flush])
   end
 
   # Not `for`: the list may be improper, and then its tail is one more malformed instruction.
@@ -310,68 +295,4 @@ defmodule ZenMonitor.Proxy do
   end
 
   defp subscriptions(rest), do: rest
-
-  ## Certificates
-
-  # The exits that follow in the mailbox belong to it: a mass exit is one native call for many. What comes
-  # behind them is handled next, so that all stays in its order.
-  defp certify_all(exit, connectors) do
-    {exits, next} = exits(exit, @batch - 1)
-    certify(exits)
-
-    case next do
-      {:next, _message} -> {:noreply, connectors, {:continue, next}}
-      nil -> {:noreply, connectors}
-    end
-  end
-
-  # The latest is the first, and behind it they are in their order when they are turned round.
-  defp exits(exits, 0), do: {Enum.reverse(exits), nil}
-
-  defp exits(exits, left) do
-    receive do
-      {:DOWN, _monitor, :process, pid, reason} ->
-        exits([[pid | reason] | exits], left - 1)
-
-      {{:DOWN, name}, _monitor, :process, _object, reason} ->
-        exits([[name | reason] | exits], left - 1)
-
-      message ->
-        {Enum.reverse(exits), {:next, message}}
-    after
-      0 -> {Enum.reverse(exits), nil}
-    end
-  end
-
-  defp certify([]), do: :ok
-
-  # The one reason that is not cut down, whatever its size.
-  defp certify([[destination | {:shutdown, detail} = reason] | rest]) when not is_atom(detail) do
-    Native.proxy_certify_bulky(destination, reason)
-    certify(rest)
-  end
-
-  defp certify(exits) do
-    {plain, rest} = truncate(exits, nil)
-    certify_plain(plain)
-    certify(rest)
-  end
-
-  defp certify_plain([]), do: :ok
-  defp certify_plain(exits), do: exits |> Native.proxy_certify() |> certify_plain()
-
-  # Up to the next that is not cut down. What is left of a reason is small enough to be compared: that of a mass
-  # exit is nearly always the same, and is encoded once.
-  defp truncate([[_ | {:shutdown, detail}] | _] = rest, _last) when not is_atom(detail) do
-    {[], rest}
-  end
-
-  defp truncate([[destination | reason] | rest], last) do
-    cut = Truncator.truncate(reason)
-    last = if cut === last, do: last, else: cut
-    {plain, rest} = truncate(rest, last)
-    {[[destination | last] | plain], rest}
-  end
-
-  defp truncate([], _last), do: {[], []}
 end

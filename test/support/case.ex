@@ -95,16 +95,18 @@ defmodule ZenMonitor.Case do
   @doc "Monitors processes of one node and returns when it knows."
   def watch_all(pids) do
     refs = for pid <- pids, do: ZenMonitor.monitor(pid)
-    # The instructions are sent in order.
-    wait_until_watched(List.last(pids))
+    wait_until_watched(pids)
     refs
   end
 
-  @doc "Waits until the Proxy of its node watches a process."
-  def wait_until_watched(pid), do: Cluster.wait_until(fn -> watched?(pid) end)
+  @doc "Waits until the Proxy of its node, or of theirs, watches a process, or all of a list."
+  def wait_until_watched(pids), do: Cluster.wait_until(fn -> watched?(pids) end)
 
-  @doc "Whether the Proxy of its node watches a process."
-  def watched?(pid), do: :erpc.call(node(pid), ZenMonitor.PeerScript, :watched?, [pid])
+  @doc "Whether the Proxy of its node, or of theirs, watches a process, or all of a list."
+  def watched?(pids) do
+    node = pids |> List.wrap() |> hd() |> node()
+    :erpc.call(node, ZenMonitor.PeerScript, :watched?, [pids])
+  end
 
   @doc """
   Starts a task with these processes in a set, and returns when their node knows. The task returns the
@@ -128,7 +130,7 @@ defmodule ZenMonitor.Case do
 
     %{pid: pid} = task
     assert_receive {:in_set, ^pid}, 10_000
-    wait_until_watched(List.last(pids))
+    wait_until_watched(pids)
     task
   end
 

@@ -127,7 +127,7 @@ defmodule ZenMonitor.FreshProject do
         end
       end
 
-      # The Proxy is the only one who might watch it.
+      # Only the Proxy, or a holder of its, might watch it.
       defp wait_until_watched(pid, attempts) when attempts > 0 do
         with {:monitored_by, []} <- Process.info(pid, :monitored_by) do
           Process.sleep(10)

@@ -102,7 +102,33 @@ defmodule ZenMonitor.PeerScript do
     :exit, _ -> :ok
   end
 
+  def kill_victim(:holder), do: kill_holder()
+
   def kill_victim(name), do: if(Process.whereis(name), do: kill_name(name))
+
+  def kill_proxy, do: kill_name(ZenMonitor.Proxy)
+
+  @doc """
+  Kills one of those that hold monitors for the Proxy of this node, or itself where there is none, and returns once
+  the Proxy has a successor.
+  """
+  def kill_holder do
+    # One that is just being started has the holders of the former still.
+    ZenMonitor.Cluster.wait_until(&proxy_answers?/0)
+    proxy = Process.whereis(ZenMonitor.Proxy)
+    victims = ZenMonitor.Native.proxy_holders()
+    Process.exit(if(victims == [], do: proxy, else: Enum.random(victims)), :kill)
+
+    ZenMonitor.Cluster.wait_until(fn ->
+      Process.whereis(ZenMonitor.Proxy) != proxy and proxy_answers?()
+    end)
+  end
+
+  defp proxy_answers? do
+    ZenMonitor.Proxy.ping() == :pong
+  catch
+    :exit, _ -> false
+  end
 
   @doc "Loads the code of a module again, as an upgrade does."
   def load(module) do
@@ -110,10 +136,15 @@ defmodule ZenMonitor.PeerScript do
     {:module, ^module} = :code.load_file(module)
   end
 
-  @doc "Whether the Proxy of this node watches a process."
-  def watched?(pid) do
+  @doc "Whether the Proxy of this node, or a holder of its, watches a process, or all of a list."
+  def watched?(pids) do
+    own = [Process.whereis(ZenMonitor.Proxy) | ZenMonitor.Native.proxy_holders()]
+    pids |> List.wrap() |> Enum.all?(&watched_by?(&1, own))
+  end
+
+  defp watched_by?(pid, own) do
     case Process.info(pid, :monitored_by) do
-      {:monitored_by, watchers} -> Process.whereis(ZenMonitor.Proxy) in watchers
+      {:monitored_by, watchers} -> Enum.any?(watchers, &(&1 in own))
       nil -> false
     end
   end

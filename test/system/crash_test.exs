@@ -4,6 +4,7 @@ defmodule ZenMonitor.CrashTest do
   use ZenMonitor.Case
 
   alias ZenMonitor.Local.{Connector, Dispatcher}
+  alias ZenMonitor.Proxy
 
   @amount 2_000
 
@@ -55,8 +56,27 @@ defmodule ZenMonitor.CrashTest do
   end
 
   test "of the remote Proxy fires every monitor once", %{peer: peer} do
-    reasons = survive(peer, fn -> on(peer, :kill_name, [ZenMonitor.Proxy]) end)
+    reasons = survive(peer, fn -> on(peer, :kill_proxy) end)
     assert Enum.uniq(reasons) -- [:killed, :nodedown] == []
+  end
+
+  test "of a holder of the remote Proxy fires every monitor once", %{peer: peer} do
+    reasons = survive(peer, fn -> on(peer, :kill_holder) end)
+    assert Enum.uniq(reasons) -- [:killed, :nodedown] == []
+    # The targets of the one that was killed are among them, and those of the others.
+    assert :nodedown in reasons
+  end
+
+  test "of a holder takes the Proxy and the other holders with it", %{peer: _} do
+    former = [Process.whereis(Proxy) | Native.proxy_holders()]
+    monitors = for pid <- former, do: Process.monitor(pid)
+    PeerScript.kill_holder()
+    for monitor <- monitors, do: assert_receive({:DOWN, ^monitor, _, _, _})
+    successors = [Process.whereis(Proxy) | Native.proxy_holders()]
+    assert length(successors) == length(former)
+    assert Enum.all?(successors, &Process.alive?/1)
+    assert successors -- former == successors
+    wait_until(fn -> ZenMonitor.connect(node()) == :compatible end)
   end
 
   test "of Dispatcher or Local alone loses no reason", %{peer: peer} do
@@ -107,7 +127,7 @@ defmodule ZenMonitor.CrashTest do
     pids = on(peer, :targets, [@amount])
     watcher = PeerScript.watcher()
     for pid <- pids, do: PeerScript.place(watcher, pid)
-    wait_until_watched(List.last(pids))
+    wait_until_watched(pids)
     :sys.suspend(ZenMonitor.Local.Tables)
     kill(watcher)
     PeerScript.kill_name(ZenMonitor.Local.Tables)
@@ -157,10 +177,11 @@ defmodule ZenMonitor.CrashTest do
     end
 
     test "the death of each process alone loses no monitor and fires none twice", %{peer: peer} do
-      for victim <- victims() ++ [{:remote, ZenMonitor.Proxy}] do
+      for victim <- victims() ++ [{:remote, ZenMonitor.Proxy}, {:remote, :holder}] do
         reasons = survive(peer, fn -> kill_victim(peer, victim) end, 100_000)
         # The Proxy's death is `:nodedown`; where nobody watched for a moment, it is `:noproc`.
-        allowed = if victim == {:remote, ZenMonitor.Proxy}, do: [:nodedown], else: []
+        fatal = [{:remote, ZenMonitor.Proxy}, {:remote, :holder}]
+        allowed = if victim in fatal, do: [:nodedown], else: []
         assert {victim, Enum.uniq(reasons) -- [:killed, :noproc | allowed]} == {victim, []}
         IO.puts("#{inspect(victim)}: #{inspect(Enum.frequencies(reasons))}")
       end

@@ -127,7 +127,7 @@ defmodule ZenMonitor.FairnessTest do
   defp watchers(amount, pids) do
     watchers = for _ <- 1..amount, do: PeerScript.watcher()
     for pid <- pids, watcher <- watchers, do: PeerScript.place(watcher, pid)
-    wait_until_watched(List.last(pids))
+    wait_until_watched(pids)
     trace_deliveries()
     watchers
   end

@@ -503,7 +503,7 @@ defmodule ZenMonitor.GraceTest do
     TelemetryStandIn.install()
     pids = on(peer, :targets, [9])
     [ref | _] = for pid <- [target, target | pids], do: ZenMonitor.monitor(pid)
-    wait_until_watched(List.last(pids))
+    wait_until_watched(pids)
     assert ZenMonitor.connect(there) == :compatible
     Cluster.disconnect(peer)
     assert_receive {:telemetry, [:zen_monitor, :node, :held], held, %{node: ^there}}, 10_000

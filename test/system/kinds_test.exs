@@ -226,7 +226,7 @@ defmodule ZenMonitor.KindsTest do
 
   defp watch(a, b, targets, watcher) do
     call(a, :place_all, [watcher, targets])
-    wait_until(fn -> call(b, :watched?, [List.last(targets)]) end)
+    wait_until(fn -> call(b, :watched?, [targets]) end)
     watcher
   end
 

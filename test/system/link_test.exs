@@ -126,7 +126,7 @@ defmodule ZenMonitor.LinkTest do
         reconnect(peer)
         refs = for target <- before, do: ZenMonitor.monitor(target)
         # Sent and not, in turn.
-        if rem(round, 2) == 0, do: await_watched(peer, List.last(before), Cluster.flags())
+        if rem(round, 2) == 0, do: await_watched(peer, before, Cluster.flags())
         time = restore(peer)
         later_refs = for target <- later, do: ZenMonitor.monitor(target)
         await_watched(peer, hd(later), Cluster.flags())

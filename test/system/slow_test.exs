@@ -35,7 +35,7 @@ defmodule ZenMonitor.SlowTest do
       assert :sys.get_state(connector).unsent != nil
       assert Process.info(connector, :status) == {:status, :waiting}
       resume(peer)
-      wait_until_watched(List.last(targets))
+      wait_until_watched(targets)
       assert :sys.get_state(connector).unsent == nil
       on(peer, :kill, [targets])
       assert downs([early | kept]) |> Map.values() |> Enum.uniq() == [:killed]
@@ -113,7 +113,7 @@ defmodule ZenMonitor.SlowTest do
       assert shed([:connector, :shed], :targets, peer.node) == 899
       assert Connector.get_for_node(peer.node) == connector
       resume(peer)
-      wait_until_watched(List.last(targets))
+      wait_until_watched(targets)
       on(peer, :kill, [targets])
       reasons = downs([early | late])
       assert reasons[early] == :killed
@@ -236,7 +236,7 @@ defmodule ZenMonitor.SlowTest do
     kill(connector)
     assert Connectors.get(peer.node) != connector
     resume(peer)
-    wait_until_watched(List.last(targets))
+    wait_until_watched(targets)
     on(peer, :kill, [targets])
     assert map_size(downs([early | late])) == 100
   end
@@ -245,7 +245,7 @@ defmodule ZenMonitor.SlowTest do
   defp watch_from(peer, targets) do
     watcher = on(peer, :watcher)
     on(peer, :place_all, [watcher, targets])
-    wait_until_watched(List.last(targets))
+    wait_until_watched(targets)
     watcher
   end
 

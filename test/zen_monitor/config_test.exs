@@ -72,6 +72,9 @@ defmodule ZenMonitor.ConfigTest do
           truncation_depth: -1,
           max_pending_instructions: 0,
           max_pending_certificates: :unlimited,
+          proxy_holders: 0,
+          proxy_holders: 129,
+          proxy_holders: :cores,
           report_interval: :infinity,
           connector_sweep_interval: @max + 1,
           connector_chunk_size: @max + 1,
@@ -153,7 +156,7 @@ defmodule ZenMonitor.ConfigTest do
     start_supervised!(ZenMonitor.Supervisor)
     pids = PeerScript.targets(50)
     refs = for pid <- pids, do: ZenMonitor.monitor(pid)
-    wait_until_watched(List.last(pids))
+    wait_until_watched(pids)
     PeerScript.kill(pids)
     assert Enum.uniq(for ref <- refs, do: reason(ref)) == [:truncated]
   end

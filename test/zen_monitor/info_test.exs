@@ -15,7 +15,7 @@ defmodule ZenMonitor.InfoTest do
       guild = PeerScript.named_watcher(:zen_guild)
       for pid <- pids, do: PeerScript.place(guild, pid)
       watch_all(Enum.take(pids, 10))
-      wait_until_watched(List.last(pids))
+      wait_until_watched(pids)
 
       snapshot = Metrics.snapshot()
       assert snapshot.node == node()
@@ -92,7 +92,7 @@ defmodule ZenMonitor.InfoTest do
       assert %{monitors: 0, sets: []} = ZenMonitor.info(PeerScript.target())
 
       :sys.suspend(Dispatcher)
-      wait_until_watched(List.last(pids))
+      wait_until_watched(pids)
       on(context.peer, :kill, [tl(pids)])
       wait_until(fn -> ZenMonitor.Local.batch_length() == 308 end)
       assert [%{waiting: 299, members: 300}, %{waiting: 9}] = Metrics.snapshot().sets

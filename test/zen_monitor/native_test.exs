@@ -493,6 +493,8 @@ defmodule ZenMonitor.NativeTest do
     do: [:other@node, <<0x12, 0, 1::32, 1, 4, 4>>, {:reason}]
 
   defp valid(:proxy_process, 4), do: [Native.proxy_attach(), node(), part(), []]
+  defp valid(:proxy_hold, 2), do: [[], Enum.random([true, false])]
+  defp valid(:proxy_reset, 1), do: [[self()]]
   defp valid(:proxy_certify, 1), do: [[[self() | :reason], [{:name, node()} | {:why, 1}]]]
   defp valid(:proxy_certify_bulky, 2), do: [self(), :reason]
   defp valid(:proxy_speak, 2), do: [Native.proxy_attach(), 1]
@@ -562,12 +564,14 @@ defmodule ZenMonitor.NativeTest do
           ZenMonitor.Local,
           ZenMonitor.Local.Dispatcher,
           ZenMonitor.Local.Tables,
-          ZenMonitor.Proxy.Tables
+          ZenMonitor.Proxy.Tables,
+          ZenMonitor.Proxy
         ] do
       PeerScript.kill_name(name)
     end
 
     kill(ZenMonitor.Local.Connector.get(self()))
+    wait_until(fn -> ZenMonitor.connect(node()) == :compatible end)
     again = ZenMonitor.monitor(target)
     wait_until_watched(target)
     Process.exit(target, :kill)

@@ -3,7 +3,7 @@ defmodule ZenMonitor.ProxyTest do
 
   import ZenMonitor.Cluster, only: [wait_until: 1]
 
-  alias ZenMonitor.{Cluster, Native, Proxy}
+  alias ZenMonitor.{Cluster, Native, PeerScript, Proxy}
   alias ZenMonitor.Proxy.{Batcher, Tables}
 
   setup_all do
@@ -122,7 +122,7 @@ defmodule ZenMonitor.ProxyTest do
     test "in the older form" do
       targets = for _ <- 1..3, do: target()
       GenServer.cast(Proxy, {:subscribe, self(), targets})
-      Proxy.ping()
+      settle()
       for target <- targets, do: exit_with(target, :done)
       assert Enum.sort(certificates(3)) == Enum.sort(for target <- targets, do: {target, :done})
     end
@@ -131,10 +131,10 @@ defmodule ZenMonitor.ProxyTest do
       targets = for _ <- 1..5_000, do: target()
       process(for target <- targets, do: {:subscribe, target})
       assert subscriptions() == 5_000
-      assert Enum.all?(targets, &(monitors(&1) == 1))
+      wait_until(fn -> Enum.all?(targets, &(monitors(&1) == 1)) end)
       {gone, staying} = Enum.split(targets, 2_500)
       process(for target <- gone, do: {:unsubscribe, target})
-      assert Enum.all?(gone, &(monitors(&1) == 0))
+      wait_until(fn -> Enum.all?(gone, &(monitors(&1) == 0)) end)
       for target <- targets, do: exit_with(target, :done)
       expected = for target <- staying, do: {target, :done}
       assert Enum.sort(certificates(2_500)) == Enum.sort(expected)
@@ -145,6 +145,7 @@ defmodule ZenMonitor.ProxyTest do
   describe "exits that wait together" do
     # All that a test sends waits until it is done.
     setup do
+      have_holders(1)
       targets = for _ <- 1..200, do: target()
       process(for target <- targets, do: {:subscribe, target})
       Proxy.ping()
@@ -255,7 +256,8 @@ defmodule ZenMonitor.ProxyTest do
     test "is swept up even if it exits while the janitor is about to rest" do
       # More rows than are swept in one go, so that the last go has no outbox to empty; and it makes
       # the janitor wake the Proxy, which gives the exit time.
-      [lonely | others] = for _ <- 1..300, do: {:subscribe, spawn(fn -> :ok end)}
+      # They are names, whose monitors would be the Proxy's.
+      [lonely | others] = for number <- 1..300, do: {:subscribe, :"zen_swept_#{number}"}
       standing = attach(others)
 
       for round <- 1..2_000 do
@@ -397,6 +399,8 @@ defmodule ZenMonitor.ProxyTest do
     process = fn list -> {:process, find.(:connector), list} end
     :ok = Cluster.call(peer, :gen_server, :cast, [Proxy, process.(subscribe)])
     assert Cluster.call(peer, Proxy, :ping, []) == :pong
+    watched? = fn name -> Cluster.call(peer, PeerScript, :watched?, [find.(name)]) end
+    wait_until(fn -> Enum.all?([:early, :survivor, :late], watched?) end)
     stop.(:early)
     wait_until(fn -> length(received(peer, find.(:connector))) == 1 end)
 
@@ -405,8 +409,12 @@ defmodule ZenMonitor.ProxyTest do
     unsubscribe = process.([{:unsubscribe, find.(:survivor)}])
     :ok = Cluster.call(peer, :gen_server, :cast, [Proxy, unsubscribe])
     assert Cluster.call(peer, Proxy, :ping, []) == :pong
-    monitors = Cluster.call(peer, Process, :info, [find.(:survivor), :monitored_by])
-    assert monitors == {:monitored_by, []}
+
+    wait_until(fn ->
+      by = Cluster.call(peer, Process, :info, [find.(:survivor), :monitored_by])
+      by == {:monitored_by, []}
+    end)
+
     late = find.(:late)
     stop.(:late)
 
@@ -450,7 +458,29 @@ defmodule ZenMonitor.ProxyTest do
 
   defp process(instructions, connector \\ self()) do
     GenServer.cast(Proxy, {:process, connector, instructions})
+    settle()
+  end
+
+  # Until the Proxy and its holders have done what they have been told.
+  defp settle do
     Proxy.ping()
+    for holder <- Native.proxy_holders(), do: :sys.get_state(holder)
+  end
+
+  # Has the Proxy, which so begins anew, and that many processes hold the monitors until the end of the test.
+  defp have_holders(amount) do
+    restart = fn ->
+      kill(Proxy)
+      wait_until(fn -> ZenMonitor.connect(node()) == :compatible end)
+    end
+
+    Application.put_env(:zen_monitor, :proxy_holders, amount)
+    restart.()
+
+    on_exit(fn ->
+      Application.delete_env(:zen_monitor, :proxy_holders)
+      restart.()
+    end)
   end
 
   # `wait_until/1` sleeps, for longer than it takes to happen.
@@ -480,8 +510,8 @@ defmodule ZenMonitor.ProxyTest do
     message = {:process, connector, instructions}
     Cluster.call(peer, :gen_server, :cast, [{Proxy, node()}, message])
     wait_until(fn -> subscriptions() == length(instructions) end)
-    # The Proxy places the monitors only after that.
-    Proxy.ping()
+    # The monitors are placed only after that.
+    settle()
   end
 
   defp received(peer, pid) do
@@ -498,7 +528,7 @@ defmodule ZenMonitor.ProxyTest do
 
   defp monitors(pid) do
     {:monitored_by, by} = Process.info(pid, :monitored_by)
-    Enum.count(by, &(&1 == Process.whereis(Proxy)))
+    Enum.count(by, &(&1 in [Process.whereis(Proxy) | Native.proxy_holders()]))
   end
 
   defp waiting(tag) do

@@ -15,7 +15,7 @@ defmodule ZenMonitor.SetTest do
   defp set_of(pids, options \\ []) do
     set = Set.new(options)
     assert Set.put(set, pids) == length(pids)
-    wait_until_watched(List.last(pids))
+    wait_until_watched(pids)
     set
   end
 

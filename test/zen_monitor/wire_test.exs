@@ -50,7 +50,7 @@ defmodule ZenMonitor.WireTest do
       {some, others} = Enum.split(plain, 300)
       destinations = some ++ names ++ others
       refs = for destination <- destinations, do: {ZenMonitor.monitor(destination), destination}
-      wait_until_watched(List.last(plain))
+      wait_until_watched(plain)
 
       # More reasons than one binary comes with, some of which take turns, and one that is large.
       exits =

@@ -190,7 +190,7 @@ impl World {
             proxy.table.sweep(9);
         }
         let mut released = Vec::new();
-        proxy.table.release(99, |monitor| released.push(monitor));
+        proxy.table.release(99, |_, monitor| released.push(monitor));
         self.demonitor_all(&released);
     }
 
@@ -265,7 +265,7 @@ impl World {
 
     fn place(&mut self, target: u32) {
         let proxy = &mut self.proxy;
-        let Some(destination) = proxy.table.begin_monitor(target) else {
+        let Some(destination) = proxy.table.begin_monitor(target, |_| true) else {
             return;
         };
         self.references += 1;

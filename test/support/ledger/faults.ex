@@ -99,7 +99,7 @@ defmodule ZenMonitor.Ledger.Faults do
 
   defp kill_proxy(nodes, node) do
     disturbed(for(observer <- nodes, do: {observer, node}), fn ->
-      Ledger.at(node, PeerScript, :kill_name, [ZenMonitor.Proxy])
+      Ledger.at(node, PeerScript, pick([:kill_proxy, :kill_holder]), [])
     end)
   end
 

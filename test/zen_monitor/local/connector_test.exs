@@ -516,7 +516,7 @@ defmodule ZenMonitor.Local.ConnectorTest do
     test "sends one for the older {:subscribe, connector, destinations}", %{peer: peer} do
       pids = on(peer, :targets, [3])
       cast(peer, {:subscribe, self(), pids})
-      wait_until_watched(List.last(pids))
+      wait_until_watched(pids)
       for pid <- pids, do: send(pid, {:exit, :done})
       assert Enum.sort(certificates(peer, 3)) == Enum.sort(for pid <- pids, do: {pid, :done})
     end

@@ -38,7 +38,7 @@ defmodule ZenMonitor.OptionsTest do
       pids = on(peer, :targets, [64])
       tag = Enum.map(1..7_000, &{&1})
       for pid <- pids, do: ZenMonitor.monitor(pid, tag: tag)
-      wait_until_watched(List.last(pids))
+      wait_until_watched(pids)
       :sys.suspend(Dispatcher)
       on(peer, :kill, [pids])
       wait_until(fn -> Local.batch_length() == 64 end)
@@ -262,7 +262,7 @@ defmodule ZenMonitor.OptionsTest do
         end
 
       for _ <- subscribers, do: assert_receive(:placed, 10_000)
-      wait_until_watched(List.last(pids))
+      wait_until_watched(pids)
       kill_suspended(peer, pids, 400)
 
       for _ <- 1..10 do
@@ -409,7 +409,7 @@ defmodule ZenMonitor.OptionsTest do
 
   defp bulk(pids) do
     refs = for pid <- pids, do: {ZenMonitor.monitor(pid, bulk: true), pid}
-    wait_until_watched(List.last(pids))
+    wait_until_watched(pids)
     refs
   end
 

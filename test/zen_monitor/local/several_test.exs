@@ -35,7 +35,7 @@ defmodule ZenMonitor.SeveralTest do
       bulk = ZenMonitor.monitor_all(pids, bulk: true)
       aliases = ZenMonitor.monitor_all(pids, alias: :explicit_unalias)
       plain = ZenMonitor.monitor_all(pids, bulk: false, tag: :DOWN)
-      wait_until_watched(List.last(pids))
+      wait_until_watched(pids)
       send(hd(aliases), :to_alias)
       assert_receive :to_alias
       for ref <- aliases, do: :erlang.unalias(ref)
@@ -123,7 +123,7 @@ defmodule ZenMonitor.SeveralTest do
       plain = ZenMonitor.monitor_all(pids)
       bulk = ZenMonitor.monitor_all(pids, bulk: true)
       tagged = ZenMonitor.monitor_all(pids, tag: :gone)
-      wait_until_watched(List.last(pids))
+      wait_until_watched(pids)
       on(peer, :kill, [Enum.take(pids, 60)])
       wait_until(fn -> standing() == 90 end)
       [kept | flushed] = plain

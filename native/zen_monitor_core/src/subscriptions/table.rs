@@ -74,7 +74,7 @@ pub struct ConnectorId {
 ///
 /// // The first subscriber of a destination makes its owner place the one monitor.
 /// let target = table.subscribe(connector, pid).unwrap().unwrap();
-/// assert_eq!(table.begin_monitor(target), Some(pid));
+/// assert_eq!(table.begin_monitor(target, |_| true), Some(pid));
 /// assert!(table.set_monitor(target, [1, 2, 3]));
 ///
 /// let mut informed = Vec::new();
@@ -359,12 +359,17 @@ impl<O, R> SubscriptionTable<O, R> {
             .is_some_and(|connector| connector.dead.len > 0)
     }
 
-    /// The destination of a target that `subscribe` has returned, once, unless it is gone again.
+    /// The destination of a target that `subscribe` has returned, once, unless it is gone again, and another
+    /// has its place that does not suit.
     /// The caller places a monitor and tells it to [`SubscriptionTable::set_monitor`].
     #[inline]
-    pub fn begin_monitor(&mut self, target: u32) -> Option<Destination> {
+    pub fn begin_monitor(
+        &mut self,
+        target: u32,
+        suits: impl FnOnce(Destination) -> bool,
+    ) -> Option<Destination> {
         let target = &mut self.targets[target];
-        if !matches!(target.monitor, Monitor::Unasked) {
+        if !matches!(target.monitor, Monitor::Unasked) || !suits(target.destination) {
             return None;
         }
         target.monitor = Monitor::Asked;
@@ -509,15 +514,16 @@ impl<O, R> SubscriptionTable<O, R> {
     }
 
     /// Removes up to `budget` targets that nobody watches any more, and gives out their monitors.
-    pub fn release(&mut self, budget: usize, mut released: impl FnMut(MonitorRef)) {
+    pub fn release(&mut self, budget: usize, mut released: impl FnMut(Destination, MonitorRef)) {
         for _ in 0..budget {
             let Some(target) = self.vacant.pop() else {
                 return;
             };
+            let destination = self.targets[target].destination;
             if self.targets[target].rows == NIL
                 && let Some(monitor) = self.release_target(target)
             {
-                released(monitor);
+                released(destination, monitor);
             }
         }
     }

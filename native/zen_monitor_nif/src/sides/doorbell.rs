@@ -2,7 +2,7 @@
 
 use crate::terms::message::send;
 use crate::terms::{atoms, word};
-use rustler::{Env, LocalPid};
+use rustler::{Encoder, Env, LocalPid};
 use std::sync::atomic::{AtomicU64, Ordering};
 use zen_monitor_core::structures::bell::Bell;
 
@@ -20,6 +20,14 @@ pub struct Doorbell {
 }
 
 impl Doorbell {
+    /// That of a process which has nothing to do yet.
+    pub fn of(env: Env, owner: LocalPid) -> Doorbell {
+        Doorbell {
+            owner: AtomicU64::new(word::from_term(owner.encode(env))),
+            ..Doorbell::default()
+        }
+    }
+
     /// Makes the calling process the owner. It must sweep once afterwards, whether or not something waits. Returns
     /// whether it succeeds a former owner.
     pub fn answer(&self, env: Env) -> bool {
@@ -63,6 +71,11 @@ impl Doorbell {
             NOBODY => None,
             owner => word::to_pid(env, owner),
         }
+    }
+
+    /// Whether the process of this word answers.
+    pub fn is_answered_by(&self, owner: u64) -> bool {
+        self.owner.load(Ordering::Acquire) == owner
     }
 
     /// Whether a process has answered and not retired since.

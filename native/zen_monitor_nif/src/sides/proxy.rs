@@ -2,7 +2,8 @@
 //!
 //! Invariants:
 //!
-//! - The Proxy alone attaches, detaches, subscribes, certifies and releases. The janitor only sweeps
+//! - The Proxy alone attaches, detaches, subscribes and releases. What is down is certified by the process that
+//!   holds its monitor, the Proxy or one of its holders. The janitor only sweeps
 //!   what departed connectors left, and a Batcher only touches the outbox of its own connector.
 //! - Terms are decoded before the table is locked and built after it is unlocked.
 //! - A NIF that makes work for another process rings that process's bell itself.
@@ -11,12 +12,16 @@
 
 pub mod connector;
 pub mod destination;
+pub mod holders;
 
 use crate::sides::doorbell::Doorbell;
 use crate::sides::proxy::connector::{Certificate, Connector};
+use crate::sides::proxy::holders::Holders;
 use crate::terms::reason::Reason;
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use rustler::{Env, ResourceArc, Term};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use zen_monitor_core::subscriptions::table::{Destination, SubscriptionTable};
 
@@ -40,6 +45,8 @@ type Table = SubscriptionTable<ResourceArc<Connector>, Option<Reason>>;
 pub struct Proxy {
     /// The table.
     pub table: Mutex<Table>,
+    /// Who holds the monitors of what is in it. Changes with the table, under its lock.
+    pub holders: ArcSwap<Holders>,
     /// Detached connectors whose outboxes the janitor empties.
     pub discarded: Mutex<Vec<ResourceArc<Connector>>>,
     /// Both of former Proxies, until they are freed.
@@ -58,11 +65,14 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Empties the table for a Proxy that starts. What was in it is left to [`Proxy::free`].
-    pub fn reset(&self) {
-        let table = std::mem::take(&mut *self.table.lock());
+    /// Empties the table for a Proxy that starts, with its holders. What was in it is left to [`Proxy::free`].
+    pub fn reset(&self, holders: Holders) {
+        let mut table = self.table.lock();
+        let former = std::mem::take(&mut *table);
+        self.holders.store(Arc::new(holders));
+        drop(table);
         let discarded = std::mem::take(&mut *self.discarded.lock());
-        self.former.lock().push((table, discarded));
+        self.former.lock().push((former, discarded));
     }
 
     /// Frees what former Proxies left, which takes as long as it is large.
@@ -144,18 +154,19 @@ impl Proxy {
         }
     }
 
-    /// Certifies destinations for their reasons, until that was told to many. Returns how many of them are
-    /// done, and how many subscribers were to be told. `is_due` is asked when the table is locked.
+    /// Certifies destinations for their reasons, on behalf of one of the `holders`, until that was told to many.
+    /// Returns how many of them are done, and how many subscribers were to be told. For the holders of a former
+    /// table there is nothing to do: a name may have another process by now.
     pub fn certify(
         &self,
         env: Env,
+        holders: &Arc<Holders>,
         exits: &[(Destination, Reason)],
-        is_due: impl FnOnce() -> bool,
     ) -> (usize, usize) {
         let (mut enqueued, mut shed, mut done) = (0, 0, 0);
         let mut told: Vec<ResourceArc<Connector>> = Vec::new();
         let mut table = self.table.lock();
-        if !is_due() {
+        if !Arc::ptr_eq(&self.holders.load(), holders) {
             return (exits.len(), 0);
         }
         for (destination, reason) in exits {

@@ -49,7 +49,7 @@ impl Owner {
 
     fn place(&mut self, made: impl IntoIterator<Item = u32>) {
         for target in made {
-            if let Some(destination) = self.table.begin_monitor(target) {
+            if let Some(destination) = self.table.begin_monitor(target, |_| true) {
                 self.next += 1;
                 let monitor = [self.next, 0, 0];
                 self.placed.insert(monitor, destination);
@@ -72,7 +72,7 @@ impl Owner {
 
     fn release(&mut self, budget: usize) {
         let placed = &mut self.placed;
-        self.table.release(budget, |monitor| {
+        self.table.release(budget, |_, monitor| {
             assert!(placed.remove(&monitor).is_some(), "released twice");
         });
     }
@@ -180,11 +180,11 @@ fn a_monitor_that_comes_too_late_is_released() {
     let mut owner = Owner::default();
     let connector = owner.table.attach(|_| 1);
     let target = owner.table.subscribe(connector, pid(7)).unwrap().unwrap();
-    owner.table.begin_monitor(target);
+    owner.table.begin_monitor(target, |_| true);
     assert_eq!(owner.table.unsubscribe(connector, pid(7)), None);
     assert!(owner.table.set_monitor(target, [1, 2, 3]));
     let mut released = Vec::new();
-    owner.table.release(9, |monitor| released.push(monitor));
+    owner.table.release(9, |_, monitor| released.push(monitor));
     assert_eq!(released, [[1, 2, 3]]);
     assert!(!owner.table.set_monitor(target, [1, 2, 3]));
 }
@@ -345,7 +345,7 @@ fn the_reason_of_the_dead_lies_where_the_monitor_lay() {
     let mut table = SubscriptionTable::default();
     let connector = table.attach(|_| ());
     let target = table.subscribe(connector, pid(7)).unwrap().unwrap();
-    table.begin_monitor(target);
+    table.begin_monitor(target, |_| true);
     table.set_monitor(target, [1, 2, 3]);
     table.certify(pid(7), || reason.clone(), |(), _| false);
     assert_eq!(Arc::strong_count(&reason), 2);

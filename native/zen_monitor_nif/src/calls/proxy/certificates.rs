@@ -22,6 +22,10 @@ direct::nif!("proxy_certify", 1, proxy_certify);
 /// time.
 fn proxy_certify<'a>(env: Env<'a>, [exits]: [Term<'a>; 1]) -> NifResult<Term<'a>> {
     let state = current()?;
+    let holders = state.proxy.holders.load_full();
+    let Some(seat) = holders.seat(env) else {
+        return Ok(Term::list_new_empty(env));
+    };
     let began = Instant::now();
     let mut read: Vec<(Destination, Reason)> = Vec::with_capacity(SLICE);
     let mut rests = Vec::with_capacity(SLICE);
@@ -33,8 +37,10 @@ fn proxy_certify<'a>(env: Env<'a>, [exits]: [Term<'a>; 1]) -> NifResult<Term<'a>
             break;
         };
         let (destination, reason) = exit.list_get_cell()?;
-        // Nothing else has subscribers: this is no `:DOWN` of a monitor placed for them.
-        if let Some(Subject::Known(destination)) = Subject::of(destination) {
+        // Nothing else has subscribers: this is no `:DOWN` of a monitor that the caller placed for them.
+        if let Some(Subject::Known(destination)) = Subject::of(destination)
+            && holders.of(destination) == seat
+        {
             let known = match &last {
                 // The very same term, or the same atom.
                 Some((word, known)) if *word == word::from_term(reason) => known.clone(),
@@ -50,7 +56,7 @@ fn proxy_certify<'a>(env: Env<'a>, [exits]: [Term<'a>; 1]) -> NifResult<Term<'a>
         }
         rest = tail;
     }
-    let (done, told) = state.proxy.certify(env, &read, || true);
+    let (done, told) = state.proxy.certify(env, &holders, &read);
     consume(env, told);
     consume(env, bytes / 64);
     Ok(rests.get(done).copied().unwrap_or(rest))
@@ -62,13 +68,15 @@ fn proxy_certify<'a>(env: Env<'a>, [exits]: [Term<'a>; 1]) -> NifResult<Term<'a>
 fn proxy_certify_bulky(env: Env, destination: Term, reason: Term) -> NifResult<Atom> {
     let state = current()?;
     let proxy = &state.proxy;
-    let Some(Subject::Known(destination)) = Subject::of(destination) else {
+    let holders = proxy.holders.load_full();
+    let (Some(Subject::Known(destination)), Some(seat)) =
+        (Subject::of(destination), holders.seat(env))
+    else {
         return Ok(atoms::ok());
     };
-    // A new Proxy is the owner before it locks the table to replace it. Its subscriptions are no
-    // business of a former one's call: a name may have another process by now.
-    let is_due = || proxy.releases.owner(env) == Some(env.pid());
-    let (_, told) = proxy.certify(env, &[(destination, proxy.share(reason))], is_due);
-    consume(env, told);
+    if holders.of(destination) == seat {
+        let (_, told) = proxy.certify(env, &holders, &[(destination, proxy.share(reason))]);
+        consume(env, told);
+    }
     Ok(atoms::ok())
 }

@@ -11,14 +11,15 @@ use crate::terms::atoms;
 use crate::terms::reason::Reason;
 use rustler::{Encoder, Env, Error, NifResult, ResourceArc, Term};
 use zen_monitor_core::structures::limits::Full;
+use zen_monitor_core::subscriptions::table::MonitorRef;
 
 /// `:noproc` in the external format.
 const NOPROC: &[u8] = b"\x83w\x06noproc";
 
 /// Carries out the first instructions of a part: a list of them, or runs of pids. `monitors` are those of the
 /// destinations that the call before has returned, in that order. Returns the rest of the part, the
-/// destinations that need a monitor, the monitors that are not needed any more, and what was no
-/// instruction.
+/// destinations that need a monitor of the Proxy's, its monitors that are not needed any more, and what was no
+/// instruction. The holders are told what they have to do.
 #[rustler::nif]
 #[allow(clippy::type_complexity)]
 fn proxy_process<'a>(
@@ -38,8 +39,9 @@ fn proxy_process<'a>(
         read_list(env, part, home, &mut slice, &mut malformed)
     };
 
-    let mut made = Vec::new();
-    let mut released = Vec::new();
+    let holders = state.proxy.holders.load();
+    let mut made: Vec<(Option<usize>, u32)> = Vec::new();
+    let mut released: Vec<(Option<usize>, MonitorRef)> = Vec::new();
     let mut refused = Vec::new();
     let mut unwatched = Vec::new();
     let mut nobody: Option<Reason> = None;
@@ -54,21 +56,24 @@ fn proxy_process<'a>(
     for instruction in &slice {
         match *instruction {
             Instruction::Subscribe(destination) => {
+                let owner = holders.of(destination);
                 match table.subscribe(connector.id, destination) {
-                    Ok(target) => made.extend(target),
+                    Ok(target) => made.extend(target.map(|target| (owner, target))),
                     Err(Full) => unwatched.push((destination, None)),
                 }
             }
             Instruction::SubscribeNumbered(destination, number) => {
+                let owner = holders.of(destination);
                 let (former, next) = table.subscribe_numbered(connector.id, destination, number);
-                released.extend(former);
+                released.extend(former.map(|monitor| (owner, monitor)));
                 match next {
-                    Ok(target) => made.extend(target),
+                    Ok(target) => made.extend(target.map(|target| (owner, target))),
                     Err(Full) => unwatched.push((destination, Some(number))),
                 }
             }
             Instruction::Unsubscribe(destination) => {
-                released.extend(table.unsubscribe(connector.id, destination));
+                let former = table.unsubscribe(connector.id, destination);
+                released.extend(former.map(|monitor| (holders.of(destination), monitor)));
             }
             Instruction::Refuse(subject) => {
                 let certificate = (subject, atoms::noproc()).encode(env);
@@ -83,15 +88,20 @@ fn proxy_process<'a>(
     }
     let unused =
         slice.iter().any(Instruction::is_unsubscribe) && !table.is_subscribed(connector.id);
-    let mut destinations = Vec::with_capacity(made.len());
-    for target in made {
-        if let Some(destination) = table.begin_monitor(target) {
+    let mut destinations = Vec::new();
+    let mut theirs = Vec::with_capacity(made.len());
+    for (owner, target) in made {
+        if let Some(holder) = owner {
+            theirs.push((holder, target));
+        } else if let Some(destination) = table.begin_monitor(target, |_| true) {
             asked.push(target);
             destinations.push(destination);
         }
     }
     drop((table, asked));
 
+    holders.ask(env, &theirs);
+    let released = holders.release(env, released);
     if unused {
         // It notes when it could retire.
         connector.batcher.ring(env);

@@ -4,25 +4,27 @@ use crate::calls::proxy::monitors::{SLICE, monitors_to_terms};
 use crate::calls::timeslice::consume;
 use crate::sides::proxy::CERTIFICATES;
 use crate::sides::proxy::connector::Connector;
+use crate::sides::proxy::holders::Holders;
 use crate::sides::resource::check_place;
 use crate::state::current;
 use crate::terms::atoms;
-use rustler::{Atom, Encoder, Env, NifResult, ResourceArc, Term};
+use rustler::{Atom, Encoder, Env, LocalPid, NifResult, ResourceArc, Term};
 use std::sync::atomic::Ordering;
 
 /// Rows of departed connectors removed by one call.
 const ROWS: usize = 256;
 
-/// Empties the table for a Proxy that starts, and makes it the owner of the releases. What was in it
+/// Empties the table for a Proxy that starts, and makes it the owner of the releases, and these processes its
+/// holders. What was in it
 /// is left to [`proxy_free`], because a dirty call that outlived its Proxy would empty the table of
 /// the next. The former subscribers are told by the death of the former Proxy, if there was one, which
 /// is what it answers.
 #[rustler::nif]
-fn proxy_reset(env: Env) -> NifResult<bool> {
+fn proxy_reset(env: Env, holders: Vec<LocalPid>) -> NifResult<bool> {
     let state = current()?;
     let proxy = &state.proxy;
     let succeeds = proxy.releases.answer(env);
-    proxy.reset();
+    proxy.reset(Holders::new(env, &holders));
     Ok(succeeds)
 }
 
@@ -74,16 +76,25 @@ fn proxy_is_unused(connector: ResourceArc<Connector>) -> NifResult<bool> {
     Ok(!subscribed && state.proxy.is_quiet(&connector))
 }
 
-/// Removes targets that nobody watches any more. Returns their monitors, and whether to go on.
+/// The holders of the Proxy.
+#[rustler::nif]
+fn proxy_holders(env: Env) -> NifResult<Vec<LocalPid>> {
+    Ok(current()?.proxy.holders.load().pids(env))
+}
+
+/// Removes targets that nobody watches any more. Returns their monitors, and whether to go on. Those that
+/// are a holder's it is told of.
 #[rustler::nif]
 fn proxy_release(env: Env) -> NifResult<(Vec<Term>, bool)> {
     let state = current()?;
+    let holders = state.proxy.holders.load();
     let mut released = Vec::new();
-    let release = |monitor| released.push(monitor);
+    let release = |destination, monitor| released.push((holders.of(destination), monitor));
     state.proxy.table.lock().release(SLICE, release);
     let is_empty = || !state.proxy.table.lock().has_vacant();
     let more = !state.proxy.releases.rest(is_empty);
     consume(env, released.len());
+    let released = holders.release(env, released);
     Ok((monitors_to_terms(env, &released)?, more))
 }
 

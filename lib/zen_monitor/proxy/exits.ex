@@ -1,0 +1,77 @@
+defmodule ZenMonitor.Proxy.Exits do
+  @moduledoc false
+  # What has exited of that whose ERTS monitors the caller holds, on the way from its mailbox to the native tables.
+
+  alias ZenMonitor.{Native, Truncator}
+
+  # The most exits that are handled at once.
+  @batch 64
+
+  @doc """
+  Certifies an exit and those that follow it in the mailbox: a mass exit is one native call for many. What comes
+  behind them is handled next, as `{:next, message}` by `c:GenServer.handle_continue/2`, so that all stays in its
+  order.
+  """
+  @spec certify(destination :: term, reason :: term, state) ::
+          {:noreply, state} | {:noreply, state, term}
+        when state: term
+  def certify(destination, reason, state) do
+    {exits, next} = receive_more([[destination | reason]], @batch - 1)
+    certify(exits)
+
+    case next do
+      {:next, _message} -> {:noreply, state, {:continue, next}}
+      nil -> {:noreply, state}
+    end
+  end
+
+  # The latest is the first, and behind it they are in their order when they are turned round.
+  defp receive_more(exits, 0), do: {Enum.reverse(exits), nil}
+
+  defp receive_more(exits, left) do
+    receive do
+      {:DOWN, _monitor, :process, pid, reason} ->
+        receive_more([[pid | reason] | exits], left - 1)
+
+      {{:DOWN, name}, _monitor, :process, _object, reason} ->
+        receive_more([[name | reason] | exits], left - 1)
+
+      message ->
+        {Enum.reverse(exits), {:next, message}}
+    after
+      0 -> {Enum.reverse(exits), nil}
+    end
+  end
+
+  defp certify([]), do: :ok
+
+  # The one reason that is not cut down, whatever its size.
+  defp certify([[destination | {:shutdown, detail} = reason] | rest]) when not is_atom(detail) do
+    Native.proxy_certify_bulky(destination, reason)
+    certify(rest)
+  end
+
+  defp certify(exits) do
+    {plain, rest} = truncate(exits, nil)
+    certify_plain(plain)
+    certify(rest)
+  end
+
+  defp certify_plain([]), do: :ok
+  defp certify_plain(exits), do: exits |> Native.proxy_certify() |> certify_plain()
+
+  # Up to the next that is not cut down. What is left of a reason is small enough to be compared: that of a mass
+  # exit is nearly always the same, and is encoded once.
+  defp truncate([[_ | {:shutdown, detail}] | _] = rest, _last) when not is_atom(detail) do
+    {[], rest}
+  end
+
+  defp truncate([[destination | reason] | rest], last) do
+    cut = Truncator.truncate(reason)
+    last = if cut === last, do: last, else: cut
+    {plain, rest} = truncate(rest, last)
+    {[[destination | last] | plain], rest}
+  end
+
+  defp truncate([], _last), do: {[], []}
+end
