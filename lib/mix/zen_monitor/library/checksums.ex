@@ -9,6 +9,7 @@ defmodule Mix.ZenMonitor.Library.Checksums do
   @spec digest(binary) :: String.t()
   def digest(bytes) do
     ensure_crypto()
+
     # Not a call by name: the compiler would warn that nothing at run time depends on this application.
     sha = Function.capture(:crypto, :hash, 2).(:sha256, bytes)
     "sha256:" <> Base.encode16(sha, case: :lower)
