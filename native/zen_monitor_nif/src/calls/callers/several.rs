@@ -1,4 +1,4 @@
-//! Many monitors, each with its reference, placed or removed by one call.
+//! Places and removes many monitors by one call. Each has a reference of its own.
 
 use crate::calls::direct;
 use crate::calls::timeslice::{Timeslice, WORKING};
@@ -15,10 +15,13 @@ use zen_monitor_core::structures::limits::Full;
 direct::nif!("monitor_all", 4, monitor_all);
 direct::nif!("demonitor_all", 1, demonitor_all);
 
-/// Places monitors of a part of a list of destinations for the calling process, in bulk or not, each under the next
-/// of a list of fresh references. Answers `:ok` when that was all, else what is left of the two lists and
-/// the nodes that have no Connector yet. In place of what is left of the destinations, `:system_limit` when there
-/// is no room for some. `name` is this node's name.
+/// Places monitors on a part of a list of destinations for the calling process. `bulk` says whether they are bulk
+/// monitors, and `name` is the name of this node. Each monitor gets the next of `references`, a list of fresh ones
+/// that is as long as that of the destinations. Returns
+///
+/// - `:ok` when the list is done and every node has a Connector;
+/// - `{rest, references, nodes}` otherwise: the rest of both lists, and the nodes that have no Connector yet;
+/// - `{:system_limit, references, nodes}` when there is no room for some.
 fn monitor_all<'a>(
     env: Env<'a>,
     [list, mut references, bulk, name]: [Term<'a>; 4],
@@ -61,8 +64,8 @@ fn monitor_all<'a>(
     Ok((destinations.rest, references, unanswered).encode(env))
 }
 
-/// Removes a part of a list of monitors of the calling process. Answers `{removed, rest, others}`: how many
-/// it had, what is left of the list, and the references of which it had no monitor.
+/// Removes a part of a list of monitors of the calling process. Returns `{removed, rest, others}`: how many it had, the
+/// rest of the list, and the references under which it had no monitor.
 fn demonitor_all<'a>(env: Env<'a>, [mut list]: [Term<'a>; 1]) -> NifResult<Term<'a>> {
     let state = current()?;
     let local = &state.local;
