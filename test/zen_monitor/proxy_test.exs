@@ -464,7 +464,7 @@ defmodule ZenMonitor.ProxyTest do
 
   # What the Proxy does for a connector that it has not seen.
   defp attach(instructions) do
-    native = Native.proxy_attach()
+    native = Native.proxy_attach(self())
     process_native(native, instructions, [])
     native
   end

@@ -3,8 +3,17 @@ defmodule ZenMonitor.Local.Certificates do
   # What a Connector is told of the dead, in the form of version 2 (`certify/2`) and in the compact one
   # (`certify_parts/2`). Each native call takes a slice, so that none holds its scheduler for long; what has
   # reasons that take long to copy goes to a dirty one. What makes no sense is counted and left out.
+  #
+  # What falls due by a few of them is delivered by the same call while the Dispatcher sleeps.
 
-  alias ZenMonitor.{Local.Address, Local.Connector, Malformed, Native, Telemetry}
+  alias ZenMonitor.{
+    Local.Address,
+    Local.Connector,
+    Local.Dispatcher,
+    Malformed,
+    Native,
+    Telemetry
+  }
 
   # The most that come with one binary of certificates.
   @reasons 256
@@ -14,17 +23,22 @@ defmodule ZenMonitor.Local.Certificates do
   def certify(_key, []), do: :ok
 
   def certify(key, [_ | _] = certificates) do
-    key |> Native.connector_certify(certificates) |> certified(key)
+    began = Telemetry.began()
+
+    key
+    |> Native.connector_certify(certificates, Dispatcher.stand_in())
+    |> certified(key, began)
   end
 
   def certify(key, malformed), do: ignore(key, [malformed])
 
-  defp certified({next, rest, malformed}, key) do
+  defp certified({next, rest, malformed, delivered}, key, began) do
     ignore(key, malformed)
+    Telemetry.delivery(began, delivered)
 
     case next do
       :ok -> certify(key, rest)
-      :bulky -> key |> Native.connector_certify_bulky(rest) |> certified(key)
+      :bulky -> key |> Native.connector_certify_bulky(rest) |> certified(key, began)
     end
   end
 
@@ -56,11 +70,16 @@ defmodule ZenMonitor.Local.Certificates do
   end
 
   defp certify_runs(key, runs, reasons) do
-    key |> Native.connector_certify_runs(runs, reasons) |> certified_runs(key, reasons)
+    began = Telemetry.began()
+
+    key
+    |> Native.connector_certify_runs(runs, reasons, Dispatcher.stand_in())
+    |> certified_runs(key, reasons, began)
   end
 
-  defp certified_runs({next, rest, certified, malformed}, key, reasons) do
+  defp certified_runs({next, rest, certified, malformed, delivered}, key, reasons, began) do
     ignore(key, malformed)
+    Telemetry.delivery(began, delivered)
 
     case {next, rest} do
       {:ok, ""} ->
@@ -71,7 +90,7 @@ defmodule ZenMonitor.Local.Certificates do
 
       {:bulky, rest} ->
         more = Native.connector_certify_bulky_runs(key, rest, reasons)
-        certified + certified_runs(more, key, reasons)
+        certified + certified_runs(more, key, reasons, began)
     end
   end
 

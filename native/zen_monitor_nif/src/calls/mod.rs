@@ -5,7 +5,8 @@
 //! [`connector`], [`proxy`], [`batcher`], [`local`] and [`dispatcher`]. Besides, there are [`observers`], who only look,
 //! [`truncation`], and [`state`], for the supervisor that starts and stops all this.
 //!
-//! What they share: [`direct`], by which the cheapest functions are declared, and [`timeslice`], how much one call may do.
+//! What they share: [`direct`], by which the cheapest functions are declared, [`timeslice`], how much one call may do, and
+//! [`window`](mod@window), how much a stage may send.
 //!
 //! It uses all other floors but the library.
 
@@ -20,3 +21,4 @@ pub mod proxy;
 pub mod state;
 pub mod timeslice;
 pub mod truncation;
+pub mod window;

@@ -11,6 +11,10 @@ const NOBODY: u64 = 0;
 
 /// Wakes the process that owns a queue, at most once per quiet spell.
 ///
+/// Who has pushed and finds the owner asleep may do in its place what it would do, and wakes it only for what is left.
+/// There is one at a time who does that: until it [leaves](Doorbell::leave), the bell is rung, and for others the owner
+/// seems to be awake.
+///
 /// The wake-up is sent from inside the NIF that made it necessary, because a caller that was
 /// killed between the two would leave the owner asleep on a full queue.
 #[derive(Default)]
@@ -72,9 +76,29 @@ impl Doorbell {
     /// Rings after a push.
     #[inline]
     pub fn ring(&self, env: Env) {
-        if self.bell.ring()
-            && let Some(owner) = self.owner(env)
-        {
+        if self.bell.ring() {
+            self.wake(env);
+        }
+    }
+
+    /// Rings after a push, in place of [`Doorbell::ring`]. `true` if the owner sleeps: then the caller stands in for
+    /// it, and must [leave](Doorbell::leave), or [wake](Doorbell::wake) the owner.
+    #[inline]
+    pub fn stand_in(&self) -> bool {
+        // Without an owner it stays rung, and whoever answers sweeps.
+        self.bell.ring() && self.is_answered()
+    }
+
+    /// Ends the standing in for the owner, and wakes that unless `is_empty` holds for its queue.
+    pub fn leave(&self, env: Env, is_empty: impl Fn() -> bool) {
+        if !self.rest(is_empty) {
+            self.wake(env);
+        }
+    }
+
+    /// Wakes the owner, when the bell was rung already by the caller.
+    pub fn wake(&self, env: Env) {
+        if let Some(owner) = self.owner(env) {
             // A dead owner's successor sweeps when it starts, so a failed send loses nothing.
             send(env, &owner, atoms::wake());
         }

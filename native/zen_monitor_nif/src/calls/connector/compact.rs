@@ -1,7 +1,8 @@
 //! The compact wire as Connectors speak it: what they send, and the certificates that come in.
 
-use crate::calls::connector::certificates::{CERTIFYING, LOOK, PARTS};
+use crate::calls::connector::certificates::{CERTIFYING, LOOK, PARTS, due};
 use crate::calls::connector::instructions::{TAKEN, take};
+use crate::calls::dispatcher::delivery::StandIn;
 use crate::calls::timeslice::{SLICE, Timeslice};
 use crate::sides::local::target::{LOCAL, immediate};
 use crate::state::current;
@@ -51,7 +52,7 @@ fn connector_take_parts<'a>(
     Ok((parts.finish(), instructions, emptied))
 }
 
-/// As `connector_certify`, for runs whose reasons are in a tuple: `{:ok, rest, certified, malformed}`, or
+/// As `connector_certify`, for runs whose reasons are in a tuple: `{:ok, rest, certified, malformed, delivered}`, or
 /// `{:bulky, …}` when [`connector_certify_bulky_runs`] must go on with the rest.
 #[rustler::nif]
 fn connector_certify_runs<'a>(
@@ -59,8 +60,9 @@ fn connector_certify_runs<'a>(
     node: Term<'a>,
     runs: Binary<'a>,
     reasons: Term<'a>,
+    stand_in: Term<'a>,
 ) -> NifResult<Certified<'a>> {
-    certify(env, node, runs, reasons, false)
+    certify(env, node, runs, reasons, false, StandIn::read(stand_in)?)
 }
 
 /// The same for reasons that may be of any size. Always answers `{:ok, …}`.
@@ -71,10 +73,10 @@ fn connector_certify_bulky_runs<'a>(
     runs: Binary<'a>,
     reasons: Term<'a>,
 ) -> NifResult<Certified<'a>> {
-    certify(env, node, runs, reasons, true)
+    certify(env, node, runs, reasons, true, None)
 }
 
-type Certified<'a> = (Atom, Term<'a>, usize, Vec<Term<'a>>);
+type Certified<'a> = (Atom, Term<'a>, usize, Vec<Term<'a>>, usize);
 
 /// Certifies until a slice is done, time is up, many parts are encoded, or a reason takes long to encode where
 /// `bulky` says that none may, or the other way round. Whoever calls it sees to it that there are few reasons.
@@ -84,6 +86,7 @@ fn certify<'a>(
     runs: Binary<'a>,
     reasons: Term<'a>,
     bulky: bool,
+    stand_in: Option<StandIn<'a>>,
 ) -> NifResult<Certified<'a>> {
     let state = current()?;
     let local = &state.local;
@@ -130,8 +133,14 @@ fn certify<'a>(
         }
         rest = decoder.rest();
     }
-    local.expand_or_defer(env, SLICE);
-    Ok((next, part(rest, rest.len())?, certified, malformed))
+    let delivered = due(env, local, stand_in, &timeslice)?;
+    Ok((
+        next,
+        part(rest, rest.len())?,
+        certified,
+        malformed,
+        delivered,
+    ))
 }
 
 /// The place of the reason of a run that is a certificate of processes.

@@ -1,9 +1,11 @@
 //! A connector that is subscribed here, with the certificates that wait for it.
 
 use crate::sides::doorbell::Doorbell;
+use crate::sides::window::Window;
 use crate::terms::reason::Reason;
 use parking_lot::Mutex;
-use rustler::{Env, Resource};
+use rustler::env::{OwnedEnv, SavedTerm};
+use rustler::{Env, Resource, ResourceArc, Term};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use zen_monitor_core::subscriptions::outbox::{Outbox, Pushed};
 use zen_monitor_core::subscriptions::table::{ConnectorId, Destination};
@@ -15,8 +17,12 @@ pub struct Connector {
     pub id: ConnectorId,
     /// The certificates that wait for it.
     pub outbox: Outbox<Certificate>,
+    /// Its process. Locked, since an environment serves one thread at a time.
+    pid: Mutex<(OwnedEnv, SavedTerm)>,
     /// Wakes its Batcher.
     pub batcher: Doorbell,
+    /// The certificates that were sent of late.
+    pub sent: ResourceArc<Window>,
     /// The deaths that it could not be told of since it was last asked how many.
     pub shed: AtomicUsize,
     /// The targets that the Proxy is placing monitors of.
@@ -29,16 +35,26 @@ pub struct Connector {
 impl Resource for Connector {}
 
 impl Connector {
-    /// One that nothing waits for.
-    pub fn new(id: ConnectorId) -> Connector {
+    /// That of a process, which nothing waits for.
+    pub fn new(id: ConnectorId, pid: Term) -> Connector {
+        let owned = OwnedEnv::new();
+        let saved = owned.save(pid);
         Connector {
             id,
+            pid: Mutex::new((owned, saved)),
             outbox: Outbox::default(),
             batcher: Doorbell::default(),
+            sent: Window::make(),
             shed: AtomicUsize::new(0),
             asked: Mutex::default(),
             version: AtomicU32::new(0),
         }
+    }
+
+    /// Its process.
+    pub fn pid<'a>(&self, env: Env<'a>) -> Term<'a> {
+        let (owned, saved) = &*self.pid.lock();
+        owned.run(|inner| saved.load(inner).in_env(env))
     }
 
     /// Whether the certificate need not be told of in another way. The Batcher must be woken.
