@@ -9,19 +9,19 @@ defmodule Bench.Members do
   @list 1_000
 
   @doc "Has the callers put their targets into a set each. Returns the cost of a member."
-  @spec put(Pair.t(), {[Caller.t()], pos_integer}) :: Standing.cost()
+  @spec put(Pair.t(), Standing.callers()) :: Standing.cost()
   def put(pair, callers), do: cost(pair, callers, :put_lists)
 
   @doc "Has them delete what they put."
-  @spec delete(Pair.t(), {[Caller.t()], pos_integer}) :: Standing.cost()
+  @spec delete(Pair.t(), Standing.callers()) :: Standing.cost()
   def delete(pair, callers), do: cost(pair, callers, :delete_lists)
 
   @doc "Has them monitor their targets by lists."
-  @spec monitor(Pair.t(), {[Caller.t()], pos_integer}) :: Standing.cost()
+  @spec monitor(Pair.t(), Standing.callers()) :: Standing.cost()
   def monitor(pair, callers), do: cost(pair, callers, :monitor_lists)
 
   @doc "Has them remove those monitors."
-  @spec demonitor(Pair.t(), {[Caller.t()], pos_integer}) :: Standing.cost()
+  @spec demonitor(Pair.t(), Standing.callers()) :: Standing.cost()
   def demonitor(pair, callers), do: cost(pair, callers, :demonitor_lists)
 
   defp cost(pair, {callers, amount}, function) do

@@ -34,15 +34,17 @@ defmodule ZenMonitor.Wire do
 
   @doc """
   Asks a remote Proxy, and answers in which version it can be spoken to. `:error` if it does not answer as it
-  should in time. May leave a message behind, so a process of its own should ask.
+  should in time, and `:noconnection` if there is no connection to ask over, or not for long enough. May leave
+  a message behind, so a process of its own should ask.
   """
-  @spec ping({module, node}, timeout) :: {:ok, version} | :error
+  @spec ping({module, node}, timeout) :: {:ok, version} | :noconnection | :error
   def ping({_name, node} = proxy, timeout) do
     # This node might have got another name by the time that it hears what it has told itself.
     if offered() > 0 and generic?() and node != node(),
       do: negotiate(proxy, timeout),
       else: check(ZenMonitor.gen_module().call(proxy, :ping, timeout))
   catch
+    :exit, {{:nodedown, ^node}, _call} -> :noconnection
     _, _ -> :error
   end
 
@@ -64,6 +66,7 @@ defmodule ZenMonitor.Wire do
 
     receive do
       {^tag, answer} -> check(answer)
+      {:DOWN, ^monitor, _, _, :noconnection} -> :noconnection
       {:DOWN, ^monitor, _, _, _} -> :error
     after
       timeout -> :error

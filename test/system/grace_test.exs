@@ -9,7 +9,18 @@ defmodule ZenMonitor.GraceTest do
   @long 60_000
   @short 300
 
+  defmodule CutAfter do
+    # The connection is lost right after the answer, and nothing connects by itself.
+    def call({_, node} = proxy, :ping, timeout) do
+      answer = GenServer.call(proxy, :ping, timeout)
+      Application.put_env(:kernel, :dist_auto_connect, :never)
+      Node.disconnect(node)
+      answer
+    end
+  end
+
   setup do
+    on_exit(fn -> Application.delete_env(:kernel, :dist_auto_connect) end)
     ZenMonitor.nodedown_grace(@long)
     peer = start_connected_peer()
     %{peer: peer, target: on(peer, :target)}
@@ -203,11 +214,7 @@ defmodule ZenMonitor.GraceTest do
       connector = Connector.get_for_node(peer.node)
 
       # So that there is some time between the two.
-      :sys.replace_state(connector, fn state ->
-        :ok = :net_kernel.monitor_nodes(false, node_type: :all)
-        state
-      end)
-
+      deafen(connector)
       Cluster.disconnect(peer)
       wait_until(fn -> :sys.get_state(connector).proxy == nil end)
       ref = ZenMonitor.monitor({:zen_name, peer.node})
@@ -220,6 +227,40 @@ defmodule ZenMonitor.GraceTest do
       reconnect(peer)
       send(connector, {:nodeup, peer.node, []})
       assert downs([ref]) == %{ref => :noproc}
+    end
+
+    for {what, gen_module} <- [
+          {"the ping", GenServer},
+          {"the question that follows it", CutAfter}
+        ] do
+      test "may be lost during #{what}, which is no answer", context do
+        %{peer: peer, target: target} = context
+        ref = watch(target)
+        Cluster.disconnect(peer)
+        wait_until_held(peer)
+        {true, deadline} = held(peer)
+        connector = Connector.get_for_node(peer.node)
+        Cluster.call(peer, PeerScript, :suspend, [ZenMonitor.Proxy])
+        Application.put_env(:zen_monitor, :gen_module, unquote(gen_module))
+        reconnect(peer)
+        wait_until(fn -> :sys.get_state(connector).ping != nil end)
+        {pid, _, _} = :sys.get_state(connector).ping
+        # So that the end of the ping comes long before the nodedown.
+        deafen(connector)
+        if unquote(gen_module) == GenServer, do: Cluster.disconnect(peer)
+        Cluster.call(peer, PeerScript, :resume, [ZenMonitor.Proxy])
+        wait_until(fn -> not Process.alive?(pid) end)
+        assert {^pid, _, _} = :sys.get_state(connector).ping
+        assert held(peer) == {true, deadline}
+
+        Application.put_env(:zen_monitor, :gen_module, GenServer)
+        send(connector, {:nodedown, peer.node, []})
+        reconnect(peer)
+        send(connector, {:nodeup, peer.node, []})
+        wait_until_resumed([target])
+        on(peer, :kill, [[target]])
+        assert downs([ref]) == %{ref => :killed}
+      end
     end
 
     test "is the same when this node has another name by then" do
@@ -576,6 +617,14 @@ defmodule ZenMonitor.GraceTest do
 
   # The other side may not be rid of the former connection yet.
   defp reconnect(peer), do: wait_until(fn -> Node.connect(peer.node) == true end)
+
+  # From here on, only the test tells it of nodes that come and go.
+  defp deafen(connector) do
+    :sys.replace_state(connector, fn state ->
+      :ok = :net_kernel.monitor_nodes(false, node_type: :all)
+      state
+    end)
+  end
 
   defp held(peer), do: Native.connector_held(peer.node)
 

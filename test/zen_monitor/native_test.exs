@@ -41,6 +41,16 @@ defmodule ZenMonitor.NativeTest do
     %{target: PeerScript.target()}
   end
 
+  test "their module is not loaded by the compiler, which may not have the configuration yet" do
+    :code.purge(Native)
+    Code.put_compiler_option(:ignore_module_conflict, true)
+    assert [{Native, _}] = Code.compile_file("lib/zen_monitor/native.ex")
+    # A module that is loaded anew makes the former one old.
+    refute :erlang.check_old_code(Native)
+  after
+    Code.put_compiler_option(:ignore_module_conflict, false)
+  end
+
   test "garbage in one argument is refused, or does no harm", %{target: target} do
     ref = watch(target)
 

@@ -103,9 +103,9 @@ defmodule ZenMonitor.Local.Grace do
 
   @doc """
   Which life of a node is connected, as a number that no other life of it has had lately; `nil` if that cannot be
-  known. Waits for the connection.
+  known, and `:noconnection` if none is. Waits for the connection.
   """
-  @spec life(node) :: non_neg_integer | nil
+  @spec life(node) :: non_neg_integer | :noconnection | nil
   def life(node) do
     # A pid says which life of its node it is of, and this is how to get one of the life that is
     # connected from any node, whatever runs there.
@@ -113,6 +113,7 @@ defmodule ZenMonitor.Local.Grace do
 
     receive do
       {:spawn_reply, ^request, :ok, pid} -> creation(pid)
+      {:spawn_reply, ^request, :error, :noconnection} -> :noconnection
       {:spawn_reply, ^request, :error, _reason} -> nil
     end
   end

@@ -1,4 +1,4 @@
-//! Many monitors, each with its reference, placed or removed by one call.
+//! Places and removes many monitors by one call. Each has a reference of its own.
 
 use crate::calls::direct;
 use crate::calls::timeslice::{Timeslice, WORKING};
@@ -15,10 +15,13 @@ use zen_monitor_core::structures::limits::Full;
 direct::nif!("monitor_all", 4, monitor_all);
 direct::nif!("demonitor_all", 1, demonitor_all);
 
-/// Places monitors of a part of a list of destinations for the calling process, in bulk or not, and puts
-/// their references in front of a list, the last one first. Answers that list, alone when that was all, else with
-/// what is left of the destinations, and with the nodes that have no Connector yet. The second is
-/// `:system_limit` when there is no room for some. `name` is this node's name.
+/// Places monitors on a part of a list of destinations for the calling process. `bulk` says whether they are bulk
+/// monitors, and `name` is the name of this node. The new references are put in front of `references`, the last one first.
+/// Returns
+///
+/// - `references` when the list is done and every node has a Connector;
+/// - `{references, rest, nodes}` otherwise: with the rest of the list, and the nodes that have no Connector yet;
+/// - `{references, :system_limit, nodes}` when there is no room for some.
 fn monitor_all<'a>(
     env: Env<'a>,
     [list, mut references, bulk, name]: [Term<'a>; 4],
@@ -61,8 +64,8 @@ fn monitor_all<'a>(
     Ok((references, destinations.rest, unanswered).encode(env))
 }
 
-/// Removes a part of a list of monitors of the calling process. Answers `{removed, rest, others}`: how many
-/// it had, what is left of the list, and the references of which it had no monitor.
+/// Removes a part of a list of monitors of the calling process. Returns `{removed, rest, others}`: how many it had, the
+/// rest of the list, and the references under which it had no monitor.
 fn demonitor_all<'a>(env: Env<'a>, [mut list]: [Term<'a>; 1]) -> NifResult<Term<'a>> {
     let state = current()?;
     let local = &state.local;
