@@ -22,8 +22,8 @@ defmodule ZenMonitor.Proxy do
   # - It alone starts Batchers, so a connector has one. Each is monitored, and replaced when it dies.
   # - OTP delivers `nodedown`, then `nodeup`, then the first signal of a new connection. So what is
   #   attached when either arrives came over a connection that is gone, and is detached.
-  # - It never sends anything to another node itself, not even a monitor: a connection that is busy
-  #   would suspend it, and all other nodes would wait.
+  # - It sends to another node only what does not suspend it, and places no monitor there: a connection that
+  #   is busy would suspend it, and all other nodes would wait.
 
   use ZenMonitor.Server
 
@@ -219,7 +219,7 @@ defmodule ZenMonitor.Proxy do
     if is_map_key(connectors, pid) or not connected?(node(pid)) do
       connectors
     else
-      native = Native.proxy_attach()
+      native = Native.proxy_attach(pid)
       Map.put(connectors, pid, %Connector{native: native, batcher: start_batcher(pid, native)})
     end
   end

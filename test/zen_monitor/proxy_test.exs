@@ -11,7 +11,7 @@ defmodule ZenMonitor.ProxyTest do
   end
 
   setup do
-    # What an earlier test subscribed to goes with its process.
+    # The subscriptions of an earlier test end with its process.
     wait_until(fn -> subscriptions() == 0 end)
     Batcher.sweep_interval(1)
     on_exit(fn -> Batcher.sweep_interval(100) end)
@@ -54,7 +54,7 @@ defmodule ZenMonitor.ProxyTest do
     end
 
     test "to what is not of this node is answered by :noproc" do
-      # As a pid of this node's former life, or of another node, arrives.
+      # A pid of another node, as a pid of a former life of this node is, too.
       foreign = :erlang.binary_to_term(<<131, 88, 100, 0, 5, "a@b.c", 7::32, 0::32, 1::32>>)
       process([{:subscribe, foreign}, {:subscribe, {:zen_named, :a@b}}])
       process([{:unsubscribe, foreign}, {:unsubscribe, {:zen_named, :a@b}}])
@@ -115,6 +115,7 @@ defmodule ZenMonitor.ProxyTest do
       target = target()
       process([{:subscribe, target}])
       Native.proxy_certify_bulky(target, {:shutdown, {:of, :a, :former, :process}})
+      Native.proxy_certify([[target | :of_a_former_process]], :none)
       exit_with(target, :done)
       assert certificates(1) == [{target, :done}]
     end
@@ -143,7 +144,7 @@ defmodule ZenMonitor.ProxyTest do
   end
 
   describe "exits that wait together" do
-    # All that a test sends waits until it is done.
+    # The Proxy is suspended, so that everything that a test sends waits until the test has sent all.
     setup do
       have_holders(1)
       targets = for _ <- 1..200, do: target()
@@ -211,6 +212,67 @@ defmodule ZenMonitor.ProxyTest do
     end
   end
 
+  describe "with four holders" do
+    setup do
+      have_holders(4)
+      %{targets: for(_ <- 1..3_000, do: target())}
+    end
+
+    test "each has some of many processes, and all exits are told", %{targets: targets} do
+      process(for target <- targets, do: {:subscribe, target})
+      wait_until(fn -> Enum.all?(targets, &(monitors(&1) == 1)) end)
+
+      holders =
+        for target <- targets, uniq: true do
+          {:monitored_by, [holder]} = Process.info(target, :monitored_by)
+          holder
+        end
+
+      assert Enum.sort(holders) == Enum.sort(Native.proxy_holders())
+      for target <- targets, do: send(target, {:exit, :done})
+      expected = for target <- targets, do: {target, :done}
+      assert Enum.sort(certificates(3_000)) == Enum.sort(expected)
+    end
+
+    # Lists of instructions follow each other faster than the holders carry them out, from two connectors.
+    test "subscriptions end and begin anew in their order", %{targets: targets} do
+      other = connector()
+
+      wanted =
+        for _ <- 1..20, reduce: %{} do
+          wanted ->
+            connector = Enum.random([self(), other])
+            chosen = Enum.take_random(targets, 500)
+
+            instructions =
+              for target <- chosen ++ Enum.shuffle(chosen) do
+                {Enum.random([:subscribe, :unsubscribe]), target}
+              end
+
+            GenServer.cast(Proxy, {:process, connector, instructions})
+
+            for {verb, target} <- instructions, reduce: wanted do
+              wanted -> Map.put(wanted, {connector, target}, verb == :subscribe)
+            end
+        end
+
+      mine = for target <- targets, wanted[{self(), target}], do: target
+
+      watched =
+        for target <- targets, wanted[{self(), target}] || wanted[{other, target}], do: target
+
+      wait_until(fn ->
+        Enum.filter(targets, &(monitors(&1) == 1)) == watched and
+          Enum.sum(Enum.map(targets, &monitors/1)) == length(watched)
+      end)
+
+      for target <- targets, do: send(target, {:exit, :done})
+      assert Enum.sort(certificates(length(mine))) == Enum.sort(for t <- mine, do: {t, :done})
+      wait_until(fn -> subscriptions() == 0 end)
+      refute_receive {:dead, _, _}, 20
+    end
+  end
+
   describe "an unsubscription" do
     test "removes the monitor with the last subscriber" do
       target = target()
@@ -254,9 +316,8 @@ defmodule ZenMonitor.ProxyTest do
     end
 
     test "is swept up even if it exits while the janitor is about to rest" do
-      # More rows than are swept in one go, so that the last go has no outbox to empty; and it makes
-      # the janitor wake the Proxy, which gives the exit time.
-      # They are names, whose monitors would be the Proxy's.
+      # There are more rows than one call sweeps, so that the last call has no outbox to empty. And the janitor wakes the
+      # Proxy, which leaves time for the exit. They are of names, whose monitors would be the Proxy's.
       [lonely | others] = for number <- 1..300, do: {:subscribe, :"zen_swept_#{number}"}
       standing = attach(others)
 
@@ -351,7 +412,7 @@ defmodule ZenMonitor.ProxyTest do
 
       for _ <- 1..5 do
         cast_from(peer, connector, subscribe)
-        # The Proxy is to find the end of one connection and the start of the next in its mailbox.
+        # The Proxy must find the end of one connection and the start of the next in its mailbox.
         :sys.suspend(Proxy)
         Cluster.disconnect(peer)
         Cluster.connect(peer)
@@ -374,7 +435,8 @@ defmodule ZenMonitor.ProxyTest do
     test "is not connected to again by a message that it left behind", context do
       %{peer: peer, connector: connector} = context
       target = target()
-      # As if sent over a connection that is gone by the time that the message is read.
+
+      # This stands for a message over a connection that is gone by the time that the message is read.
       process([{:subscribe, target}], connector)
       exit_with(target, :done)
       Process.sleep(50)
@@ -483,7 +545,7 @@ defmodule ZenMonitor.ProxyTest do
     end)
   end
 
-  # `wait_until/1` sleeps, for longer than it takes to happen.
+  # `wait_until/1` would sleep for longer than this takes to happen.
   defp yield_until(condition, attempts \\ 1_000_000) do
     unless condition.() do
       assert attempts > 0, "the condition did not come to hold"
@@ -492,9 +554,9 @@ defmodule ZenMonitor.ProxyTest do
     end
   end
 
-  # What the Proxy does for a connector that it has not seen.
+  # Does what the Proxy does for a new connector.
   defp attach(instructions) do
-    native = Native.proxy_attach()
+    native = Native.proxy_attach(self())
     process_native(native, instructions, [])
     native
   end
@@ -542,7 +604,7 @@ defmodule ZenMonitor.ProxyTest do
     pid = Process.whereis(name)
     Process.exit(pid, :kill)
     wait_until(fn -> Process.whereis(name) not in [pid, nil] end)
-    # The last to start, whichever was killed.
+    # These are the last to be started, whichever process was killed.
     wait_until(fn -> Process.whereis(Tables) && Process.whereis(Proxy) end)
   end
 end

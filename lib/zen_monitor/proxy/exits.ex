@@ -2,7 +2,7 @@ defmodule ZenMonitor.Proxy.Exits do
   @moduledoc false
   # What has exited of that whose ERTS monitors the caller holds, on the way from its mailbox to the native tables.
 
-  alias ZenMonitor.{Native, Truncator}
+  alias ZenMonitor.{Native, Proxy.Passing, Truncator}
 
   # The most exits that are handled at once.
   @batch 64
@@ -17,7 +17,7 @@ defmodule ZenMonitor.Proxy.Exits do
         when state: term
   def certify(destination, reason, state) do
     {exits, next} = receive_more([[destination | reason]], @batch - 1)
-    certify(exits)
+    certify(exits, if(next == nil, do: Passing.errand(), else: :none))
 
     case next do
       {:next, _message} -> {:noreply, state, {:continue, next}}
@@ -43,22 +43,28 @@ defmodule ZenMonitor.Proxy.Exits do
     end
   end
 
-  defp certify([]), do: :ok
+  defp certify([], _errand), do: :ok
 
   # The one reason that is not cut down, whatever its size.
-  defp certify([[destination | {:shutdown, detail} = reason] | rest]) when not is_atom(detail) do
+  defp certify([[destination | {:shutdown, detail} = reason] | rest], errand)
+       when not is_atom(detail) do
     Native.proxy_certify_bulky(destination, reason)
-    certify(rest)
+    certify(rest, errand)
   end
 
-  defp certify(exits) do
+  defp certify(exits, errand) do
     {plain, rest} = truncate(exits, nil)
-    certify_plain(plain)
-    certify(rest)
+    certify_plain(plain, errand)
+    certify(rest, errand)
   end
 
-  defp certify_plain([]), do: :ok
-  defp certify_plain(exits), do: exits |> Native.proxy_certify() |> certify_plain()
+  defp certify_plain([], _errand), do: :ok
+
+  defp certify_plain(exits, errand) do
+    {rest, passed} = Native.proxy_certify(exits, errand)
+    Passing.send_all(passed, errand)
+    certify_plain(rest, errand)
+  end
 
   # Up to the next that is not cut down. What is left of a reason is small enough to be compared: that of a mass
   # exit is nearly always the same, and is encoded once.

@@ -20,7 +20,7 @@ use crate::sides::proxy::holders::Holders;
 use crate::terms::reason::Reason;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use rustler::{Env, ResourceArc, Term};
+use rustler::{ResourceArc, Term};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use zen_monitor_core::subscriptions::table::{Destination, SubscriptionTable};
@@ -155,13 +155,14 @@ impl Proxy {
     }
 
     /// Certifies destinations for their reasons, on behalf of one of the `holders`, until that was told to many.
-    /// Returns how many of them are done, and how many subscribers were to be told. For the holders of a former
-    /// table there is nothing to do: a name may have another process by now.
+    /// Returns how many of them are done, and how many subscribers were to be told. `ring` is called for each
+    /// connector that has certificates now. For the holders of a former table there is nothing to do: a name may
+    /// have another process by now.
     pub fn certify(
         &self,
-        env: Env,
         holders: &Arc<Holders>,
         exits: &[(Destination, Reason)],
+        ring: impl FnMut(ResourceArc<Connector>),
     ) -> (usize, usize) {
         let (mut enqueued, mut shed, mut done) = (0, 0, 0);
         let mut told: Vec<ResourceArc<Connector>> = Vec::new();
@@ -192,9 +193,7 @@ impl Proxy {
             done += 1;
         }
         drop(table);
-        for connector in told {
-            connector.batcher.ring(env);
-        }
+        told.into_iter().for_each(ring);
         count(&self.enqueued, enqueued);
         (done, enqueued + shed)
     }
