@@ -123,7 +123,10 @@ defmodule ZenMonitor.Config do
   def note_truncation do
     # One small integer, because when any larger term is replaced, the VM searches all processes for it.
     limits = valid(:max_binary_size) <<< 7 ||| min(valid(:truncation_depth), @deepest)
-    :persistent_term.put(@truncation, limits)
+    # To put the same once more takes 20 µs, after a while of silence.
+    if :persistent_term.get(@truncation, nil) != limits,
+      do: :persistent_term.put(@truncation, limits)
+
     limits
   end
 

@@ -131,18 +131,18 @@ defmodule ZenMonitor.CrashTest do
     test "that delivers loses nothing", %{peer: peer} do
       pids = on(peer, :targets, [10])
       refs = watch_all(pids)
-      :sys.suspend(Dispatcher)
+      suspend(Dispatcher)
 
       for {pid, round} <- Enum.with_index(pids) do
         reason = {:shutdown, {pid, Enum.map(1..500_000, &{&1})}}
-        {:ok, [], []} = Native.connector_certify_bulky(peer.node, [{pid, reason}])
+        {:ok, [], [], 0} = Native.connector_certify_bulky(peer.node, [{pid, reason}])
         deliverer = spawn(fn -> Native.dispatcher_deliver_bulky(node(), 1, :all) end)
         # Some of the processes are still building their message then.
         Process.sleep(5 * round)
         kill(deliverer)
       end
 
-      :sys.resume(Dispatcher)
+      resume(Dispatcher)
       assert map_size(downs(refs)) == 10
     end
   end

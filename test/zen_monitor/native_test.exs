@@ -154,7 +154,7 @@ defmodule ZenMonitor.NativeTest do
 
     for {call, node} <- [{&:erlang.apply/3, peer.node}, {&Cluster.call(peer, &1, &2, &3), node()}] do
       certificates = for destination <- destinations, do: {destination, :gone}
-      certify = &call.(Native, :connector_certify, [node, &1])
+      certify = &call.(Native, :connector_certify, [node, &1, :none])
       assert malformed(certify, certificates) == certificates
 
       for destination <- destinations do
@@ -168,8 +168,8 @@ defmodule ZenMonitor.NativeTest do
   # A call may also end because its time is up. Then the next one goes on with the rest.
   defp malformed(certify, certificates) do
     case certify.(certificates) do
-      {:ok, [], malformed} -> malformed
-      {:ok, rest, malformed} -> malformed ++ malformed(certify, rest)
+      {:ok, [], malformed, 0} -> malformed
+      {:ok, rest, malformed, 0} -> malformed ++ malformed(certify, rest)
     end
   end
 
@@ -213,7 +213,9 @@ defmodule ZenMonitor.NativeTest do
     test "is left to a dirty scheduler, whatever it is made of", %{peer: peer, target: target} do
       for heavy <- heavy() do
         certificates = [{target, heavy}, {target, :other}]
-        assert Native.connector_certify(peer.node, certificates) == {:bulky, certificates, []}
+
+        assert Native.connector_certify(peer.node, certificates, :none) ==
+                 {:bulky, certificates, [], 0}
       end
 
       assert standing() == 1
@@ -225,8 +227,8 @@ defmodule ZenMonitor.NativeTest do
 
       for {reasons, tag} <- [{heavy(), :bulky}, {light(), :ok}], reason <- reasons do
         certificates = [{{:nobody, node()}, reason}]
-        arguments = [node(), certificates]
-        assert {^tag, rest, []} = Cluster.call(peer, Native, :connector_certify, arguments)
+        arguments = [node(), certificates, :none]
+        assert {^tag, rest, [], 0} = Cluster.call(peer, Native, :connector_certify, arguments)
         assert rest == if(tag == :ok, do: [], else: certificates)
       end
     end
@@ -237,7 +239,10 @@ defmodule ZenMonitor.NativeTest do
         weight = if is_integer(part) or is_float(part) or part in [{}, "b", %{}], do: 1, else: 4
         reasons = for i <- 1..100, do: [i | List.duplicate(part, div(950, weight))]
         certificates = for reason <- reasons, do: {{:nobody, context.peer.node}, reason}
-        assert {:ok, rest, []} = Native.connector_certify(context.peer.node, certificates)
+
+        assert {:ok, rest, [], 0} =
+                 Native.connector_certify(context.peer.node, certificates, :none)
+
         # The call stops after few reasons, before it would look at the clock.
         assert (100 - length(rest)) in 1..9
       end
@@ -246,12 +251,12 @@ defmodule ZenMonitor.NativeTest do
     test "and only that", %{peer: peer, target: target, ref: ref} do
       for light <- light() do
         certificates = [{{:nobody, peer.node}, light}]
-        assert Native.connector_certify(peer.node, certificates) == {:ok, [], []}
+        assert Native.connector_certify(peer.node, certificates, :none) == {:ok, [], [], 0}
       end
 
       reason = hd(light())
       certificates = [{{:nobody, peer.node}, {:shutdown, :x}}, {target, reason}, {target, reason}]
-      assert Native.connector_certify(peer.node, certificates) == {:ok, [], []}
+      assert Native.connector_certify(peer.node, certificates, :none) == {:ok, [], [], 0}
       assert reason(ref) == reason
     end
 
@@ -302,15 +307,15 @@ defmodule ZenMonitor.NativeTest do
   end
 
   test "what waits to be told to another node slows no delivery", %{target: target} do
-    native = Native.proxy_attach()
+    native = Native.proxy_attach(self())
     bulky = :binary.copy("x", 100_000)
     Native.proxy_enqueue(native, :erlang.term_to_binary({:name, bulky}))
     assert {0, false} = Native.dispatcher_deliver(node(), 10, :all)
     ref = watch(target)
-    :sys.suspend(Dispatcher)
+    suspend(Dispatcher)
     send(Connector.get(target), {:dead, node(target), [{target, bulky}]})
     wait_until(fn -> Native.dispatcher_deliver(node(), 10, :all) == :bulky end)
-    :sys.resume(Dispatcher)
+    resume(Dispatcher)
     assert reason(ref) == bulky
   end
 
@@ -406,11 +411,17 @@ defmodule ZenMonitor.NativeTest do
       :proxy_shed,
       :proxy_speak,
       :proxy_take,
+      :proxy_take_back,
       :proxy_take_bulky,
       :proxy_version,
+      :proxy_window,
       :proxy_withhold,
       :reads_heap,
-      :truncate
+      :truncate,
+      :window,
+      :window_enter,
+      :window_room,
+      :window_since
     ]
 
     answered = for {function, answer} <- answers, answer != {:raised, true}, do: function
@@ -493,20 +504,30 @@ defmodule ZenMonitor.NativeTest do
   defp valid(:set_members, 2), do: [ZenMonitor.Set.new().ref, node()]
   defp valid(:monitors, 3), do: [self(), :other@node, :name]
   defp valid(:connector_take, 3), do: [:other@node, :other@node, 10]
-  defp valid(:connector_certify, 2), do: [:other@node, [{:name, :reason}]]
+  defp valid(:connector_certify, 3), do: [:other@node, [{:name, :reason}], stand_in()]
   defp valid(:connector_certify_bulky, 2), do: [:other@node, [{:name, :reason}]]
   defp valid(:dispatcher_deliver, 3), do: [node(), 10, {100_000, 100}]
   defp valid(:dispatcher_deliver_bulky, 3), do: [node(), 10, :all]
   defp valid(:set_compatibility, 4), do: [:other@node, :unavailable, 0, 0]
   defp valid(:connector_take_parts, 3), do: [:other@node, :other@node, 10]
 
-  defp valid(name, 3) when name in [:connector_certify_runs, :connector_certify_bulky_runs],
+  defp valid(:connector_certify_runs, 4),
+    do: valid(:connector_certify_bulky_runs, 3) ++ [stand_in()]
+
+  defp valid(:connector_certify_bulky_runs, 3),
     do: [:other@node, <<0x12, 0, 1::32, 1, 4, 4>>, {:reason}]
 
-  defp valid(:proxy_process, 4), do: [Native.proxy_attach(), node(), part(), []]
-  defp valid(:proxy_certify, 1), do: [[[self() | :reason], [{:name, node()} | {:why, 1}]]]
+  defp valid(:proxy_process, 4), do: [Native.proxy_attach(self()), node(), part(), []]
+
+  defp valid(:proxy_certify, 2),
+    do: [[[self() | :reason], [{:name, node()} | {:why, 1}]], Enum.random([:none, errand()])]
+
+  defp valid(:proxy_passed_on, 3), do: [Native.proxy_attach(self()), errand(), 0]
+  defp valid(:window_room, 4), do: [Native.window(), 0, 100, 10]
+  defp valid(:window_enter, 4), do: [Native.window(), 0, 100, 10]
+  defp valid(:window_since, 2), do: [Native.window(), 0]
   defp valid(:proxy_certify_bulky, 2), do: [self(), :reason]
-  defp valid(:proxy_speak, 2), do: [Native.proxy_attach(), 1]
+  defp valid(:proxy_speak, 2), do: [Native.proxy_attach(self()), 1]
 
   defp valid(:connector_excess, 2), do: [:other@node, 10]
   defp valid(:connector_hold, 4), do: [:other@node, 0, 10, true]
@@ -516,7 +537,7 @@ defmodule ZenMonitor.NativeTest do
   defp valid(:malformed, 2), do: [1, 10_000]
 
   defp valid(:proxy_enqueue, 2),
-    do: [Native.proxy_attach(), :erlang.term_to_binary({:name, :reason})]
+    do: [Native.proxy_attach(self()), :erlang.term_to_binary({:name, :reason})]
 
   defp valid(:survey_subscribers, 1), do: [10]
   defp valid(:held, 2), do: [node(), self()]
@@ -531,17 +552,22 @@ defmodule ZenMonitor.NativeTest do
               :proxy_outbox_len,
               :proxy_is_unused,
               :proxy_version,
+              :proxy_take_back,
+              :proxy_window,
               :proxy_answer_certificates
             ],
-       do: [Native.proxy_attach()]
+       do: [Native.proxy_attach(self())]
 
-  defp valid(:proxy_withhold, 3), do: [Native.proxy_attach(), 10, 1_000]
+  defp valid(:proxy_withhold, 3), do: [Native.proxy_attach(self()), 10, 1_000]
 
   defp valid(name, 3) when name in [:proxy_take, :proxy_take_bulky],
-    do: [Native.proxy_attach(), Enum.random(0..1), 10]
+    do: [Native.proxy_attach(self()), Enum.random(0..1), 10]
 
   defp valid(_, 1), do: [:other@node]
   defp valid(_, 0), do: []
+
+  defp errand, do: {0, 100_000_000, 10, -2_000_000, 8}
+  defp stand_in, do: Enum.random([:none, {node(), errand(), {100_000, 100}}])
 
   # A part of instructions, in either form, about no process.
   defp part do

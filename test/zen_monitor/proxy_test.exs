@@ -465,7 +465,7 @@ defmodule ZenMonitor.ProxyTest do
 
   # Does what the Proxy does for a new connector.
   defp attach(instructions) do
-    native = Native.proxy_attach()
+    native = Native.proxy_attach(self())
     process_native(native, instructions, [])
     native
   end
