@@ -1,6 +1,6 @@
 defmodule ZenMonitor.Local.Several do
   @moduledoc false
-  # `ZenMonitor.monitor_all/2` and `ZenMonitor.demonitor_all/2`: many monitors at a time, each with its reference.
+  # `ZenMonitor.monitor_all/2` and `ZenMonitor.demonitor_all/2`: many monitors at a time, each with a reference.
 
   alias ZenMonitor.{Local, Local.Connectors, Local.Destinations, Local.Options, Native}
 
@@ -10,7 +10,7 @@ defmodule ZenMonitor.Local.Several do
     case Options.parse!(options) do
       {false, {:DOWN, false}} -> place(list, false)
       {false, :bulk} -> place(list, true)
-      # Each has more to it than a reference.
+      # A tag or an alias is kept for each monitor, so there is nothing to gain from a list.
       _other -> Enum.map(list, &Local.monitor(&1, options))
     end
   end

@@ -9,6 +9,7 @@ use crate::calls::local::watched_is_down;
 use crate::sides::local::Watch;
 use crate::sides::proxy::connector::Connector;
 use crate::sides::resource::{is_misplaced, place};
+use crate::sides::window::Window;
 use crate::terms::numbering;
 use crate::terms::probe;
 use crate::terms::shape;
@@ -86,7 +87,8 @@ unsafe extern "C" fn upgrade(
     // SAFETY: the callbacks fit the types, and the names are those under which rustler has made them.
     let taken_over = unsafe {
         take_over::<Watch>(env, ptr::null(), Some(watch_down))
-            && take_over::<Connector>(env, drop_connector as *const _, None)
+            && take_over::<Connector>(env, drop_value::<Connector> as *const _, None)
+            && take_over::<Window>(env, drop_value::<Window> as *const _, None)
     };
     if !taken_over {
         return 1;
@@ -136,10 +138,9 @@ unsafe extern "C" fn watch_down(
     let _ = catch_unwind(|| watched_is_down(env, pid));
 }
 
-unsafe extern "C" fn drop_connector(_: *mut ErlNifEnv, memory: *mut c_void) {
-    let connector: *const Connector = place(memory);
-    // SAFETY: the place was checked when the connector was made, and the VM calls this once, at the end of the
-    // resource.
-    let drop = || unsafe { ptr::drop_in_place(connector.cast_mut()) };
+unsafe extern "C" fn drop_value<T>(_: *mut ErlNifEnv, memory: *mut c_void) {
+    let value: *const T = place(memory);
+    // SAFETY: the place was checked when the value was made, and the VM calls this once, at the end of the resource.
+    let drop = || unsafe { ptr::drop_in_place(value.cast_mut()) };
     let _ = catch_unwind(AssertUnwindSafe(drop));
 }

@@ -5,6 +5,7 @@
 //! - Numbers by key: [`index`] and [`hash`]; [`numbers`] by number, where few have one.
 //! - Order: [`list`], linked through the values themselves; [`id_queue`], filled without a lock.
 //! - Meeting of threads: [`bell`], [`seqlock`], and [`held`], which takes locks of neighbours once.
+//! - [`window`]: what may go out, of a budget.
 //! - [`limits`] and [`ids`]: how much there may be, and how it is named.
 //!
 //! Locks and atomics come from `sync`, where a model checker puts its own in their place.
@@ -24,3 +25,4 @@ pub mod numbers;
 pub mod seqlock;
 pub mod slab;
 pub(crate) mod sync;
+pub mod window;

@@ -5,8 +5,8 @@
 //! meets them: [`connector`], [`proxy`], [`batcher`], [`local`] and [`dispatcher`]. Then there are [`observers`], who only
 //! read, [`truncation`], and [`state`], for the supervisor that starts and stops all this.
 //!
-//! Two modules are shared: [`direct`] declares functions that are called very often, and [`timeslice`] says how much
-//! one call may do.
+//! Three modules are shared: [`direct`] declares functions that are called very often, [`timeslice`] says how much one
+//! call may do, and [`window`](mod@window) how much a stage may send.
 //!
 //! This floor uses all others but the library.
 
@@ -21,3 +21,4 @@ pub mod proxy;
 pub mod state;
 pub mod timeslice;
 pub mod truncation;
+pub mod window;

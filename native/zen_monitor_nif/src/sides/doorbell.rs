@@ -11,6 +11,10 @@ const NOBODY: u64 = 0;
 
 /// Wakes the process that owns a queue: once, for the first of many pushes.
 ///
+/// Who has pushed and finds the owner asleep may *stand in* for it: do at once what the owner would do, and wake it only
+/// for what is left. Until that [leaves](Doorbell::leave), the bell is rung. So there is only one at a time, and all others
+/// take the owner to be awake.
+///
 /// The NIF that has pushed also sends the wake-up. If the caller did that in another call, it could be killed between
 /// the two, and the owner would stay asleep on a full queue.
 #[derive(Default)]
@@ -73,9 +77,29 @@ impl Doorbell {
     /// Rings after a push.
     #[inline]
     pub fn ring(&self, env: Env) {
-        if self.bell.ring()
-            && let Some(owner) = self.owner(env)
-        {
+        if self.bell.ring() {
+            self.wake(env);
+        }
+    }
+
+    /// Rings after a push, in place of [`Doorbell::ring`]. `true` if the owner sleeps: then the caller stands in for
+    /// it, and must call [`Doorbell::leave`] or [`Doorbell::wake`] in the end.
+    #[inline]
+    pub fn stand_in(&self) -> bool {
+        // Without an owner the bell stays rung, and whoever answers sweeps.
+        self.bell.ring() && self.is_answered()
+    }
+
+    /// Ends the standing in for the owner, and wakes it unless `is_empty` holds for its queue.
+    pub fn leave(&self, env: Env, is_empty: impl Fn() -> bool) {
+        if !self.rest(is_empty) {
+            self.wake(env);
+        }
+    }
+
+    /// Wakes the owner. The caller has rung the bell.
+    pub fn wake(&self, env: Env) {
+        if let Some(owner) = self.owner(env) {
             // If the owner is dead, its successor sweeps when it starts. So a failed send loses nothing.
             send(env, &owner, atoms::wake());
         }

@@ -18,6 +18,7 @@ use crate::sides::local::node::{Node, Remote};
 use crate::sides::local::options::WithOptions;
 use crate::sides::local::set::Envelope;
 use crate::sides::local::target::{node_of, target_id};
+use crate::sides::window::Window;
 use crate::terms::reason::Reason;
 use crate::terms::word;
 use rustler::{Env, Error, LocalPid, NifResult, ResourceArc, Term};
@@ -43,6 +44,8 @@ pub struct Local {
     pub backlog: Doorbell,
     /// Wakes `ZenMonitor.Local.Dispatcher` when a subscriber has a queue.
     pub ring: Doorbell,
+    /// What was delivered of late.
+    pub delivered: ResourceArc<Window>,
     /// Wakes `ZenMonitor.Local.Tables` when a subscriber died.
     pub departures: Doorbell,
     /// Instructions taken by the Connectors.
@@ -61,6 +64,7 @@ impl Default for Local {
             watches: (0..WATCHES).map(|_| ResourceArc::new(Watch)).collect(),
             backlog: Doorbell::default(),
             ring: Doorbell::default(),
+            delivered: Window::make(),
             departures: Doorbell::default(),
             swept: AtomicU64::new(0),
         }
@@ -115,6 +119,17 @@ impl Local {
             self.ring.ring(env);
         }
         done
+    }
+
+    /// Expands a slice of the backlog for a caller that can deliver. `true` if something is due, that was all, and the
+    /// Dispatcher sleeps: then the caller stands in for it.
+    pub fn expand_or_stand_in(&self, env: Env, limit: usize) -> bool {
+        if !self.table.expand(limit) {
+            self.backlog.ring(env);
+            self.ring.ring(env);
+            return false;
+        }
+        !self.table.is_idle() && self.ring.stand_in()
     }
 
     /// Expands a slice of the backlog at once, and leaves the rest to `ZenMonitor.Local`.

@@ -4,6 +4,7 @@ use crate::calls::batcher::certificates::{Dead, certificate_parts, certificates}
 use crate::calls::timeslice::consume;
 use crate::sides::proxy::connector::{Certificate, Connector};
 use crate::sides::proxy::{CERTIFICATES, REASONS, count};
+use crate::sides::window::Errand;
 use crate::state::current;
 use crate::terms::parts::COMPARED;
 use crate::terms::reason::Reason;
@@ -69,29 +70,53 @@ fn take<'a>(
     limit: usize,
     bulky: usize,
 ) -> NifResult<Term<'a>> {
-    let mut reasons: Vec<Reason> = Vec::new();
-    let mut taken: Vec<(Dead, usize)> = Vec::new();
-    let mut size = 0;
     let mut wanted = limit.min(CERTIFICATES);
     if connector.outbox.is_drained() {
         wanted = wanted.min(ROWS);
         current()?.proxy.recover(connector, wanted);
     }
+    let mut taken = Taken::default();
     let reader = word::of_caller(env);
-    let stopped = connector.outbox.take(reader, wanted, |certificate| {
+    let accept = |certificate: &Certificate| taken.add(certificate, bulky);
+    let stopped = connector.outbox.take(reader, wanted, accept);
+    consume(env, taken.len() + taken.size / 64);
+    if stopped && taken.len() == 0 {
+        return Ok(atoms::bulky().encode(env));
+    }
+    let left = match taken.len() {
+        amount if stopped || amount == wanted => limit - amount,
+        _ => 0,
+    };
+    // The reasons are built after the outbox is unlocked: if the caller is killed, its successor needs the outbox
+    // at once.
+    Ok((taken.build(env, version)?, taken.len(), left).encode(env))
+}
+
+/// Certificates that were taken, each with the place of its reason.
+#[derive(Default)]
+struct Taken {
+    dead: Vec<(Dead, usize)>,
+    reasons: Vec<Reason>,
+    /// Bytes of all the reasons.
+    size: usize,
+}
+
+impl Taken {
+    /// Adds one, unless all reasons would have more than `bulky` bytes.
+    fn add(&mut self, certificate: &Certificate, bulky: usize) -> bool {
         let reason = certificate.reason();
-        let recent = reasons.len().saturating_sub(COMPARED);
+        let recent = self.reasons.len().saturating_sub(COMPARED);
         let same = |known: &Reason| known.is_same(reason) || known.as_etf() == reason.as_etf();
-        let place = match reasons[recent..].iter().rposition(same) {
+        let place = match self.reasons[recent..].iter().rposition(same) {
             Some(place) => recent + place,
             None => {
                 let length = reason.as_etf().len();
-                if size + length > bulky {
+                if self.size + length > bulky {
                     return false;
                 }
-                size += length;
-                reasons.push(reason.clone());
-                reasons.len() - 1
+                self.size += length;
+                self.reasons.push(reason.clone());
+                self.reasons.len() - 1
             }
         };
         let dead = match certificate {
@@ -100,27 +125,85 @@ fn take<'a>(
             Certificate::Former(numbers, creation, _) => Dead::Former(*numbers, *creation),
             Certificate::Encoded(_) => Dead::Encoded,
         };
-        taken.push((dead, place));
+        self.dead.push((dead, place));
         true
-    });
-    // The reasons are built after the outbox is unlocked: if the caller is killed, its successor needs the outbox
-    // at once.
-    let reasons = reasons.iter().map(|reason| reason.to_term(env));
-    let reasons = reasons.collect::<NifResult<Vec<Term>>>()?;
-    consume(env, taken.len() + size / 64);
-    if stopped && taken.is_empty() {
-        return Ok(atoms::bulky().encode(env));
     }
-    let left = match taken.len() {
-        amount if stopped || amount == wanted => limit - amount,
-        _ => 0,
-    };
-    let amount = taken.len();
-    let certificates = match version {
-        0 => certificates(env, &taken, &reasons)?,
-        _ => certificate_parts(env, &taken, &reasons)?,
-    };
-    Ok((certificates, amount, left).encode(env))
+
+    fn len(&self) -> usize {
+        self.dead.len()
+    }
+
+    /// The certificates of a message in a version.
+    fn build<'a>(&self, env: Env<'a>, version: u32) -> NifResult<Vec<Term<'a>>> {
+        let reasons = self.reasons.iter().map(|reason| reason.to_term(env));
+        let reasons = reasons.collect::<NifResult<Vec<Term>>>()?;
+        match version {
+            0 => certificates(env, &self.dead, &reasons),
+            _ => certificate_parts(env, &self.dead, &reasons),
+        }
+    }
+}
+
+/// Rings after something has come into an outbox, or takes a few certificates out of it, for a caller that sends them
+/// while the Batcher sleeps: `{connector, pid, version, certificates, amount}`. It must say what became of them, by
+/// [`proxy_passed_on`] or [`proxy_take_back`].
+pub fn pass_on<'a>(
+    env: Env<'a>,
+    connector: &ResourceArc<Connector>,
+    errand: Errand,
+) -> Option<Term<'a>> {
+    let room = errand.room(&connector.sent).min(errand.few as usize);
+    if room == 0 {
+        connector.batcher.ring(env);
+        return None;
+    }
+    if !connector.batcher.stand_in() {
+        return None;
+    }
+    let mut taken = Taken::default();
+    let version = connector.version.load(Ordering::Relaxed);
+    let accept = |certificate: &Certificate| taken.add(certificate, REASONS);
+    let passed = connector.outbox.pass_on(room, accept);
+    match taken.build(env, version) {
+        Ok(certificates) if passed => {
+            let pid = connector.pid(env);
+            Some((connector, pid, version, certificates, taken.len()).encode(env))
+        }
+        _ => {
+            connector.outbox.take_back();
+            connector.batcher.wake(env);
+            None
+        }
+    }
+}
+
+/// Forgets the certificates that were passed on: they were sent until `now`. The Batcher sleeps on, unless there are more,
+/// or nothing is left that might be certified: it notes when it could retire.
+#[rustler::nif]
+fn proxy_passed_on(
+    env: Env,
+    connector: ResourceArc<Connector>,
+    errand: Errand,
+    now: i64,
+) -> NifResult<Atom> {
+    let state = current()?;
+    let proxy = &state.proxy;
+    let passed = connector.outbox.passed_on();
+    errand.enter(&connector.sent, now, passed);
+    count(&proxy.swept, passed);
+    let is_used = || proxy.table.lock().is_subscribed(connector.id);
+    connector
+        .batcher
+        .leave(env, || is_used() && proxy.is_quiet(&connector));
+    Ok(atoms::ok())
+}
+
+/// Has the Batcher send the certificates that were passed on, because they were not sent.
+#[rustler::nif]
+fn proxy_take_back(env: Env, connector: ResourceArc<Connector>) -> Atom {
+    connector.outbox.take_back();
+    connector.batcher.wake(env);
+    atoms::ok()
 }
 
 /// The version of the compact form that the node of a connector speaks, or 0.

@@ -1,7 +1,8 @@
 //! The compact form, on the side of a Connector: the instructions that it sends, and the certificates that come in.
 
-use crate::calls::connector::certificates::{CERTIFYING, LOOK, PARTS};
+use crate::calls::connector::certificates::{CERTIFYING, LOOK, PARTS, due};
 use crate::calls::connector::instructions::{TAKEN, take};
+use crate::calls::dispatcher::delivery::StandIn;
 use crate::calls::timeslice::{SLICE, Timeslice};
 use crate::sides::local::target::{LOCAL, immediate};
 use crate::state::current;
@@ -52,15 +53,17 @@ fn connector_take_parts<'a>(
 }
 
 /// As `connector_certify`, for runs. `reasons` is the tuple that they refer to. Returns
-/// `{:ok, rest, certified, malformed}`, or `{:bulky, …}` when [`connector_certify_bulky_runs`] must go on with the rest.
+/// `{:ok, rest, certified, malformed, delivered}`, or `{:bulky, …}` when [`connector_certify_bulky_runs`] must go on with
+/// the rest.
 #[rustler::nif]
 fn connector_certify_runs<'a>(
     env: Env<'a>,
     node: Term<'a>,
     runs: Binary<'a>,
     reasons: Term<'a>,
+    stand_in: Term<'a>,
 ) -> NifResult<Certified<'a>> {
-    certify(env, node, runs, reasons, false)
+    certify(env, node, runs, reasons, false, StandIn::read(stand_in)?)
 }
 
 /// The same for reasons of any size. Always returns `{:ok, …}`.
@@ -71,10 +74,10 @@ fn connector_certify_bulky_runs<'a>(
     runs: Binary<'a>,
     reasons: Term<'a>,
 ) -> NifResult<Certified<'a>> {
-    certify(env, node, runs, reasons, true)
+    certify(env, node, runs, reasons, true, None)
 }
 
-type Certified<'a> = (Atom, Term<'a>, usize, Vec<Term<'a>>);
+type Certified<'a> = (Atom, Term<'a>, usize, Vec<Term<'a>>, usize);
 
 /// Certifies until a slice is done, the time is up, or enough parts are encoded. It also stops at a reason that takes
 /// long to encode if not `bulky`, and at one that does not if `bulky`. The caller makes sure that there are few reasons.
@@ -84,6 +87,7 @@ fn certify<'a>(
     runs: Binary<'a>,
     reasons: Term<'a>,
     bulky: bool,
+    stand_in: Option<StandIn<'a>>,
 ) -> NifResult<Certified<'a>> {
     let state = current()?;
     let local = &state.local;
@@ -130,8 +134,14 @@ fn certify<'a>(
         }
         rest = decoder.rest();
     }
-    local.expand_or_defer(env, SLICE);
-    Ok((next, part(rest, rest.len())?, certified, malformed))
+    let delivered = due(env, local, stand_in, &timeslice)?;
+    Ok((
+        next,
+        part(rest, rest.len())?,
+        certified,
+        malformed,
+        delivered,
+    ))
 }
 
 /// The place of the reason that a run refers to. `None` if the run is no certificate, or refers to no reason.

@@ -1,7 +1,10 @@
 //! The functions that the Dispatcher calls.
 
 use crate::calls::dispatcher::run::{BATCH, Run};
-use crate::calls::timeslice::Timeslice;
+use crate::calls::timeslice::{SLICE, Timeslice};
+use crate::sides::doorbell::Doorbell;
+use crate::sides::local::Local;
+use crate::sides::window::Errand;
 use crate::state::current;
 use crate::terms::atoms;
 use crate::terms::reason::Reason;
@@ -12,6 +15,9 @@ use zen_monitor_core::monitors::share::Share;
 
 /// How long one call may deliver.
 const DELIVERY: Duration = Duration::from_micros(200);
+
+/// After how long a call that has certified leaves the delivery to the Dispatcher.
+const SHORT: Duration = Duration::from_micros(100);
 
 /// Makes the caller the Dispatcher that is woken. Returns whether it succeeds another one.
 #[rustler::nif]
@@ -75,6 +81,78 @@ fn deliver<'a>(
         }
     }
     Ok((run.sent, !done || !local.options.is_delivered()))
+}
+
+/// What a Connector is given to deliver itself what it has just certified, if the Dispatcher sleeps:
+/// `{name, errand, share}`, with the name of this node and the share of each subscriber.
+pub struct StandIn<'a> {
+    name: Term<'a>,
+    errand: Errand,
+    share: Term<'a>,
+}
+
+impl<'a> StandIn<'a> {
+    /// Reads it, or `none`.
+    pub fn read(term: Term<'a>) -> NifResult<Option<Self>> {
+        if atoms::none() == term {
+            return Ok(None);
+        }
+        let (name, errand, share) = term.decode()?;
+        Ok(Some(StandIn {
+            name,
+            errand,
+            share,
+        }))
+    }
+
+    /// Expands what is due, and delivers up to a batch of it, if that is all, the call has not taken long, and there
+    /// is room. Whatever is left is left to the Dispatcher. Returns how many were delivered.
+    pub fn expand_and_deliver(
+        self,
+        env: Env<'a>,
+        local: &Local,
+        timeslice: &Timeslice,
+    ) -> NifResult<usize> {
+        let room = self.errand.room(&local.delivered).min(BATCH);
+        if room == 0 || timeslice.elapsed() > SHORT || Reason::is_any_bulky() {
+            local.expand_or_defer(env, SLICE);
+            return Ok(0);
+        }
+        if !local.expand_or_stand_in(env, SLICE) {
+            return Ok(0);
+        }
+        let mut standing = Standing {
+            env,
+            bell: &local.ring,
+            is_left: false,
+        };
+        // What has failed is tried again by the Dispatcher, whose failure it is then.
+        let Ok((sent, _)) = deliver(env, self.name, room, self.share) else {
+            return Ok(0);
+        };
+        let elapsed = timeslice.elapsed().as_nanos() as i64;
+        let now = self.errand.after(elapsed);
+        self.errand.enter(&local.delivered, now, sent);
+        standing.is_left = true;
+        let is_delivered = || local.table.is_idle() && local.options.is_delivered();
+        local.ring.leave(env, is_delivered);
+        Ok(sent)
+    }
+}
+
+/// Wakes the Dispatcher when who stands in for it fails.
+struct Standing<'a, 'b> {
+    env: Env<'a>,
+    bell: &'b Doorbell,
+    is_left: bool,
+}
+
+impl Drop for Standing<'_, '_> {
+    fn drop(&mut self) {
+        if !self.is_left {
+            self.bell.wake(self.env);
+        }
+    }
 }
 
 /// Puts the Dispatcher to rest; `false` when a subscriber has a queue or a bulk message is due.

@@ -1,9 +1,11 @@
 //! A connector: the watched side's record of a remote Connector, with the certificates that wait for it.
 
 use crate::sides::doorbell::Doorbell;
+use crate::sides::window::Window;
 use crate::terms::reason::Reason;
 use parking_lot::Mutex;
-use rustler::{Env, Resource};
+use rustler::env::{OwnedEnv, SavedTerm};
+use rustler::{Env, Resource, ResourceArc, Term};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use zen_monitor_core::subscriptions::outbox::{Outbox, Pushed};
 use zen_monitor_core::subscriptions::table::{ConnectorId, Destination};
@@ -15,8 +17,12 @@ pub struct Connector {
     pub id: ConnectorId,
     /// The certificates that wait for it.
     pub outbox: Outbox<Certificate>,
+    /// Its process. Locked, since an environment serves one thread at a time.
+    pid: Mutex<(OwnedEnv, SavedTerm)>,
     /// Wakes its Batcher.
     pub batcher: Doorbell,
+    /// The certificates that were sent of late.
+    pub sent: ResourceArc<Window>,
     /// How many certificates the outbox has refused since somebody last asked.
     pub shed: AtomicUsize,
     /// The targets on which the Proxy is placing monitors at the moment.
@@ -29,16 +35,26 @@ pub struct Connector {
 impl Resource for Connector {}
 
 impl Connector {
-    /// A connector with an empty outbox.
-    pub fn new(id: ConnectorId) -> Connector {
+    /// The connector of a process, with an empty outbox.
+    pub fn new(id: ConnectorId, pid: Term) -> Connector {
+        let owned = OwnedEnv::new();
+        let saved = owned.save(pid);
         Connector {
             id,
+            pid: Mutex::new((owned, saved)),
             outbox: Outbox::default(),
             batcher: Doorbell::default(),
+            sent: Window::make(),
             shed: AtomicUsize::new(0),
             asked: Mutex::default(),
             version: AtomicU32::new(0),
         }
+    }
+
+    /// Its process.
+    pub fn pid<'a>(&self, env: Env<'a>) -> Term<'a> {
+        let (owned, saved) = &*self.pid.lock();
+        owned.run(|inner| saved.load(inner).in_env(env))
     }
 
     /// Adds a certificate. `false` if the outbox has refused it: then the row of the dead stays, and tells of it later.
