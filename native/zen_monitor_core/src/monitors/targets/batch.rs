@@ -18,7 +18,7 @@ impl<R: Clone> Targets<R> {
         &self,
         slots: &Arena<Slot>,
         monitors: impl Iterator<Item = (Key, u32)>,
-        stay: impl Fn(u32) -> &'n Stay,
+        mut stay: impl FnMut(u32) -> &'n Stay,
         mut joined: impl FnMut(Result<Option<u32>, Full>),
     ) {
         let mut held = Held::new(&self.shards);
