@@ -80,6 +80,22 @@ impl IdQueue {
         }
     }
 
+    /// Adds ids at the end, in order. Others may come in between.
+    #[inline]
+    pub fn push_many(&self, mut ids: &[u32]) {
+        debug_assert!(!ids.contains(&EMPTY));
+        while let Some(&first) = ids.first() {
+            let tail = self.tail.load();
+            let mut pushed = tail.as_ref().map_or(0, |tail| tail.push_many(ids));
+            drop(tail);
+            if pushed == 0 {
+                self.push_behind(first);
+                pushed = 1;
+            }
+            ids = &ids[pushed..];
+        }
+    }
+
     /// Adds an id when the tail is full or closed, or there is none.
     #[cold]
     fn push_behind(&self, id: u32) {
@@ -218,17 +234,28 @@ impl Block {
     /// Adds an id, unless the block is full or closed.
     #[inline]
     fn push(&self, id: u32) -> bool {
-        // Relaxed: all that matters is that each producer gets a place of its own.
-        let place = self.given.fetch_add(1, Ordering::Relaxed);
-        let Some(free) = self.ids.get(place as usize) else {
-            return false;
+        self.push_many(&[id]) == 1
+    }
+
+    /// Adds as many of some ids as there is room for, which is for none once the block is full or closed. Returns
+    /// how many.
+    #[inline]
+    fn push_many(&self, ids: &[u32]) -> usize {
+        // Relaxed: all that matters is that each producer gets places of its own.
+        let place = self.given.fetch_add(ids.len() as u32, Ordering::Relaxed);
+        let Some(free) = self.ids.get(place as usize..) else {
+            return 0;
         };
-        // Release: who takes the id sees what was done before it was pushed.
-        free.store(id, Ordering::Release);
-        if place == BLOCK / 2 {
+        for (free, &id) in free.iter().zip(ids) {
+            // Release: who takes the id sees what was done before it was pushed.
+            free.store(id, Ordering::Release);
+        }
+        let pushed = free.len().min(ids.len());
+        let middle = (BLOCK / 2) as usize;
+        if (place as usize..place as usize + pushed).contains(&middle) {
             self.next();
         }
-        true
+        pushed
     }
 
     /// Closes the block, if exactly so many of its places were given out.
@@ -271,7 +298,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn behaves_as_a_queue(ops in prop::collection::vec((0..3u8, 1..700u32), 1..20)) {
+        fn behaves_as_a_queue(ops in prop::collection::vec((0..4u8, 1..700u32), 1..20)) {
             let (queue, mut model) = (IdQueue::default(), VecDeque::new());
             let mut next = 0;
             for (op, count) in ops {
@@ -282,6 +309,12 @@ mod tests {
                         next += count;
                     }
                     1 => {
+                        let ids: Vec<u32> = (next..next + count).collect();
+                        queue.push_many(&ids);
+                        model.extend(ids);
+                        next += count;
+                    }
+                    2 => {
                         let mut taken = Vec::from_iter(queue.pop());
                         queue.pop_many(count as usize - taken.len(), &mut taken);
                         let expected = model.len().min(count as usize);
@@ -307,7 +340,14 @@ mod tests {
         std::thread::scope(|scope| {
             for producer in 0..PRODUCERS {
                 let queue = &queue;
-                scope.spawn(move || (0..EACH).for_each(|n| queue.push(n * PRODUCERS + producer)));
+                let id = move |n| n * PRODUCERS + producer;
+                scope.spawn(move || match producer % 2 {
+                    0 => (0..EACH).for_each(|n| queue.push(id(n))),
+                    _ => (0..EACH / 50).for_each(|n| {
+                        let some: Vec<u32> = (n * 50..(n + 1) * 50).map(id).collect();
+                        queue.push_many(&some);
+                    }),
+                });
             }
             let mut left = PRODUCERS * EACH;
             while left > 0 {
@@ -376,7 +416,7 @@ mod models {
             (0..2).for_each(|id| queue.push(id));
             let producers = [&[2][..], &[3, 4]].map(|ids| {
                 let queue = queue.clone();
-                loom::thread::spawn(move || ids.iter().for_each(|&id| queue.push(id)))
+                loom::thread::spawn(move || queue.push_many(ids))
             });
             let mut taken = Vec::from_iter(queue.pop());
             producers
@@ -396,14 +436,17 @@ mod models {
     /// The consumer gives back the block that producers are about to push to. Some ids have been in it.
     #[test]
     fn no_id_is_lost_in_what_is_given_back() {
-        for before in 0..=BLOCK {
+        for (before, together) in (0..=BLOCK).flat_map(|n| [(n, false), (n, true)]) {
             explore(move || {
                 let queue = Arc::new(IdQueue::default());
                 (0..before).for_each(|id| queue.push(id));
                 (0..before).for_each(|id| assert_eq!(queue.pop(), Some(id)));
                 let producers = [&[10][..], &[20, 21]].map(|ids| {
                     let queue = queue.clone();
-                    loom::thread::spawn(move || ids.iter().for_each(|&id| queue.push(id)))
+                    loom::thread::spawn(move || match together {
+                        true => queue.push_many(ids),
+                        false => ids.iter().for_each(|&id| queue.push(id)),
+                    })
                 });
                 queue.give_back();
                 let mut taken = Vec::from_iter(queue.pop());

@@ -76,7 +76,22 @@ pub unsafe fn read<'a>(word: ErlNifTerm) -> Shape<'a> {
     }
 }
 
-/// The same, by asking the interface.
+/// The head and the tail of a list; `None` for the empty one, and for what is none.
+#[inline]
+pub fn cell(list: Term<'_>) -> Option<(Term<'_>, Term<'_>)> {
+    if !are_read() {
+        return list.list_get_cell().ok();
+    }
+    let env = list.get_env();
+    // SAFETY: it may be called, and the term stays where it is until the NIF returns.
+    match unsafe { read(list.as_c_arg()) } {
+        // SAFETY: the parts of a term are of its environment.
+        Shape::Cell(head, tail) => unsafe { Some((Term::new(env, head), Term::new(env, tail))) },
+        _ => None,
+    }
+}
+
+/// The same as [`read`], by asking the interface.
 pub fn ask(term: Term<'_>) -> Shape<'_> {
     let (env, word) = (term.get_env().as_c_arg(), term.as_c_arg());
     let (mut arity, mut elements) = (0, MaybeUninit::uninit());

@@ -5,6 +5,7 @@ use crate::sides::local::node::Node;
 use crate::sides::local::target::{named, target_id};
 use crate::terms::etf::node_name;
 use crate::terms::heap;
+use crate::terms::shape;
 use crate::terms::{atoms, word};
 use rustler::{Env, Error, LocalPid, NifResult, Term};
 use std::collections::HashMap;
@@ -58,10 +59,9 @@ impl<'a, 'b> Destinations<'a, 'b> {
         nodes: &mut Vec<&'b Node>,
     ) -> NifResult<bool> {
         for _ in 0..limit {
-            if self.rest.is_empty_list() {
-                return Ok(false);
-            }
-            let (destination, rest) = self.rest.list_get_cell()?;
+            let Some((destination, rest)) = shape::cell(self.rest) else {
+                break;
+            };
             if let Some((node, id)) = self.locate(destination)? {
                 let node_id = node.id();
                 if nodes.last().is_none_or(|last| last.id() != node_id) {
@@ -71,7 +71,11 @@ impl<'a, 'b> Destinations<'a, 'b> {
             }
             self.rest = rest;
         }
-        Ok(!self.rest.is_empty_list())
+        let is_over = self.rest.is_empty_list();
+        if !is_over && !self.rest.is_list() {
+            return Err(Error::BadArg);
+        }
+        Ok(!is_over)
     }
 
     /// The node and the id of a destination. `None` when its node is unknown.
