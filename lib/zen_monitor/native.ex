@@ -5,6 +5,8 @@ defmodule ZenMonitor.Native do
 
   alias ZenMonitor.Config
 
+  # The compiler would load it as soon as it is compiled, in a VM that may not have the configuration yet.
+  @compile {:autoload, false}
   @on_load :load
 
   @doc false

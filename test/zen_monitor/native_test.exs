@@ -1,6 +1,5 @@
 defmodule ZenMonitor.NativeTest do
-  # The NIFs are called by nobody but the modules of this package. Still, whatever they are given,
-  # they must neither crash the VM nor harm the tables.
+  # Only the modules of this package call the NIFs. Still, no argument may crash the VM or harm the tables.
   use ZenMonitor.Case
 
   import Bitwise
@@ -34,11 +33,21 @@ defmodule ZenMonitor.NativeTest do
     %{a: 1}
   ]
 
-  # Those that replace the state, and the loader.
+  # These replace the state, or load the library.
   @left_out [start: 0, stop: 0, free: 0, load: 0, module_info: 0, module_info: 1, __info__: 1]
 
   setup do
     %{target: PeerScript.target()}
+  end
+
+  test "their module is not loaded by the compiler, which may not have the configuration yet" do
+    :code.purge(Native)
+    Code.put_compiler_option(:ignore_module_conflict, true)
+    assert [{Native, _}] = Code.compile_file("lib/zen_monitor/native.ex")
+    # A module that is loaded anew makes the former one old.
+    refute :erlang.check_old_code(Native)
+  after
+    Code.put_compiler_option(:ignore_module_conflict, false)
   end
 
   test "garbage in one argument is refused, or does no harm", %{target: target} do
@@ -130,15 +139,15 @@ defmodule ZenMonitor.NativeTest do
     unknown = {:DOWN, named, :process, {:nobody, node()}, {:zen_monitor, :noproc}}
     wait_until(fn -> on(peer, :received, [watcher]) == [down, unknown] end)
 
-    # And the other way, its instructions and certificates.
+    # The same in the other direction, with instructions and certificates.
     target = on(peer, :target)
     ref = watch(target)
     Process.exit(target, :kill)
     assert down(ref) == {target, :killed}
   end
 
-  # `{}` is the one tuple whose header is a word of zeros. That no unknown header is 0, `heap.rs` asserts when it is
-  # compiled: since OTP 25 there is one `{}` in a VM, and no choice of what lies behind it.
+  # `{}` is the only tuple whose header is 0. `heap.rs` asserts at compile time that an unknown header is not 0. A test
+  # cannot show that: since OTP 25 a VM has only one `{}`, and what lies behind it cannot be chosen.
   test "no term is taken for a pid, whether or not pids are read on the heap" do
     peer = start_connected_peer(env: [read_heap: false])
     destinations = destinations()
@@ -156,7 +165,7 @@ defmodule ZenMonitor.NativeTest do
     end
   end
 
-  # A call ends when its time is up, too, and leaves the rest to the next one.
+  # A call may also end because its time is up. Then the next one goes on with the rest.
   defp malformed(certify, certificates) do
     case certify.(certificates) do
       {:ok, [], malformed} -> malformed
@@ -164,10 +173,10 @@ defmodule ZenMonitor.NativeTest do
     end
   end
 
-  # All kinds of terms that are boxed, and some that are not.
+  # All kinds of boxed terms, and some others.
   defp destinations do
     big = Integer.pow(2, 100)
-    # Of another node, and of other lives of these two.
+    # Pids of two lives of another node.
     stranger = for creation <- 1..2, do: forged(creation)
     distant = <<131, 120, 100, 0, 5, "a@b.c", 7::64, 1::32>>
     ports = [hd(Port.list()), :erlang.binary_to_term(distant)]
@@ -224,12 +233,12 @@ defmodule ZenMonitor.NativeTest do
 
     test "is not made up of many that take a while: few of them are taken at once", context do
       for part <- [1, 1.5, self(), make_ref(), :atom, {}, [], "b", %{}] do
-        # All are light, if only just.
+        # All reasons are just light enough for a normal scheduler.
         weight = if is_integer(part) or is_float(part) or part in [{}, "b", %{}], do: 1, else: 4
         reasons = for i <- 1..100, do: [i | List.duplicate(part, div(950, weight))]
         certificates = for reason <- reasons, do: {{:nobody, context.peer.node}, reason}
         assert {:ok, rest, []} = Native.connector_certify(context.peer.node, certificates)
-        # Between two looks at the clock there are more.
+        # The call stops after few reasons, before it would look at the clock.
         assert (100 - length(rest)) in 1..9
       end
     end
@@ -256,7 +265,7 @@ defmodule ZenMonitor.NativeTest do
   defp heavy do
     long = Enum.to_list(1..100_000)
     map = Map.new(long, &{&1, &1})
-    # None is longer in the external format, whose bytes are four for each of these.
+    # This is the longest atom in the external format: 255 characters of four bytes each.
     atom = String.to_atom(String.duplicate("𝔸", 255))
 
     [
@@ -316,7 +325,7 @@ defmodule ZenMonitor.NativeTest do
     pids = for id <- 1..100, do: forged(rem(id, 3) + 1, id)
     targets = Enum.intersperse(pids, :name) ++ [:other]
 
-    # Without a Connector, nobody else takes them.
+    # The node has no Connector, so nobody else takes the instructions.
     for target <- targets do
       assert Native.monitor(self(), node, target, make_ref()) == {:start, node}
     end
@@ -342,7 +351,8 @@ defmodule ZenMonitor.NativeTest do
       dispatcher = Process.whereis(ZenMonitor.Local.Dispatcher)
       :erlang.trace(dispatcher, true, [:send])
       parent = self()
-      # Of one life, so that the messages are sent from words which are no terms.
+
+      # All pids are of one life of their node, so that the messages are sent from words that lie on no heap.
       objects = for(id <- 1..5, do: forged(7, id)) ++ [{:name, :"a@b.c"}]
 
       receiver =
@@ -350,7 +360,8 @@ defmodule ZenMonitor.NativeTest do
           fn ->
             monitors = for object <- objects, do: {ZenMonitor.monitor(object), object}
             downs = for {ref, _object} <- monitors, do: {ref, down(ref)}
-            # Another life becomes the known one, and all that was sent stands for itself.
+
+            # Another life of the node becomes the known one. The messages that were sent must not depend on the former one.
             down(ZenMonitor.monitor(forged(8)))
             :erlang.garbage_collect()
             send(parent, {self(), monitors, downs})
@@ -387,7 +398,7 @@ defmodule ZenMonitor.NativeTest do
         end
       end
 
-    # What needs no state, and what works on the record of a connector alone.
+    # These need no state, or nothing but the record of a connector.
     stateless = [
       :knows_pids,
       :proxy_answer_certificates,
@@ -410,7 +421,7 @@ defmodule ZenMonitor.NativeTest do
 
   defp garbage, do: @garbage ++ [self(), make_ref(), fn -> 1 end, forged()]
 
-  # Any term, nested so deep at most.
+  # A random term of at most so many levels.
   defp random(0), do: Enum.random(garbage())
 
   defp random(depth) do
@@ -428,8 +439,8 @@ defmodule ZenMonitor.NativeTest do
     end
   end
 
-  # Every third byte sequence has a byte changed, and every third list has an element added. The rest
-  # stays: most calls should get far.
+  # Changes a byte in every third binary, and adds an element to every third list. The rest stays, so that most calls
+  # get far.
   defp damaged(<<_, _::binary>> = bytes) do
     place = :rand.uniform(byte_size(bytes)) - 1
     {head, <<byte, tail::binary>>} = :erlang.split_binary(bytes, place)
@@ -450,12 +461,12 @@ defmodule ZenMonitor.NativeTest do
     :erlang.binary_to_term(<<131, 88, 100, 0, 5, "a@b.c", id::32, 0::32, creation::32>>)
   end
 
-  # One of another node.
+  # A reference of another node.
   defp distant_reference do
     :erlang.binary_to_term(<<131, 90, 3::16, 119, 5, "a@b.c", 7::32, 1::32, 2::32, 3::32>>)
   end
 
-  # The numbers of a reference of this node, but of another one.
+  # A reference of another node that has the numbers of one of this node.
   defp foreign_reference do
     encoded = :erlang.term_to_binary(make_ref())
     numbers = binary_part(encoded, byte_size(encoded), -16)
@@ -532,7 +543,7 @@ defmodule ZenMonitor.NativeTest do
   defp valid(_, 1), do: [:other@node]
   defp valid(_, 0), do: []
 
-  # Instructions of both kinds, about nobody.
+  # A part of instructions, in either form, about no process.
   defp part do
     Enum.random([
       [{:subscribe, :nobody}, {:unsubscribe, {:nobody, node()}}, {:subscribe, :nobody, 1}],
@@ -540,7 +551,7 @@ defmodule ZenMonitor.NativeTest do
     ])
   end
 
-  # In a process of its own, as it may make its caller the owner of a queue.
+  # Calls the function in a process of its own, since it may make its caller the owner of a queue.
   defp harmless(function, arguments) do
     task =
       Task.async(fn ->
@@ -556,7 +567,7 @@ defmodule ZenMonitor.NativeTest do
     assert Task.await(task) == :ok
   end
 
-  # The owners of the queues have been replaced by the calls, so they are started again first.
+  # The calls have replaced the owners of the queues, so the real ones are started again first.
   defp still_usable(target, ref) do
     for name <- [
           ZenMonitor.Local,

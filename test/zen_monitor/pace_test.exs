@@ -43,7 +43,8 @@ defmodule ZenMonitor.PaceTest do
         limits = limits(:leading_edge, random_interval(), random_amount())
         arrivals = random_arrivals(limits)
         sends = arrivals |> run(limits, &exact_clock/0) |> starts()
-        # Sent later than that, it must have found a whole budget in the window before.
+
+        # If an item was sent later than after a gap, a whole budget was sent in the window before.
         for {arrived, sent} <- pair(arrivals, sends), sent > arrived + limits.gap do
           since = sent - limits.interval - div(limits.interval, 25)
           before = for {time, amount} <- sends, time >= since, time < sent, do: amount
@@ -56,7 +57,8 @@ defmodule ZenMonitor.PaceTest do
       for _ <- 1..@rounds do
         limits = random_limits(:leading_edge)
         sweeps = run(random_arrivals(limits), limits, &exact_clock/0)
-        # Which need not divide it. One that was late may have its turn in the next.
+
+        # The gap need not divide the interval, and a late sweep may fall into the next window: hence 2 more.
         most = div(limits.interval, limits.gap) + 2
         assert busiest(for({began, _, _} <- sweeps, do: {began, 1}), limits.interval) <= most
       end
@@ -203,10 +205,10 @@ defmodule ZenMonitor.PaceTest do
     end
   end
 
-  # All that a sweep sends, as if it were sent when that began.
+  # The sweeps as if each had sent everything when it began.
   defp starts(sweeps), do: for({began, _, amount} <- sweeps, do: {began, amount})
 
-  # The same, with a part of it sent when the sweep began, and the rest when it ended.
+  # The same as if each had sent a part when it began, and the rest when it ended.
   defp scattered(sweeps) do
     Enum.flat_map(sweeps, fn {began, ended, amount} ->
       first = :rand.uniform(amount)
@@ -236,7 +238,7 @@ defmodule ZenMonitor.PaceTest do
 
   defp amount(list), do: Enum.sum(for {_, amount} <- list, do: amount)
 
-  # When each item arrived and was sent.
+  # The times at which each item arrived and was sent.
   defp pair(arrivals, sends), do: Enum.zip(times(arrivals), times(sends))
   defp times(list), do: Enum.flat_map(list, fn {time, amount} -> List.duplicate(time, amount) end)
 end

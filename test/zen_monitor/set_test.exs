@@ -7,7 +7,7 @@ defmodule ZenMonitor.SetTest do
     %{peer: start_connected_peer()}
   end
 
-  # All that a set leaves when it is gone.
+  # A set must leave nothing when it is gone.
   defp assert_nothing_left do
     wait_until(fn -> Enum.sum(Keyword.values(Native.sizes())) == 0 end)
   end
@@ -197,7 +197,7 @@ defmodule ZenMonitor.SetTest do
         fn -> Set.put(set, other) end,
         fn -> Set.delete(set, pid) end,
         fn -> Set.close(set) end,
-        # Who gives out another's set as its own.
+        # A forged owner does not help.
         fn -> Set.put(%{set | owner: self()}, other) end,
         fn -> Set.delete(%{set | owner: self()}, pid) end,
         fn -> Set.close(%{set | owner: self()}) end
@@ -300,7 +300,8 @@ defmodule ZenMonitor.SetTest do
       assert Set.delete(set, two, flush: false) == 0
       assert Set.delete(set, two, flush: true) == 0
       assert Set.delete(set, [one, Enum.at(pids, 4), :zen_none], flush: true) == 0
-      # The process is dead, and that of its former membership is flushed as well.
+
+      # The process is dead, so the new member may fire at once. The message of its former membership is flushed as well.
       assert Set.put(set, one) == 1
       assert Set.delete(set, one, flush: true) in [0, 1]
 
@@ -400,7 +401,7 @@ defmodule ZenMonitor.SetTest do
       assert messages() == before
 
       assert Set.delete(set, [d], flush: true) == 0
-      # The later ones have to move, too.
+      # The later messages have to move, too.
       assert bulks.() |> List.flatten() |> Enum.sort() == Enum.sort([a, b, c, e])
       assert Set.delete(set, [c, self()], flush: true) == 0
       assert bulks.() == [[a], [b], [e]]

@@ -19,7 +19,7 @@ defmodule ZenMonitor.TelemetryTest do
     on(peer, :kill, [pids])
     downs(refs)
     assert sum([:connector, :certificates], :certificates, %{node: there}, 20) == 20
-    # One more is delivered to see that nothing else comes.
+    # One more may be delivered, by which the test sees that nothing else comes.
     assert sum([:dispatcher, :delivery], :delivered, %{}, 20) in 20..21
 
     Cluster.disconnect(peer)
@@ -134,7 +134,7 @@ defmodule ZenMonitor.TelemetryTest do
                    10_000
   end
 
-  # Adds up a measurement until it is enough; the others are there, too.
+  # Adds up a measurement until it is enough. Checks that the event has its other measurements, too.
   defp sum(_event, _measurement, _metadata, enough) when enough <= 0, do: 0
 
   defp sum(event, measurement, metadata, enough) do

@@ -1,15 +1,15 @@
 defmodule ZenMonitor.Local.Certificates do
   @moduledoc false
-  # What a Connector is told of the dead, in the form of version 2 (`certify/2`) and in the compact one
-  # (`certify_parts/2`). Each native call takes a slice, so that none holds its scheduler for long; what has
-  # reasons that take long to copy goes to a dirty one. What makes no sense is counted and left out.
+  # The certificates that a Connector gets, as lists (`certify/2`) and in the compact form (`certify_parts/2`).
+  # Each native call takes a slice, so that none holds its scheduler for long. Reasons that take long to encode go
+  # to a dirty scheduler. Malformed certificates are counted and skipped.
 
   alias ZenMonitor.{Local.Address, Local.Connector, Malformed, Native, Telemetry}
 
-  # The most that come with one binary of certificates.
+  # The most reasons that may come with one binary of certificates.
   @reasons 256
 
-  @doc "Makes the targets of `{destination, reason}` due."
+  @doc "Makes the monitors of certified destinations due. Each certificate is `{destination, reason}`."
   @spec certify(Address.key(), list) :: :ok
   def certify(_key, []), do: :ok
 
@@ -28,7 +28,7 @@ defmodule ZenMonitor.Local.Certificates do
     end
   end
 
-  @doc "The same for what comes in parts: binaries with their reasons, and lists. Returns how many there were."
+  @doc "The same for parts: binaries with their reasons, and lists. Returns how many certificates there were."
   @spec certify_parts(Address.key(), list) :: non_neg_integer
   def certify_parts(key, parts), do: certify_parts(key, parts, 0)
 

@@ -302,6 +302,12 @@ defmodule ZenMonitor.Local.Connector do
     request(state)
   end
 
+  # So is it here, and a ping that was cut off tells nothing of the node.
+  def handle_info({:pong, pid, :noconnection, _life}, %{ping: {pid, _, _}, key: key} = state)
+      when key != ZenMonitor.Local do
+    {:noreply, state}
+  end
+
   def handle_info({:pong, pid, pong, life}, %{ping: {pid, _, _}} = state) do
     state |> answered(pong, life) |> request()
   end
@@ -470,8 +476,12 @@ defmodule ZenMonitor.Local.Connector do
   end
 
   defp pong(node) do
-    pong = Wire.ping({Proxy, node}, @ping_timeout)
-    {:pong, self(), pong, if(pong != :error, do: Grace.life(node))}
+    with {:ok, version} <- Wire.ping({Proxy, node}, @ping_timeout),
+         life when life != :noconnection <- Grace.life(node) do
+      {:pong, self(), {:ok, version}, life}
+    else
+      failure -> {:pong, self(), failure, nil}
+    end
   end
 
   defp answered(%{key: key, ping: {_, timer, attempt}} = state, pong, life) do
@@ -485,7 +495,7 @@ defmodule ZenMonitor.Local.Connector do
         proxy = state.proxy || Process.monitor({Proxy, Address.node_name(key)})
         reply(%{state | ping: nil, proxy: proxy, version: version, grace: grace}, :compatible)
 
-      :error ->
+      _failure ->
         state = if state.grace == :none, do: state, else: expire(state)
         Compatibility.penalize(key, attempt)
         reply(%{state | ping: nil}, :incompatible)

@@ -91,7 +91,7 @@ defmodule ZenMonitor.OptionsTest do
         assert ZenMonitor.demonitor(ref, [:info])
         refute ZenMonitor.demonitor(ref, [:info])
         assert standing() == 0
-        # One that is found by a stranger only.
+        # Another process tries to remove this one.
         ref = ZenMonitor.monitor(other, tag: tag)
         refute Task.await(Task.async(fn -> ZenMonitor.demonitor(ref, [:info]) end))
         assert ZenMonitor.Local.Connector.monitors(other, self()) == [ref]
@@ -238,7 +238,7 @@ defmodule ZenMonitor.OptionsTest do
       pids = on(peer, :targets, [200])
       bulk(pids)
       :sys.suspend(Dispatcher)
-      # Atoms would not be cut down, either, but they are short.
+      # The reasons are long strings, since atoms, which are not truncated either, are short.
       for pid <- pids, do: send(pid, {:exit, {make_ref(), String.duplicate("x", 1_000)}})
       wait_until(fn -> ZenMonitor.Local.batch_length() == 200 end)
       :sys.resume(Dispatcher)
@@ -420,7 +420,7 @@ defmodule ZenMonitor.OptionsTest do
     :sys.resume(Dispatcher)
   end
 
-  # So many entries, of however many messages.
+  # Receives messages until there are so many entries.
   defp entries(0), do: []
 
   defp entries(left) do
@@ -435,7 +435,7 @@ defmodule ZenMonitor.OptionsTest do
     [length(entries) | sizes(left - length(entries))]
   end
 
-  # The references of so many entries, each of which comes once.
+  # The references of so many entries. Each must come once.
   defp collect(seen, 0), do: seen
 
   defp collect(seen, left) do

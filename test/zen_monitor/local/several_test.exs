@@ -89,7 +89,7 @@ defmodule ZenMonitor.SeveralTest do
             ref <- ZenMonitor.monitor_all(pids, options),
             do: ref
 
-      # Of all kinds in one slice, some twice, some nobody's.
+      # One slice has monitors of all kinds, some of them twice, and some references that are no monitors.
       theirs = Task.await(Task.async(fn -> ZenMonitor.monitor_all(pids) end))
 
       mixed =

@@ -7,8 +7,8 @@
 //! - Meeting of threads: [`bell`], [`seqlock`], and [`held`], which takes locks of neighbours once.
 //! - [`limits`] and [`ids`]: how much there may be, and how it is named.
 //!
-//! All of them take what threads meet in from `sync`, where a model checker puts its own.
-//! They use nothing but each other.
+//! Locks and atomics come from `sync`, where a model checker puts its own in their place.
+//! The structures use nothing but each other.
 
 pub mod arena;
 pub mod bell;

@@ -1,4 +1,4 @@
-//! The outbox of a connector, from which its Batcher sends.
+//! The outbox of a connector, from which its Batcher takes certificates.
 
 use crate::calls::batcher::certificates::{Dead, certificate_parts, certificates};
 use crate::calls::timeslice::consume;
@@ -11,11 +11,10 @@ use crate::terms::{atoms, word};
 use rustler::{Atom, Binary, Encoder, Env, NifResult, ResourceArc, Term};
 use std::sync::atomic::Ordering;
 
-/// Rows of the dead made into certificates by one call.
+/// How many rows of the dead one call makes into certificates.
 const ROWS: usize = 256;
 
-/// Makes the caller the Batcher of a connector, which must sweep. Returns whether there was one
-/// before it.
+/// Makes the caller the Batcher of a connector. It must sweep. Returns whether it succeeds another one.
 #[rustler::nif]
 fn proxy_answer_certificates(env: Env, connector: ResourceArc<Connector>) -> bool {
     let succeeds = connector.batcher.answer(env);
@@ -23,7 +22,7 @@ fn proxy_answer_certificates(env: Env, connector: ResourceArc<Connector>) -> boo
     succeeds
 }
 
-/// Adds a certificate, the external term format of `{destination, reason}`.
+/// Adds a certificate. `encoded` is `{destination, reason}` in the external term format.
 #[rustler::nif]
 fn proxy_enqueue(env: Env, connector: ResourceArc<Connector>, encoded: Binary) -> NifResult<Atom> {
     let state = current()?;
@@ -32,11 +31,13 @@ fn proxy_enqueue(env: Env, connector: ResourceArc<Connector>, encoded: Binary) -
     Ok(atoms::ok())
 }
 
-/// Takes up to `limit` certificates, for a message in the given version of the compact wire, in parts, or in a
-/// list, where that is 0. Returns them with how many they are, and how many more may be asked for, which is
-/// 0 when none is left. What it could not be told of comes when all else has been sent. `closed` when the
-/// connector is detached, `bulky` when the next certificate has to be taken by [`proxy_take_bulky`]. Only
-/// its Batcher is given any.
+/// Takes up to `limit` certificates. `version` is that of the compact form, or 0 for a list. Deaths that the outbox has
+/// refused come when all else has been sent. Returns
+///
+/// - `{certificates, amount, left}`: what to send, how many certificates it holds, and how many more may be asked
+///   for, which is 0 when none is left. A caller that is not the Batcher gets none;
+/// - `:closed` when the connector is detached;
+/// - `:bulky` when the next certificate must be taken by [`proxy_take_bulky`].
 #[rustler::nif]
 fn proxy_take<'a>(
     env: Env<'a>,
@@ -102,7 +103,8 @@ fn take<'a>(
         taken.push((dead, place));
         true
     });
-    // Not before: whoever succeeds the caller, were it killed meanwhile, needs the outbox at once.
+    // The reasons are built after the outbox is unlocked: if the caller is killed, its successor needs the outbox
+    // at once.
     let reasons = reasons.iter().map(|reason| reason.to_term(env));
     let reasons = reasons.collect::<NifResult<Vec<Term>>>()?;
     consume(env, taken.len() + size / 64);
@@ -121,14 +123,14 @@ fn take<'a>(
     Ok((certificates, amount, left).encode(env))
 }
 
-/// The version of the compact wire that the node of a connector speaks, or 0.
+/// The version of the compact form that the node of a connector speaks, or 0.
 #[rustler::nif]
 fn proxy_version(connector: ResourceArc<Connector>) -> u32 {
     // Relaxed: nothing else is read by it.
     connector.version.load(Ordering::Relaxed)
 }
 
-/// Forgets the certificates that were taken: they were sent. Returns whether the Batcher may sleep.
+/// Forgets the certificates that were taken, since they were sent. Returns whether the Batcher may sleep.
 #[rustler::nif]
 fn proxy_sent(env: Env, connector: ResourceArc<Connector>) -> NifResult<bool> {
     let state = current()?;
@@ -138,15 +140,15 @@ fn proxy_sent(env: Env, connector: ResourceArc<Connector>) -> NifResult<bool> {
     Ok(connector.batcher.rest(is_quiet))
 }
 
-/// Notes that the connection does not take the certificates that were taken, and has let a budget of
-/// `unused` go by: at most `limit` may wait because of that. `false` when the connector is detached.
+/// Notes that the connection has refused what was taken, and that a budget of `unused` has gone by meanwhile. At most
+/// `limit` certificates may wait for that reason. `false` when the connector is detached.
 #[rustler::nif]
 fn proxy_withhold(connector: ResourceArc<Connector>, unused: usize, limit: usize) -> bool {
     connector.outbox.withhold(unused, limit);
     !connector.outbox.is_closed()
 }
 
-/// How many deaths a connector could not be told of since this was last asked.
+/// How many deaths a connector could not be told of since the last call of this function.
 #[rustler::nif]
 fn proxy_shed(connector: ResourceArc<Connector>) -> usize {
     // Relaxed: nothing else is read by it.

@@ -1,4 +1,4 @@
-//! The certificates that come in as terms. `compact.rs` has the others.
+//! Certificates that come in as lists. Those in the compact form are in `compact.rs`.
 
 use crate::calls::timeslice::{SLICE, Timeslice};
 use crate::sides::local::target::certified_id;
@@ -11,15 +11,15 @@ use std::time::Duration;
 
 /// How long one call may certify.
 pub const CERTIFYING: Duration = Duration::from_micros(300);
-/// How many certificates there are between two looks at the clock.
+/// The call looks at the clock once for so many certificates.
 pub const LOOK: usize = 16;
-/// How many parts of reasons one call may encode, which takes about as long: the reasons between two looks at
-/// the clock may have twice as many.
+/// How many parts of reasons one call may encode. That takes about as long as [`CERTIFYING`]. The clock alone would not
+/// do: the reasons between two looks may have twice as many parts.
 pub const PARTS: usize = 8 * LIGHT;
 
-/// Makes the targets of the first `certificates` due, and returns the rest of the list and what was
-/// no certificate of a process on the node: `{:ok, rest, malformed}`, or `{:bulky, rest, malformed}`
-/// when [`connector_certify_bulky`] must go on.
+/// Makes the targets of the first `certificates` due. Returns `{:ok, rest, malformed}`: the rest of the list, and what
+/// was no certificate of a process on the node. Returns `{:bulky, rest, malformed}` when [`connector_certify_bulky`] must
+/// go on.
 #[rustler::nif]
 fn connector_certify<'a>(
     env: Env<'a>,
@@ -32,7 +32,7 @@ fn connector_certify<'a>(
     Ok((tag, rest, malformed))
 }
 
-/// The same for reasons that may be of any size. Always answers `{:ok, rest, malformed}`.
+/// The same for reasons of any size. Always returns `{:ok, rest, malformed}`.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn connector_certify_bulky<'a>(
     env: Env<'a>,
@@ -44,9 +44,9 @@ fn connector_certify_bulky<'a>(
     Ok((atoms::ok(), rest, malformed))
 }
 
-/// Certifies until a slice is done, time is up, many parts are encoded, or a reason takes long to encode where
-/// `bulky` says that none may, or the other way round. The node where it comes from may truncate nothing.
-/// Returns the rest, and whether it begins with a bulky reason.
+/// Certifies until a slice is done, the time is up, or enough parts are encoded. It also stops at a reason that takes
+/// long to encode if not `bulky`, and at one that does not if `bulky`. Nothing is taken for granted about the size of a
+/// reason: the other node may not truncate. Returns the rest of the list, and whether it begins with a bulky reason.
 fn certify<'a>(
     env: Env<'a>,
     node: Term<'a>,
@@ -78,7 +78,7 @@ fn certify<'a>(
             && let Some(id) = certified_id(destination, node)
         {
             let reason = match &last {
-                // What equals one that is light is light, and what differs from it is soon seen to.
+                // To compare with a light reason takes little time, even if the other is large.
                 Some((term, known)) if *term == reason => known.clone(),
                 _ => {
                     let weight = weigh(reason);
@@ -102,7 +102,7 @@ fn certify<'a>(
     Ok((rest, stopped))
 }
 
-/// The destination, the number of the subscription if that has one, and the reason.
+/// The destination of a certificate, the number of the subscription if it has one, and the reason.
 #[inline]
 fn parts_of(certificate: Term<'_>) -> Option<(Term<'_>, Option<u32>, Term<'_>)> {
     if let Ok((destination, reason)) = certificate.decode() {

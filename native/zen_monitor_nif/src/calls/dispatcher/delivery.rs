@@ -1,4 +1,4 @@
-//! What the Dispatcher calls.
+//! The functions that the Dispatcher calls.
 
 use crate::calls::dispatcher::run::{BATCH, Run};
 use crate::calls::timeslice::Timeslice;
@@ -13,17 +13,19 @@ use zen_monitor_core::monitors::share::Share;
 /// How long one call may deliver.
 const DELIVERY: Duration = Duration::from_micros(200);
 
-/// Makes the caller `ZenMonitor.Local.Dispatcher`, which delivers.
+/// Makes the caller the Dispatcher that is woken. Returns whether it succeeds another one.
 #[rustler::nif]
 fn dispatcher_answer(env: Env) -> NifResult<bool> {
     Ok(current()?.local.ring.answer(env))
 }
 
-/// Sends up to `limit` `:DOWN`s, and fewer when they take long. `name` is this node's name. `share`
-/// bounds what any one subscriber is given but in bulk: `{each, burst}` for as many at once, and one every so many
-/// nanoseconds, or `:all`. Answers how many were sent, and whether to call again with what is left of the limit, even if
-/// that is 0: then a bulk message is not sent yet. `:bulky` when [`dispatcher_deliver_bulky`] must
-/// do it, because a reason waits that takes long to build.
+/// Sends up to `limit` `:DOWN`s, and fewer when they take long. `name` is the name of this node. `share` bounds what one
+/// subscriber gets, apart from bulk messages: `{each, burst}` allows `burst` messages at once and one more every `each`
+/// nanoseconds, `:all` any number. Returns
+///
+/// - `{sent, again?}`: how many were sent, and whether to call again with the rest of the limit. That may be so even
+///   if the rest is 0: then a bulk message is not sent yet;
+/// - `:bulky` when [`dispatcher_deliver_bulky`] must do it, because a waiting reason takes long to build.
 #[rustler::nif]
 fn dispatcher_deliver<'a>(
     env: Env<'a>,
@@ -37,7 +39,7 @@ fn dispatcher_deliver<'a>(
     Ok(deliver(env, name, limit, share)?.encode(env))
 }
 
-/// The same on a dirty scheduler, where sending costs more and nobody waits.
+/// The same on a dirty scheduler, where sending costs more, but keeps no other process waiting.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn dispatcher_deliver_bulky<'a>(
     env: Env<'a>,
@@ -60,7 +62,7 @@ fn deliver<'a>(
     let mut run = Run::new(env, &state.local, name);
     let mut done = false;
     while !done && timeslice.elapsed() < DELIVERY {
-        // Who still has something due then has had its share.
+        // If no turn was taken, every subscriber that still has something due has had its share.
         let any = run.turns(BATCH.min(limit - run.sent), share)?;
         done = !any || run.sent == limit;
     }
@@ -85,7 +87,7 @@ fn dispatcher_rest() -> NifResult<bool> {
         .rest(|| local.table.is_idle() && local.options.is_delivered()))
 }
 
-/// The present share of each subscriber. Dispatchers come and go, so its time is that of the library.
+/// The present share of each subscriber. Its clock begins with the library, since a Dispatcher may be replaced.
 fn read_share(share: Term) -> NifResult<Share> {
     static BEGINNING: OnceLock<Instant> = OnceLock::new();
     if atoms::all() == share {

@@ -1,4 +1,4 @@
-//! A connector that is subscribed here, with the certificates that wait for it.
+//! A connector: the watched side's record of a remote Connector, with the certificates that wait for it.
 
 use crate::sides::doorbell::Doorbell;
 use crate::terms::reason::Reason;
@@ -17,11 +17,11 @@ pub struct Connector {
     pub outbox: Outbox<Certificate>,
     /// Wakes its Batcher.
     pub batcher: Doorbell,
-    /// The deaths that it could not be told of since it was last asked how many.
+    /// How many certificates the outbox has refused since somebody last asked.
     pub shed: AtomicUsize,
-    /// The targets that the Proxy is placing monitors of.
+    /// The targets on which the Proxy is placing monitors at the moment.
     pub asked: Mutex<Vec<u32>>,
-    /// The version of the compact wire that its node speaks, or 0.
+    /// The version of the compact form that its node speaks, or 0.
     pub version: AtomicU32,
 }
 
@@ -29,7 +29,7 @@ pub struct Connector {
 impl Resource for Connector {}
 
 impl Connector {
-    /// One that nothing waits for.
+    /// A connector with an empty outbox.
     pub fn new(id: ConnectorId) -> Connector {
         Connector {
             id,
@@ -41,7 +41,8 @@ impl Connector {
         }
     }
 
-    /// Whether the certificate need not be told of in another way. The Batcher must be woken.
+    /// Adds a certificate. `false` if the outbox has refused it: then the row of the dead stays, and tells of it later.
+    /// The caller must wake the Batcher.
     #[inline]
     pub fn push(&self, certificate: impl FnOnce() -> Certificate) -> bool {
         let pushed = self.outbox.push(certificate);
@@ -53,27 +54,27 @@ impl Connector {
         !refused
     }
 
-    /// For a certificate of what has no row: it is let in, however many wait.
+    /// Adds a certificate of something that has no row in the table. It is never refused, however many wait.
     pub fn force(&self, env: Env, certificate: Certificate) {
         self.outbox.force(certificate);
         self.batcher.ring(env);
     }
 }
 
-/// What tells a connector that a destination is down.
+/// Tells a connector that a destination is down, and for what reason.
 pub enum Certificate {
-    /// Of what the table knows.
+    /// A destination that the table knows.
     Known(Destination, Reason),
     /// The same, with the number of the subscription.
     Numbered(Destination, u32, Reason),
-    /// Of a pid of a former life of this node.
+    /// A pid of a former life of this node, with its creation.
     Former(Numbers, u32, Reason),
-    /// The whole `{destination, reason}`, where the destination is no immediate word.
+    /// The whole `{destination, reason}`, when the destination is not a single word.
     Encoded(Reason),
 }
 
 impl Certificate {
-    /// That of a destination, with the number of the subscription if it has one.
+    /// The certificate of a destination, with the number of the subscription if it has one.
     #[inline]
     pub fn new(destination: Destination, number: Option<u32>, reason: Reason) -> Certificate {
         match number {
@@ -82,7 +83,7 @@ impl Certificate {
         }
     }
 
-    /// The reason, but what is encoded is with it.
+    /// The reason. For an encoded certificate, the whole of it.
     pub fn reason(&self) -> &Reason {
         match self {
             Certificate::Known(_, reason)
