@@ -1,6 +1,6 @@
 defmodule Bench.Running do
   @moduledoc false
-  # For how long processes run, as the schedulers see it. Runs in their VM.
+  # How long a process is on a scheduler. Runs in the VM of that process.
 
   @typedoc "For how many µs the longest of them has run, and all together."
   @type run :: %{longest: float, all: float}
