@@ -312,10 +312,10 @@ defmodule ZenMonitor.NativeTest do
     Native.proxy_enqueue(native, :erlang.term_to_binary({:name, bulky}))
     assert {0, false} = Native.dispatcher_deliver(node(), 10, :all)
     ref = watch(target)
-    suspend(Dispatcher)
+    suspend_stage(Dispatcher)
     send(Connector.get(target), {:dead, node(target), [{target, bulky}]})
     wait_until(fn -> Native.dispatcher_deliver(node(), 10, :all) == :bulky end)
-    resume(Dispatcher)
+    resume_stage(Dispatcher)
     assert reason(ref) == bulky
   end
 
