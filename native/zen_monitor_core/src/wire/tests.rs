@@ -74,10 +74,16 @@ proptest! {
     #[test]
     fn what_is_cut_off_keeps_its_beginning(items in items(), at in any::<prop::sample::Index>()) {
         let bytes = write(&items);
-        let (found, malformed) = read(&bytes[..at.index(bytes.len() + 1)]);
+        let at = at.index(bytes.len() + 1);
+        let (found, malformed) = read(&bytes[..at]);
         prop_assert_eq!(&found, &items[..found.len()]);
-        prop_assert!(malformed || write(&found) == bytes[..write(&found).len()]);
-        prop_assert!(malformed || found.len() < items.len() || found == items);
+        let whole = write(&found);
+        // Each that is there to its end, whatever becomes of the run that it is in.
+        prop_assert!(whole.len() <= at);
+        if let Some(next) = items.get(found.len()) {
+            prop_assert!(write(&[&found[..], &[*next]].concat()).len() > at);
+        }
+        prop_assert!(malformed || whole == bytes[..at]);
     }
 
     /// Whatever the bytes: nothing is allocated, and no more is read than there are bytes.
@@ -93,6 +99,33 @@ proptest! {
         prop_assert!(pids <= bytes.len());
     }
 
+    /// What makes no sense takes nothing from what was good before it, and is known for what it is.
+    #[test]
+    fn any_bytes_leave_what_is_before_them(items in items(), bytes in hostile()) {
+        let (found, malformed) = read(&bytes);
+        let (all, is_malformed) = read(&[write(&items), bytes].concat());
+        prop_assert_eq!(all, [items, found].concat());
+        prop_assert_eq!(is_malformed, malformed);
+    }
+
+    /// A receiver goes on with the rest, run by run, and finds the same.
+    #[test]
+    fn any_bytes_say_the_same_run_by_run(bytes in hostile()) {
+        let (mut rest, mut found, mut malformed) = (&bytes[..], Vec::new(), false);
+        while !rest.is_empty() {
+            let mut decoder = Decoder::new(rest);
+            let run = decoder.next();
+            prop_assert!(decoder.rest().len() < rest.len());
+            prop_assert!(run.is_some() || decoder.is_malformed());
+            found.extend(run.iter().flat_map(|run| {
+                run.pids().iter().map(|&pid| (run.kind, pid, run.creation))
+            }));
+            malformed |= decoder.is_malformed();
+            rest = decoder.rest();
+        }
+        prop_assert_eq!((found, malformed), read(&bytes));
+    }
+
     /// And what is read of them is read again when it is written.
     #[test]
     fn what_is_read_from_any_bytes_is_written_again(bytes in hostile()) {
@@ -101,7 +134,7 @@ proptest! {
     }
 }
 
-/// Bytes at random, and good ones with a few of them changed.
+/// Bytes at random, such bytes behind the beginning of a run, and good ones with a few of them changed.
 fn hostile() -> impl Strategy<Value = Vec<u8>> {
     let damage = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4);
     let damaged = (items(), damage).prop_map(|(items, damage)| {
@@ -115,7 +148,16 @@ fn hostile() -> impl Strategy<Value = Vec<u8>> {
         }
         bytes
     });
-    prop_oneof![prop::collection::vec(any::<u8>(), 0..600), damaged]
+    let bytes = || prop::collection::vec(any::<u8>(), 0..600);
+    // Hardly any bytes at random begin a run, and few of those that do are numbers of no more than they may have.
+    let pids = prop::collection::vec(prop_oneof![4 => 0..0x80_u8, 1 => any::<u8>()], 0..200);
+    let begun = (kinds(), any::<[u8; 4]>(), 0..80_u8, pids, bytes());
+    let begun = begun.prop_map(|(kind, creation, count, pids, bytes)| {
+        let mut head = write(&[(kind, [0, 0], 0)]);
+        head.truncate(head.len() - 6);
+        [&head[..], &creation, &[count], &pids, &bytes].concat()
+    });
+    prop_oneof![bytes(), begun, damaged]
 }
 
 #[test]
