@@ -5,10 +5,11 @@
 //! - Numbers by key: [`index`] and [`hash`]; [`numbers`] by number, where few have one.
 //! - Order: [`list`], linked through the values themselves; [`id_queue`], filled without a lock.
 //! - Meeting of threads: [`bell`], [`seqlock`], and [`held`], which takes locks of neighbours once.
+//! - [`window`]: what may go out, of a budget.
 //! - [`limits`] and [`ids`]: how much there may be, and how it is named.
 //!
-//! All of them take what threads meet in from `sync`, where a model checker puts its own.
-//! They use nothing but each other.
+//! Locks and atomics come from `sync`, where a model checker puts its own in their place.
+//! The structures use nothing but each other.
 
 pub mod arena;
 pub mod bell;
@@ -24,3 +25,4 @@ pub mod numbers;
 pub mod seqlock;
 pub mod slab;
 pub(crate) mod sync;
+pub mod window;

@@ -1,13 +1,14 @@
 //! The numbers of subscriptions.
 //!
-//! A name may have another process each time that it is subscribed to. So a subscription of a name has a
-//! number, which its certificate returns: one that is under way from a former subscription is told from
-//! that of the standing one. Pids need none, and names are few: so the numbers are kept beside the tables.
+//! A name may belong to another process each time that it is subscribed to. So each subscription of a name
+//! has a number, and its certificate returns that. A late certificate of a former subscription is thereby told
+//! from one of the standing subscription. Pids need no number, and names are few: so the numbers are kept
+//! beside the tables.
 
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 
-/// Numbers by id, in as many maps as it takes for none to be large.
+/// Numbers by id, divided among `MAPS` maps, so that none takes long to grow.
 pub struct Numbers<const MAPS: usize>(Box<[HashMap<u32, u32, FxBuildHasher>]>);
 
 impl<const MAPS: usize> Default for Numbers<MAPS> {
@@ -28,7 +29,7 @@ impl<const MAPS: usize> Numbers<MAPS> {
         map.get(&id).copied()
     }
 
-    /// Gives an id a number, in place of the one that it had.
+    /// Sets the number of an id, or with `None` forgets it.
     pub fn set(&mut self, id: u32, number: Option<u32>) {
         match number {
             Some(number) => {

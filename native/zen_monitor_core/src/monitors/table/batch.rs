@@ -95,7 +95,12 @@ impl<R: Clone, X> MonitorTable<R, X> {
             monitors,
             targets: Vec::with_capacity(monitors.len()),
         };
-        let stay = |node| &self.nodes.get(node).stay;
+        // Neighbours are of one node, mostly.
+        let mut last: Option<&Node<X>> = None;
+        let stay = |node| match last {
+            Some(last) if last.id() == node => &last.stay,
+            _ => &last.insert(self.nodes.get(node)).stay,
+        };
         self.targets
             .join_each(&self.slots, monitors.iter().copied(), stay, |target| {
                 joined.targets.push(target);
@@ -163,19 +168,18 @@ impl<R: Clone, X> MonitorTable<R, X> {
 
     /// Puts targets into the outboxes of their nodes, each with the id of its node.
     fn push_each(&self, targets: impl Iterator<Item = (u32, u32)>, mut wake: impl FnMut(&Node<X>)) {
-        // Neighbours are of one node, mostly: it is woken once.
-        let mut last: Option<&Node<X>> = None;
-        for (node, target) in targets {
-            let node = self.nodes.get(node);
-            if let Some(former) = last.replace(node)
-                && former.id() != node.id()
-            {
-                wake(former);
+        let mut targets = targets.peekable();
+        let mut neighbours = Vec::with_capacity(HELD);
+        // What follows on each other and is of one node goes into its outbox together, and wakes it once.
+        while let Some((node, target)) = targets.next() {
+            neighbours.push(target);
+            if targets.peek().is_some_and(|(next, _)| *next == node) {
+                continue;
             }
-            node.outbox.push(target);
-        }
-        if let Some(last) = last {
-            wake(last);
+            let node = self.nodes.get(node);
+            node.outbox.push_many(&neighbours);
+            neighbours.clear();
+            wake(node);
         }
     }
 }
