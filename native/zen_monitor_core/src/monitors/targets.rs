@@ -20,13 +20,13 @@ use crate::monitors::sessions::{Session, Sessions};
 use crate::monitors::slot::{Place, Slot};
 use crate::monitors::stay::Stay;
 use crate::structures::arena::Arena;
+use crate::structures::beside::Beside;
 use crate::structures::hash::{hash, shard};
 use crate::structures::held::{HELD, Held};
 use crate::structures::ids;
 use crate::structures::index::Index;
 use crate::structures::limits::Full;
 use crate::structures::list::{self, Links, NIL};
-use crate::structures::numbers::Numbers;
 use crate::structures::slab::Slab;
 use crate::structures::sync::{Mutex, MutexGuard, shards};
 use hashbrown::HashMap;
@@ -87,7 +87,7 @@ struct Shard<R> {
     /// The reasons of the dead; a target that is missing here died with its node.
     reasons: HashMap<u32, R, FxBuildHasher>,
     /// The numbers of the subscriptions of names, and the last that was given out.
-    numbers: Numbers<1>,
+    numbers: Beside<u32, u32, 1>,
     numbered: u32,
     /// How often monitors that came and went have called for an instruction.
     instructed: u64,
@@ -200,7 +200,7 @@ impl<R> Shard<R> {
             targets: Slab::with_most(most),
             sessions: Sessions::default(),
             reasons: HashMap::default(),
-            numbers: Numbers::default(),
+            numbers: Beside::default(),
             numbered: 0,
             instructed: 0,
         }
@@ -819,7 +819,7 @@ impl<R> Shard<R> {
         }
         // One that comes round again is two billion subscriptions old.
         self.numbered = (self.numbered + 1) % STALE;
-        self.numbers.set(local, Some(self.numbered));
+        self.numbers.set(local, self.numbered);
         Instruction::SubscribeName(key, self.numbered)
     }
 
@@ -838,7 +838,7 @@ impl<R> Shard<R> {
     /// Has the standing subscription of a target, if it is of a name, be that of those who came since, too.
     fn keep(&mut self, local: u32) {
         if let Some(number) = self.numbers.get(local) {
-            self.numbers.set(local, Some(number & !STALE));
+            self.numbers.set(local, number & !STALE);
         }
     }
 
@@ -849,7 +849,7 @@ impl<R> Shard<R> {
         if target.monitors() == 0
             && let Some(number) = self.numbers.get(local)
         {
-            self.numbers.set(local, Some(number | STALE));
+            self.numbers.set(local, number | STALE);
         }
     }
 

@@ -11,8 +11,8 @@ use crate::terms::{atoms, word};
 use rustler::{Atom, Binary, Encoder, Env, NifResult, ResourceArc, Term};
 use std::sync::atomic::Ordering;
 
-/// Rows of the dead made into certificates by one call.
-const ROWS: usize = 256;
+/// Deaths that could not be told, made into certificates by one call.
+const UNTOLD: usize = 256;
 
 /// Makes the caller the Batcher of a connector, which must sweep. Returns whether there was one
 /// before it.
@@ -72,15 +72,16 @@ fn take<'a>(
     let mut taken: Vec<(Dead, usize)> = Vec::new();
     let mut size = 0;
     let mut wanted = limit.min(CERTIFICATES);
+    let mut more = false;
     if connector.outbox.is_drained() {
-        wanted = wanted.min(ROWS);
-        current()?.proxy.recover(connector, wanted);
+        wanted = wanted.min(UNTOLD);
+        more = current()?.proxy.recover(connector, wanted);
     }
     let reader = word::of_caller(env);
     let stopped = connector.outbox.take(reader, wanted, |certificate| {
         let reason = certificate.reason();
         let recent = reasons.len().saturating_sub(COMPARED);
-        let same = |known: &Reason| known.is_same(reason) || known.as_etf() == reason.as_etf();
+        let same = |known: &Reason| known == reason;
         let place = match reasons[recent..].iter().rposition(same) {
             Some(place) => recent + place,
             None => {
@@ -110,7 +111,7 @@ fn take<'a>(
         return Ok(atoms::bulky().encode(env));
     }
     let left = match taken.len() {
-        amount if stopped || amount == wanted => limit - amount,
+        amount if stopped || more || amount == wanted => limit - amount,
         _ => 0,
     };
     let amount = taken.len();
