@@ -23,8 +23,9 @@ use crate::structures::sync::SegQueue;
 pub use crate::subscriptions::connectors::ConnectorId;
 use crate::subscriptions::connectors::{Connector, Connectors};
 use crate::subscriptions::reasons::Reasons;
+pub use crate::subscriptions::references::MonitorRef;
+pub use crate::subscriptions::target::Destination;
 use crate::subscriptions::target::Monitor;
-pub use crate::subscriptions::target::{Destination, MonitorRef};
 use crate::subscriptions::targets::{SHARDS, Targets};
 use crate::subscriptions::watchers::{Blocks, NOBODY};
 
@@ -227,12 +228,11 @@ impl<O, R: PartialEq> SubscriptionTable<O, R> {
     /// When `target` never was one.
     #[inline]
     pub fn set_monitor(&mut self, target: u32, monitor: MonitorRef) -> bool {
-        let found = &mut self.targets[target];
-        if found.monitor() != Monitor::Asked {
+        if self.targets[target].monitor() != Monitor::Asked {
             return false;
         }
-        found.set_monitor(Monitor::Set(monitor));
-        if found.watchers() == NOBODY {
+        self.targets.set_monitor(target, monitor);
+        if self.targets[target].watchers() == NOBODY {
             self.vacant.push(target);
         }
         true
@@ -324,21 +324,17 @@ impl<O, R: PartialEq> SubscriptionTable<O, R> {
     #[inline]
     fn release_target(&mut self, target: u32) -> Option<MonitorRef> {
         let found = &self.targets[target];
-        if found.watchers() != NOBODY {
+        let is_removed = match found.monitor() {
+            // A dead one goes with its last watcher.
+            Monitor::Gone | Monitor::Asked | Monitor::Fired(_) => false,
+            Monitor::Unasked | Monitor::Set(_) => found.watchers() == NOBODY,
+        };
+        if !is_removed {
             return None;
         }
-        match found.monitor() {
-            // A dead one goes with its last watcher.
-            Monitor::Gone | Monitor::Asked | Monitor::Fired(_) => None,
-            Monitor::Unasked => {
-                self.targets.remove(target);
-                None
-            }
-            Monitor::Set(monitor) => {
-                self.targets.remove(target);
-                Some(monitor)
-            }
-        }
+        let reference = self.targets.reference(target);
+        self.targets.remove(target);
+        reference
     }
 }
 

@@ -1,9 +1,10 @@
-//! One watched process, in 24 bytes.
+//! One watched process, in 20 bytes.
 //!
 //! There are as many as there are watched processes, and most are pids that one connector or a few watch. So
 //! what only others have lies elsewhere: the node of a name and the numbers of its subscriptions beside the
 //! table, many watchers in blocks of their own. What is there while there is no monitor lies where that will be.
 
+use crate::subscriptions::references::Short;
 use crate::subscriptions::watchers::{NOBODY, Watchers};
 
 /// A local pid, a local name, or a name with the node it was asked for under, as immediate words.
@@ -14,9 +15,6 @@ pub struct Destination {
     /// The word of the node that a name came with, or 0.
     pub node: u64,
 }
-
-/// The numbers of an ERTS reference.
-pub type MonitorRef = [u32; 3];
 
 /// Which of the reasons that are kept is that of a dead target.
 pub type Kept = u32;
@@ -30,8 +28,8 @@ pub enum Monitor {
     Unasked,
     /// It has been asked for, and not been set yet.
     Asked,
-    /// It is placed.
-    Set(MonitorRef),
+    /// It is placed, and has this reference.
+    Set(Short),
     /// The target is dead, and some connectors have yet to be told why.
     Fired(Kept),
 }
@@ -39,15 +37,15 @@ pub enum Monitor {
 /// A place of the table.
 #[derive(Clone, Copy)]
 pub struct Target {
-    /// That of its destination.
-    pub word: u64,
-    /// The monitor, if it is set. Otherwise what has become of it, and the reason that is kept.
-    monitor: MonitorRef,
+    /// The halves of its destination's, so that no room is left between one target and the next.
+    word: [u32; 2],
+    /// The reference of its monitor, if that is set. Otherwise what has become of it, and the reason that is kept.
+    monitor: Short,
     /// Who watches it, above two flags.
     watchers: u32,
 }
 
-const _: () = assert!(size_of::<Target>() == 24);
+const _: () = assert!(size_of::<Target>() == 20);
 
 /// Whether the monitor is set.
 const SET: u32 = 1 << 0;
@@ -63,8 +61,8 @@ const FIRED: u32 = 3;
 impl Target {
     /// A place that is free.
     pub const FREE: Target = Target {
-        word: 0,
-        monitor: [GONE, 0, 0],
+        word: [0, 0],
+        monitor: [GONE, 0],
         watchers: NOBODY.bits() << FLAGS,
     };
 
@@ -72,10 +70,17 @@ impl Target {
     #[inline]
     pub fn new(word: u64) -> Target {
         Target {
-            word,
-            monitor: [UNASKED, 0, 0],
+            word: [word as u32, (word >> u32::BITS) as u32],
+            monitor: [UNASKED, 0],
             ..Target::FREE
         }
+    }
+
+    /// The word of its destination.
+    #[inline]
+    pub fn word(&self) -> u64 {
+        let [low, high] = self.word.map(u64::from);
+        high << u32::BITS | low
     }
 
     /// What has become of its monitor.
@@ -96,11 +101,11 @@ impl Target {
     #[inline]
     pub fn set_monitor(&mut self, monitor: Monitor) {
         let (set, words) = match monitor {
-            Monitor::Gone => (0, [GONE, 0, 0]),
-            Monitor::Unasked => (0, [UNASKED, 0, 0]),
-            Monitor::Asked => (0, [ASKED, 0, 0]),
-            Monitor::Set(monitor) => (SET, monitor),
-            Monitor::Fired(kept) => (0, [FIRED, kept, 0]),
+            Monitor::Gone => (0, [GONE, 0]),
+            Monitor::Unasked => (0, [UNASKED, 0]),
+            Monitor::Asked => (0, [ASKED, 0]),
+            Monitor::Set(reference) => (SET, reference),
+            Monitor::Fired(kept) => (0, [FIRED, kept]),
         };
         self.watchers = self.watchers & !SET | set;
         self.monitor = words;

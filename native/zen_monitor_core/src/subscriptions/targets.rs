@@ -5,7 +5,8 @@ use crate::structures::hash;
 use crate::structures::index::Index;
 use crate::structures::limits::Full;
 use crate::structures::slab::Slab;
-use crate::subscriptions::target::{Destination, Target};
+use crate::subscriptions::references::{MonitorRef, References};
+use crate::subscriptions::target::{Destination, Kept, Monitor, Target};
 
 /// Even the empty table that an index of ten million entries grows into takes milliseconds to
 /// prepare, so there are many small ones.
@@ -17,6 +18,7 @@ pub struct Targets {
     shards: Box<[Index]>,
     /// The nodes of names.
     nodes: Beside<u32, u64, SHARDS>,
+    references: References<SHARDS>,
 }
 
 impl Default for Targets {
@@ -32,6 +34,7 @@ impl Targets {
             slab: Slab::with_most(most),
             shards: (0..SHARDS).map(|_| Index::default()).collect(),
             nodes: Beside::default(),
+            references: References::default(),
         }
     }
 
@@ -61,7 +64,7 @@ impl Targets {
         let hash = hash(destination.word);
         self.shards[hash::shard(hash, SHARDS)].find(hash, |id| {
             let target = &self.slab[id];
-            target.word == destination.word
+            target.word() == destination.word
                 && self.node(id, target) == destination.node
                 && suits(target)
         })
@@ -80,7 +83,7 @@ impl Targets {
         }
         let slab = &self.slab;
         let hash = hash(destination.word);
-        let rehash = |id| self::hash(slab[id].word);
+        let rehash = |id| self::hash(slab[id].word());
         self.shards[hash::shard(hash, SHARDS)].insert(hash, id, rehash);
         Ok(id)
     }
@@ -90,14 +93,46 @@ impl Targets {
     pub fn remove(&mut self, id: u32) {
         let slab = &self.slab;
         let target = &slab[id];
-        let named = target.is_named();
-        let hash = hash(target.word);
-        let rehash = |id| self::hash(slab[id].word);
+        let (named, monitor) = (target.is_named(), target.monitor());
+        let hash = hash(target.word());
+        let rehash = |id| self::hash(slab[id].word());
         self.shards[hash::shard(hash, SHARDS)].remove(hash, |found| found == id, rehash);
         self.slab[id] = Target::FREE;
         self.slab.remove(id);
         if named {
             self.nodes.remove(id);
+        }
+        self.forget(id, monitor);
+    }
+
+    /// Notes the reference of a target's monitor.
+    #[inline]
+    pub fn set_monitor(&mut self, id: u32, reference: MonitorRef) {
+        let short = self.references.shorten(id, reference);
+        self.slab[id].set_monitor(Monitor::Set(short));
+    }
+
+    /// The reference of a target's monitor, if it is set.
+    #[inline]
+    pub fn reference(&self, id: u32) -> Option<MonitorRef> {
+        match self.slab[id].monitor() {
+            Monitor::Set(short) => Some(self.references.of(id, short)),
+            _ => None,
+        }
+    }
+
+    /// Notes that a target is dead, with the reason that is kept.
+    pub fn fire(&mut self, id: u32, reason: Kept) {
+        let target = &mut self.slab[id];
+        let monitor = target.monitor();
+        target.set_monitor(Monitor::Fired(reason));
+        self.forget(id, monitor);
+    }
+
+    #[inline]
+    fn forget(&mut self, id: u32, monitor: Monitor) {
+        if let Monitor::Set(short) = monitor {
+            self.references.forget(id, short);
         }
     }
 
@@ -106,7 +141,7 @@ impl Targets {
     pub fn destination(&self, id: u32) -> Destination {
         let target = &self.slab[id];
         Destination {
-            word: target.word,
+            word: target.word(),
             node: self.node(id, target),
         }
     }

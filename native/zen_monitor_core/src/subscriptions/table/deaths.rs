@@ -46,9 +46,8 @@ impl<O, R: PartialEq> SubscriptionTable<O, R> {
             self.targets.remove(target);
         } else {
             let reason = self.reasons.keep(keep());
-            let found = &mut self.targets[target];
-            found.set_watchers(watchers);
-            found.set_monitor(Monitor::Fired(reason));
+            self.targets[target].set_watchers(watchers);
+            self.targets.fire(target, reason);
         }
         (told, untold)
     }

@@ -1,7 +1,7 @@
 //! What connectors that are detached leave behind.
 
 use super::SubscriptionTable;
-use crate::subscriptions::target::MonitorRef;
+use crate::subscriptions::references::MonitorRef;
 use crate::subscriptions::watchers::NOBODY;
 
 impl<O, R: PartialEq> SubscriptionTable<O, R> {
