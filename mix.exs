@@ -15,8 +15,6 @@ defmodule ZenMonitor.MixProject do
       elixirc_paths: elixirc_paths(Mix.env()),
       elixirc_options: elixirc_options(),
       compilers: [:zen_monitor_native | Mix.compilers()],
-      # Only Mix tasks call it, and nothing at run time depends on it.
-      xref: [exclude: [:crypto]],
       start_permanent: Mix.env() == :prod,
       deps: deps(Mix.env()),
       aliases: aliases(),

@@ -1,6 +1,6 @@
 defmodule ZenMonitor do
   @moduledoc """
-  A drop-in replacement for `Process.monitor/1` between nodes, for systems that watch hundreds of
+  A drop-in replacement for `Process.monitor/1` between nodes, for systems that monitor hundreds of
   thousands of remote processes.
 
   ```elixir
@@ -11,17 +11,19 @@ defmodule ZenMonitor do
   end
   ```
 
-  A `:DOWN` message differs from the one of `Process.monitor/1` in its reason only: it is wrapped in
-  `{:zen_monitor, reason}`, which tells the two apart, and truncated as `ZenMonitor.Truncator`
-  describes. `object` is the monitored pid, or `{name, node}` for a process monitored by name.
-  `reason` is the exit reason, `:noproc` when there was no such process by the time its node heard of
-  the monitor, or `:nodedown` when the connection to its node was lost, when that node does not run
-  ZenMonitor, or when there was no connection to it in the first place: ZenMonitor does not connect nodes.
+  A `:DOWN` message differs from that of `Process.monitor/1` only in its reason. The reason is wrapped in
+  `{:zen_monitor, reason}`, so that you can tell the two apart, and truncated as `ZenMonitor.Truncator`
+  describes. `object` is the monitored pid, or `{name, node}` for a process monitored by name. `reason` is
 
-  Every monitor that is not removed fires exactly once, and none fires after `demonitor/2` has
+    * the exit reason;
+    * `:noproc`, when there was no such process by the time its node heard of the monitor;
+    * `:nodedown`, when the connection to its node was lost, when there was none in the first place
+      (ZenMonitor does not connect nodes), or when that node does not run ZenMonitor.
+
+  Every monitor that is not removed fires exactly once. No monitor fires after `demonitor/2` has
   returned.
 
-  Who watches thousands has `ZenMonitor.Set`: one reference for all of them.
+  A process that watches thousands can use a `ZenMonitor.Set`, which has one reference for all of them.
 
   The [README](README.md#configuration) lists the configuration. The guides tell
   [what differs](guides/differences.md) from `Process.monitor/1`,
@@ -48,12 +50,12 @@ defmodule ZenMonitor do
   @doc """
   Monitors `destination` and returns a fresh reference.
 
-  Never blocks on the network; whether `destination` exists is told by its `:DOWN` message. The same
+  Never blocks on the network. If `destination` does not exist, its `:DOWN` message says so. The same
   process may monitor the same destination many times: each reference fires once. The monitors of a
   process end with it.
 
-  Raises `ArgumentError` if `destination` is none of `t:destination/0`, and `SystemLimitError` if
-  processes of this node have 2²⁷ - 1 monitors of it already, or 2³⁰ monitors altogether. The
+  Raises `ArgumentError` if `destination` is no `t:destination/0`. Raises `SystemLimitError` if
+  processes of this node have 2²⁷ - 1 monitors on it already, or 2³⁰ monitors altogether. The
   [architecture guide](guides/architecture.md#limits) has all limits.
   """
   @spec monitor(destination) :: reference
@@ -63,32 +65,31 @@ defmodule ZenMonitor do
   Monitors `destination` like `monitor/1`, with options:
 
     * `tag: term` - the first element of the message, in place of `:DOWN`, as in `Process.monitor/2`
-    * `alias: :explicit_unalias` - the reference is also an alias of the calling process, until that
-      calls `:erlang.unalias/1`. The other modes of `Process.monitor/2` cannot be had: they end the
-      alias together with the monitor, and only the process itself could do that
+    * `alias: :explicit_unalias` - the reference is also an alias of the calling process, until the process
+      calls `:erlang.unalias/1`. The other modes of `Process.monitor/2` are not possible: with them, the
+      alias ends together with the monitor, and only the process itself can end it
     * `bulk: true` - the message comes together with those of other monitors, see below
 
-  A process that monitors thousands may be glad to hear of their deaths in one message instead of
-  thousands. Its bulk monitors share one:
+  A process that monitors thousands can get one message instead of thousands. Its bulk monitors share one:
 
   ```elixir
   {:DOWN, :bulk, [{ref, object, {:zen_monitor, reason}}]}
   ```
 
-  It holds all that the process is due when the `ZenMonitor.Local.Dispatcher` delivers, whether that is
-  one or a thousand; it takes a second message for more than 1,000, or when many different
-  reasons are large. Each entry counts as one towards `ZenMonitor.Local.Dispatcher.demand_amount/0`,
-  and only monitors that were placed with `bulk: true` come this way. No other option goes with it.
+  The message has everything that is due for the process when the `ZenMonitor.Local.Dispatcher` delivers,
+  whether that is one entry or a thousand. More than 1,000 entries, or many different large reasons, take a
+  second message. Each entry counts as one towards `ZenMonitor.Local.Dispatcher.demand_amount/0`. Only
+  monitors that were placed with `bulk: true` share a message. No other option can be used with it.
 
-  `demonitor/2` keeps what it promises: once it has returned, the reference is in no message that is
+  `demonitor/2` keeps its promise: once it has returned, the reference is in no message that is
   sent later. With `:flush` it also takes the entry out of a message that is in the mailbox already.
-  To do so it receives the bulk messages there are, and sends those that still have entries to the
-  calling process again: in their order, but behind whatever else was waiting.
+  For that it receives all bulk messages, and sends those that still have entries to the
+  calling process again: in their order, but behind all other messages.
 
-  Monitors with and without options are queued apart, so the order between the two is not kept.
+  Monitors with and without options are queued separately, so the order between the two is not kept.
 
-  Raises `ArgumentError` if `destination` is none of `t:destination/0`, for an option that is not
-  listed here, and for `bulk: true` together with another.
+  Raises `ArgumentError` if `destination` is no `t:destination/0`, for an option that is not
+  listed here, and for `bulk: true` together with another option.
   """
   @spec monitor(destination, [monitor_option]) :: reference
   defdelegate monitor(destination, options), to: Local
@@ -111,22 +112,22 @@ defmodule ZenMonitor do
   defdelegate demonitor(ref, options \\ []), to: Local
 
   @doc """
-  Monitors each of a list of destinations, as `monitor/2` does with the same options, and returns the
+  Monitors each destination of a list, as `monitor/2` does with the same options, and returns the
   references, in the order of the list.
 
-  It takes somewhat less time than as many calls, and with `tag:` or `alias:` the same. Other processes run in
-  between, however long the list is. Who does not need the references is better off with a
+  It takes somewhat less time than as many single calls; with `tag:` or `alias:` it takes the same. However
+  long the list is, other processes run in between. If you do not need the references, use a
   `ZenMonitor.Set`.
 
-  Raises `ArgumentError`, before anything is monitored, if an element is none of `t:destination/0`, and
-  `SystemLimitError`, with none of the monitors left, where `monitor/2` would.
+  Raises `ArgumentError`, before anything is monitored, if an element is no `t:destination/0`. Raises
+  `SystemLimitError` where `monitor/2` does; then none of the monitors stays.
   """
   @spec monitor_all([destination], [monitor_option]) :: [reference]
   defdelegate monitor_all(destinations, options \\ []), to: Local.Several
 
   @doc """
-  Removes each of a list of monitors that the calling process has placed, and returns how many it had: of the others,
-  the `:DOWN` was sent before, or there never was such a monitor.
+  Removes a list of monitors that the calling process has placed, and returns how many it had. The `:DOWN`s of the
+  others were sent before, or there never was such a monitor.
 
   Once it has returned, no `:DOWN` message for any of them will be sent. The option `:flush` is that of
   `demonitor/2`.
@@ -139,8 +140,8 @@ defmodule ZenMonitor do
   @doc """
   Tells whether the node of `destination` is known to run ZenMonitor.
 
-  Reads a cache: no network, no process call. What is not known counts as `:incompatible`;
-  `connect/1` finds out.
+  Reads a cache, without the network or a process call. A node that is not known counts as
+  `:incompatible`; `connect/1` finds out.
   """
   @spec compatibility(destination) :: compatibility
   defdelegate compatibility(destination), to: Local
@@ -152,10 +153,10 @@ defmodule ZenMonitor do
   defdelegate compatibility_for_node(node), to: Local
 
   @doc """
-  Finds out whether `node` runs ZenMonitor, and returns it.
+  Finds out whether `node` runs ZenMonitor.
 
-  An answer in the cache is returned as it is; otherwise the Proxy of that node is pinged once,
-  however many callers ask. A node that is not connected is `:incompatible`, and is not asked.
+  If the cache has the answer, returns that. Otherwise the Proxy of that node is pinged, once for all
+  callers that ask. A node that is not connected is `:incompatible`, and is not asked.
   """
   @spec connect(node) :: compatibility
   defdelegate connect(node), to: Local.Connector
@@ -163,11 +164,12 @@ defmodule ZenMonitor do
   @doc """
   What this node watches, and for whom, at a glance.
 
-  `monitors` stand, `waiting` of them are due and not delivered, `held` of them are on nodes whose
-  connection was lost and may come back (`nodedown_grace/0`), and `watched_for_others` is how many
-  subscriptions other nodes (and this one) have to processes of this node. Of the monitors, `members` are
-  in `sets` sets. `nodes` and `subscribers` are the busiest ones, and `largest_sets` the sets with most
-  members, as `ZenMonitor.Metrics.snapshot/1` has them.
+    * `monitors` - how many stand; `waiting` of them are due and not delivered, and `held` of them are on
+      nodes whose connection was lost and may come back (`nodedown_grace/0`)
+    * `watched_for_others` - how many subscriptions other nodes (and this one) have to processes of this node
+    * `sets` - how many sets there are; `members` of the monitors are members of sets
+    * `nodes`, `subscribers`, `largest_sets` - the busiest nodes and subscribers and the sets with most
+      members, as in `ZenMonitor.Metrics.snapshot/1`
   """
   @spec info() :: %{
           node: node,
@@ -185,20 +187,20 @@ defmodule ZenMonitor do
   defdelegate info, to: Info, as: :all
 
   @doc """
-  What a process has to do with ZenMonitor on this node.
+  What a process monitors, and who monitors it, as this node knows it.
 
-    * `monitored` - how many monitors processes of this node have of it that are not due, and
-      `monitored_by` some of these processes
-    * `watched_by` - the nodes whose ZenMonitor has subscribed to it, for a process of this node
+    * `monitored` - how many monitors processes of this node have on it that are not due;
+      `monitored_by` are some of these processes
+    * `watched_by` - for a process of this node: the nodes whose ZenMonitor has subscribed to it
 
   and for a running process of this node also
 
-    * `monitors` - how many monitors it has, the members of its sets included, `waiting` how many of their
+    * `monitors` - how many monitors it has, including the members of its sets; `waiting` is how many of their
       `:DOWN`s are due, and `monitoring` some of those with a reference, as `{reference, object}`
-    * `sets` - its sets: the reference, the `members`, and how many of those are `waiting`
+    * `sets` - its sets: the reference, the number of `members`, and how many of these are `waiting`
 
-  Lists are cut after 64, that of monitors after 64 of each kind. Raises `ArgumentError` if `destination` is none of
-  `t:destination/0`.
+  Lists have at most 64 elements, that of monitors at most 64 of each kind. Raises `ArgumentError` if
+  `destination` is no `t:destination/0`.
   """
   @spec info(destination) :: %{
           optional(:monitors) => non_neg_integer,
@@ -214,8 +216,8 @@ defmodule ZenMonitor do
   defdelegate info(destination), to: Info, as: :of
 
   @doc """
-  The module that calls and casts to remote Proxies go through: `GenServer`, unless configured as
-  `:gen_module`.
+  The module whose `call/3` and `cast/2` reach remote Proxies: `GenServer`, unless `:gen_module` is
+  configured.
   """
   @spec gen_module() :: module
   def gen_module, do: Config.get(:gen_module)
@@ -230,8 +232,8 @@ defmodule ZenMonitor do
   def gen_module(module), do: Config.put(:gen_module, module)
 
   @doc """
-  How long, in milliseconds, a Connector of a node on which nothing is monitored stays, and a Batcher
-  of a node that monitors nothing here. `:infinity` means for ever.
+  After how long without work, in milliseconds, a Connector stops, because nothing is monitored on its
+  node, and a Batcher, because its node monitors nothing here. `:infinity` means never.
 
   The next monitor starts them again.
   """
@@ -250,13 +252,13 @@ defmodule ZenMonitor do
   How long, in milliseconds, the monitors on a node whose connection is lost are held before they fire
   with `:nodedown`. 0, the default, means that they fire at once.
 
-  If the node is connected again within that time, is still the same life of it, and its ZenMonitor
-  answers, its processes are watched again: monitors of those that live go on as if nothing had
-  happened, and those of processes that have died meanwhile fire with `:noproc`. In all other cases
-  all of them fire with `:nodedown`. New monitors on the node wait as long. `demonitor/2` is as ever.
+  If the node is connected again within that time, has not been restarted, and its ZenMonitor
+  answers, its processes are watched again. Monitors of processes that live go on as if nothing had
+  happened. Monitors of processes that have died meanwhile fire with `:noproc`. In all other cases
+  all of them fire with `:nodedown`. New monitors on the node wait as well. `demonitor/2` works as always.
 
-  Nothing in ZenMonitor connects the node again; whatever connects your nodes does that. Until its
-  ZenMonitor has answered, `compatibility/1` says `:incompatible`, as it does without a grace.
+  ZenMonitor does not connect the node again; whatever connects your nodes does that. Until the node's
+  ZenMonitor has answered, `compatibility/1` returns `:incompatible`, as it does without a grace.
   [How to choose it](guides/operations.md#connections-that-come-back).
   """
   @spec nodedown_grace() :: non_neg_integer

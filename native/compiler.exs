@@ -2,14 +2,14 @@ defmodule Mix.Tasks.Compile.ZenMonitorNative do
   @moduledoc """
   Puts the NIF library of ZenMonitor where the VM looks for it.
 
-  Cargo builds it, in the root of the package, so its own settings (`CARGO_TARGET_DIR`,
-  `CARGO_BUILD_TARGET`, `.cargo/config.toml`) apply. Or a library is taken that
-  `mix zen_monitor.library.pack` has packed, and Rust need not be there: the environment variable
-  `ZEN_MONITOR_LIBRARY`, or `config :zen_monitor, library: path`, names the tarball, a folder of them,
-  or a `.so` beside its manifest. `ZEN_MONITOR_BUILD=1` has it built all the same.
+  Cargo builds the library in the root of the package, so Cargo's own settings (`CARGO_TARGET_DIR`,
+  `CARGO_BUILD_TARGET`, `.cargo/config.toml`) apply. Without Rust, a library can be used that
+  `mix zen_monitor.library.pack` has packed. The environment variable `ZEN_MONITOR_LIBRARY`, or
+  `config :zen_monitor, library: path`, names the tarball, a folder of tarballs, or a `.so` beside its
+  manifest. `ZEN_MONITOR_BUILD=1` builds the library in any case.
 
-  The library goes to the `priv/native` of the build path rather than of the sources: environments
-  and projects that share one checkout do not overwrite each other's, and releases take it from there.
+  The library goes into `priv/native` below the build path, not below the sources. So environments and
+  projects that share one checkout do not overwrite each other's library. Releases take it from there.
   """
   use Mix.Task.Compiler
 
@@ -28,8 +28,7 @@ defmodule Mix.Tasks.Compile.ZenMonitorNative do
   @impl true
   def manifests, do: [manifest()]
 
-  # Cargo's target directory stays: it may serve other projects, and Cargo itself knows what in it
-  # is out of date.
+  # Cargo's target directory stays: other projects may use it, and Cargo itself knows what is out of date.
   @impl true
   def clean do
     File.rm(manifest())
@@ -42,9 +41,9 @@ defmodule Mix.Tasks.Compile.ZenMonitorNative do
   # The VM looks for .so on macOS as well.
   defp library, do: Path.join(Mix.Project.app_path(), "priv/native/zen_monitor_nif.so")
 
-  # What this compiler shares with `mix zen_monitor.library.pack` is part of the package, and compiled
-  # after this has run. So it is loaded from its sources here, and unloaded again before Elixir's
-  # compiler comes, which would warn of modules that are there already.
+  # The modules that this compiler shares with `mix zen_monitor.library.pack` are part of the package, and are
+  # compiled after this has run. So they are loaded from their sources here, and unloaded again before Elixir's
+  # compiler runs, which would warn that they are defined already.
   defp with_parts(fun) do
     former = Code.get_compiler_option(:ignore_module_conflict)
     Code.put_compiler_option(:ignore_module_conflict, true)
@@ -74,8 +73,8 @@ defmodule Mix.Tasks.Compile.ZenMonitorNative do
     end
   end
 
-  # Where the library has to come from, the digest of a file, `built`, or `nil` for either; and how to
-  # get it. A prebuilt one is read each time, so one that does not fit is told of each time.
+  # Where the library must come from (the digest of a file, `"built"`, or `nil` for any), and how to get it. A
+  # packed library is read each time, so that one that does not fit is always reported.
   defp wanted(sources) do
     location = Prebuilt.location()
 
@@ -111,14 +110,14 @@ defmodule Mix.Tasks.Compile.ZenMonitorNative do
     end
   end
 
-  # What users get is what was tested; only a developer may be in the middle of changing it.
+  # Users get the locked versions that were tested. A developer may be about to change them.
   defp build! do
     locked = if Mix.env() == :dev, do: [], else: ["--locked"]
     locked |> Cargo.build!() |> File.read!()
   end
 
-  # Renamed into place: a running VM may have the old file mapped, and would crash were it
-  # overwritten. Two of them, an editor's and a terminal's, may compile at the same time.
+  # The file is renamed into its place, because a running VM may have the old one mapped, and would crash if it
+  # were overwritten. The name has the OS pid, because an editor and a terminal may compile at the same time.
   defp install(content) do
     new = "#{library()}.#{System.pid()}"
     File.mkdir_p!(Path.dirname(new))

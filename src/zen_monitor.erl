@@ -1,9 +1,9 @@
 %% @doc ZenMonitor for Erlang.
 %%
-%% Each function does what the one of the Elixir module `ZenMonitor' of the same name does, and `set_put/2' what
-%% `ZenMonitor.Set.put/2' does, and so forth; they are documented there. What differs:
+%% Each function does what the function of the same name does in the Elixir module `ZenMonitor'; `set_put/2' does what
+%% `ZenMonitor.Set.put/2' does, and so on. They are documented there. Two things differ:
 %% <ul>
-%%   <li>Where those raise an `ArgumentError', these fail with `badarg', and the shell shows the advice.</li>
+%%   <li>Where those raise an `ArgumentError', these fail with `badarg', and the shell shows what is wrong.</li>
 %%   <li>Options may be written as atoms: `[flush]', `[bulk]'.</li>
 %% </ul>
 %%
@@ -37,7 +37,7 @@
 %% What can be monitored: a pid, a name on a node, or a name on this node.
 
 -type object() :: pid() | {Name :: atom(), node()}.
-%% What a message is about.
+%% What a message says has died.
 
 -type monitor_option() :: {tag, term()} | {alias, explicit_unalias} | bulk | {bulk, boolean()}.
 
@@ -48,7 +48,7 @@
 -define(ZEN_MONITOR, 'Elixir.ZenMonitor').
 -define(SET, 'Elixir.ZenMonitor.Set').
 
-%% `Call' in the words of Erlang: `Arguments' are those of the function in which this stands.
+%% Makes `Call', and turns an `ArgumentError' into `badarg'. `Arguments' are those of the calling function.
 -define(CALL(Call, Arguments),
     try
         Call

@@ -204,7 +204,7 @@ defmodule ZenMonitorTest do
   end
 
   describe "demonitor/2" do
-    # What is local is delivered without waiting for turns.
+    # The intervals are short, so that nothing waits for the budget.
     setup do
       Connector.sweep_interval(1)
       ZenMonitor.Proxy.Batcher.sweep_interval(1)
@@ -257,7 +257,7 @@ defmodule ZenMonitorTest do
       pid = on(peer, :target)
       refs = for _ <- 1..10, do: ZenMonitor.monitor(pid)
       [kept | removed] = refs
-      :sys.suspend(Dispatcher)
+      suspend(Dispatcher)
       Process.exit(pid, :kill)
       wait_until(fn -> ZenMonitor.Local.batch_length() == 10 end)
 
@@ -266,12 +266,12 @@ defmodule ZenMonitorTest do
       end
 
       assert ZenMonitor.Local.batch_length() == 1
-      :sys.resume(Dispatcher)
+      resume(Dispatcher)
       downs([kept])
     end
 
     test "never lets a :DOWN through that is on its way", %{peer: peer} do
-      # So slowly that most still wait when the removals begin.
+      # The delivery is so slow that most monitors still wait when the removals begin.
       Dispatcher.demand_amount(10)
       Dispatcher.demand_interval(1)
       pids = on(peer, :targets, [5_000])
@@ -280,7 +280,7 @@ defmodule ZenMonitorTest do
 
       removed =
         for ref <- refs do
-          # Not there when the mailbox is searched, not there later.
+          # The message must be neither in the mailbox now, nor there later.
           removed? = ZenMonitor.demonitor(ref, [:flush, :info])
           refute_received {:DOWN, ^ref, _, _, _}
           removed?
@@ -405,12 +405,12 @@ defmodule ZenMonitorTest do
       watcher = PeerScript.watcher()
       for _ <- 1..100, do: PeerScript.place(watcher, pid)
       wait_until_watched(pid)
-      :sys.suspend(Dispatcher)
+      suspend(Dispatcher)
       Process.exit(pid, :kill)
       wait_until(fn -> ZenMonitor.Local.batch_length() == 100 end)
       kill(watcher)
       wait_until(fn -> ZenMonitor.Local.batch_length() == 0 end)
-      :sys.resume(Dispatcher)
+      resume(Dispatcher)
       wait_until(fn -> standing() == 0 end)
     end
 

@@ -4,22 +4,13 @@ defmodule Bench.Scenarios.FanOut do
 
   @behaviour Bench.Scenario
 
-  alias Bench.{Options, Pair, Report, Rounds, Subscriber, Targets}
+  alias Bench.{Exits, Options, Pair, Subscriber, Targets}
 
   @impl true
   def run(options) do
     size = Options.scale(options, 20_000)
-    result = Rounds.compare(options, fn _pair -> size end, &round/2)
-
-    %Report{
-      title: "one process with #{size} subscribers exits with a reason of 5 KB",
-      rows:
-        Report.rows(result, [
-          {"local CPU per :DOWN", "µs", :local, {:ratio, 0.2}},
-          {"remote CPU per :DOWN", "µs", :remote, nil},
-          {"time per :DOWN", "µs", :wall, nil}
-        ])
-    }
+    title = "one process with #{size} subscribers exits with a reason of 5 KB"
+    Exits.report(options, size, title, [local: {:ratio, 0.2}], &round/2)
   end
 
   defp round(pair, size) do
@@ -29,6 +20,6 @@ defmodule Bench.Scenarios.FanOut do
     cost = Pair.measure(pair, fn -> Pair.local(pair, Subscriber, :fan_out, [group, target]) end)
     Pair.local(pair, Subscriber, :stop, [group])
     {_first, last} = cost.result
-    %{local: cost.local / size, remote: cost.remote / size, wall: last / size}
+    %{cost | result: last}
   end
 end

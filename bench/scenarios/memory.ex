@@ -1,23 +1,11 @@
 defmodule Bench.Scenarios.Memory do
   @moduledoc false
-  # What a monitor takes: as resident memory of the whole VM, together with the reference that the
-  # caller keeps; and in the native tables alone, which are filled up to sizes for which there are
-  # no processes to be had on one machine.
+  # What a monitor takes: as resident memory of the whole VM, together with the reference that the caller
+  # keeps; then in the native tables alone, at sizes for which one machine cannot have the processes.
 
   @behaviour Bench.Scenario
 
-  alias Bench.{
-    Caller,
-    EtsTables,
-    NativeTables,
-    Options,
-    Pair,
-    Peer,
-    Report,
-    Resources,
-    Rounds,
-    Targets
-  }
+  alias Bench.{EtsTables, NativeTables, Options, Peer, Report, Resident, Resources, Standing}
 
   @native [1_000_000, 5_000_000, 20_000_000]
   @share 100_000
@@ -25,10 +13,7 @@ defmodule Bench.Scenarios.Memory do
   @impl true
   def run(options) do
     size = Options.scale(options, 500_000)
-    prepare = fn pair -> Pair.remote(pair, Targets, :add, [size]) && size end
-    # One chunk of everything would leave its garbage behind, and is not how anybody runs it.
-    settings = [rounds: Options.rounds(options, 5), fresh: true, settings: :quick]
-    result = Rounds.compare(options, settings, prepare, &round/2)
+    result = Resident.compare(options, size, 5, &Standing.place/2, &Standing.remove/2)
 
     rows =
       Report.rows(result, [
@@ -37,24 +22,6 @@ defmodule Bench.Scenarios.Memory do
       ])
 
     %Report{title: "memory of each of #{size} monitors", rows: rows ++ native(options)}
-  end
-
-  # A fresh VM has nothing to give back, and nothing to reuse.
-  defp round(pair, size) do
-    callers = Pair.local(pair, Caller, :start, [pair.contender, pair.remote.node, 1, 0, size])
-    empty = resident(pair, callers)
-    Pair.local(pair, Caller, :monitor, [callers])
-    full = resident(pair, callers)
-    Pair.local(pair, Caller, :demonitor, [callers])
-    Pair.local(pair, Caller, :stop, [callers])
-    %{resident: (full - empty) / size}
-  end
-
-  defp resident(pair, callers) do
-    Pair.settle(pair)
-    Pair.local(pair, Caller, :collect, [callers])
-    Pair.settle(pair)
-    Resources.resident_at_rest(pair.local.os_pid)
   end
 
   defp native(options) do

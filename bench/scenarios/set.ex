@@ -5,7 +5,7 @@ defmodule Bench.Scenarios.Set do
 
   @behaviour Bench.Scenario
 
-  alias Bench.{Caller, Members, Options, Pair, Report, Resources, Rounds, Standing, Targets}
+  alias Bench.{Caller, Members, Options, Pair, Report, Resident, Rounds, Standing}
 
   @impl true
   def run(options) do
@@ -38,14 +38,13 @@ defmodule Bench.Scenarios.Set do
     end
   end
 
-  defp round(pair, %{size: size}) do
-    args = [pair.contender, pair.remote.node, 1, 0, size]
-    callers = {Pair.local(pair, Caller, :start, args), size}
+  defp round(pair, size) do
+    callers = {Standing.caller(pair, size), size}
     {put_cpu, put_call} = Members.put(pair, callers)
     {delete_cpu, delete_call} = Members.delete(pair, callers)
     # What the set keeps for its next members is not a cost of what follows.
     Pair.local(pair, Caller, :stop, [elem(callers, 0)])
-    callers = {Pair.local(pair, Caller, :start, args), size}
+    callers = {Standing.caller(pair, size), size}
     {one_cpu, one_call} = Standing.place(pair, callers)
     {_, one_away_call} = Standing.remove(pair, callers)
     {all_cpu, all_call} = Members.monitor(pair, callers)
@@ -68,28 +67,7 @@ defmodule Bench.Scenarios.Set do
 
   defp memory(options) do
     size = Options.scale(options, 500_000)
-    prepare = fn pair -> Pair.remote(pair, Targets, :add, [size]) && size end
-    # As in the scenario of that name.
-    settings = [rounds: Options.rounds(options, 3), fresh: true, settings: :quick]
-    result = Rounds.compare(options, settings, prepare, &resident/2)
+    result = Resident.compare(options, size, 3, &Members.put/2, &Members.delete/2)
     Report.row("resident", "bytes", result.resident, {:ratio, 0.45})
-  end
-
-  defp resident(pair, size) do
-    args = [pair.contender, pair.remote.node, 1, 0, size]
-    callers = Pair.local(pair, Caller, :start, args)
-    empty = at_rest(pair, callers)
-    Members.put(pair, {callers, size})
-    full = at_rest(pair, callers)
-    Members.delete(pair, {callers, size})
-    Pair.local(pair, Caller, :stop, [callers])
-    %{resident: (full - empty) / size}
-  end
-
-  defp at_rest(pair, callers) do
-    Pair.settle(pair)
-    Pair.local(pair, Caller, :collect, [callers])
-    Pair.settle(pair)
-    Resources.resident_at_rest(pair.local.os_pid)
   end
 end

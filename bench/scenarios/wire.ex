@@ -5,7 +5,7 @@ defmodule Bench.Scenarios.Wire do
 
   @behaviour Bench.Scenario
 
-  alias Bench.{Caller, Octets, Options, Pair, Report, Rounds, Targets}
+  alias Bench.{Caller, Octets, Options, Pair, Report, Rounds, Standing, Targets}
 
   @impl true
   def run(options) do
@@ -39,7 +39,7 @@ defmodule Bench.Scenarios.Wire do
   defp measure(pair, size, order) do
     Pair.remote(pair, Targets, :add, [size])
     if order == :shuffle, do: Pair.remote(pair, Targets, :shuffle, [])
-    callers = Pair.local(pair, Caller, :start, [pair.contender, pair.remote.node, 1, 0, size])
+    callers = Standing.caller(pair, size)
     {_, sent} = octets(pair, fn -> Pair.local(pair, Caller, :monitor, [callers]) end)
     {received, _} = octets(pair, fn -> Pair.local(pair, Caller, :mass_exit, [callers]) end)
     Pair.local(pair, Caller, :stop, [callers])

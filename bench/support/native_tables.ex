@@ -75,7 +75,7 @@ defmodule Bench.NativeTables do
   def certify([]), do: :ok
 
   def certify(certificates) do
-    {:ok, rest, []} = Native.connector_certify(@node, certificates)
+    {:ok, rest, [], 0} = Native.connector_certify(@node, certificates, :none)
     certify(rest)
   end
 

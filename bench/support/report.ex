@@ -20,6 +20,9 @@ defmodule Bench.Report do
           target: target
         }
 
+  @typedoc "A row to make of a comparison: its name, and the figure that has its values."
+  @type figure :: {String.t(), unit :: String.t(), figure :: term, target}
+
   @type t :: %__MODULE__{
           title: String.t(),
           rows: [row],
@@ -44,11 +47,7 @@ defmodule Bench.Report do
   end
 
   @doc "The rows of some figures of a comparison, and one for what held a scheduler meanwhile."
-  @spec rows(
-          Rounds.result(),
-          [{String.t(), unit :: String.t(), figure :: term, target}],
-          long_schedules :: target
-        ) :: [row]
+  @spec rows(Rounds.result(), [figure], long_schedules :: target) :: [row]
   def rows(result, figures, long_schedules \\ nil) do
     long = {"5 ms or more on a scheduler", "times", :long_schedules, long_schedules}
 

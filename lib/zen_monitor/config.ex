@@ -1,19 +1,19 @@
 defmodule ZenMonitor.Config do
   @moduledoc false
   # The one place that knows every key of `config :zen_monitor`, its default and its valid values.
-  # Values are read from the application environment at every use, so that a change at run time
-  # takes effect by the next sweep. The limits of truncation are not: to read them there takes longer than to
-  # truncate most reasons.
+  # Values are read from the application environment at every use, so a change at run time takes effect by
+  # the next sweep. The exception are the limits of truncation: reading them there takes longer than truncating
+  # most reasons.
 
   import Bitwise
 
   @app :zen_monitor
-  # An atom, which is found several times as fast as any other key.
+  # The key is an atom, which is found several times as fast as any other term.
   @truncation ZenMonitor.Config.Truncation
-  # Nothing that lies deeper is kept, whatever the setting.
+  # Truncation keeps nothing that lies deeper, whatever the setting.
   @deepest 100
 
-  # The longest time that a process can wait, and no amount comes near it. The NIFs decode such a
+  # The longest time that a process can wait, and more than any useful amount. The NIFs can decode such a
   # number on every platform.
   @max 0xFFFF_FFFF
 
@@ -87,7 +87,7 @@ defmodule ZenMonitor.Config do
     end
   end
 
-  @doc "The limit that means none."
+  @doc "The number that stands for no limit."
   @spec unlimited() :: pos_integer
   def unlimited, do: @max
 
@@ -100,7 +100,7 @@ defmodule ZenMonitor.Config do
     end
   end
 
-  @doc "The limits of truncation, as they were when they were last noted: see the two guards for each."
+  @doc "The limits of truncation as last noted, in one number. The two guards below take it apart."
   @spec truncation() :: pos_integer
   def truncation do
     case :persistent_term.get(@truncation, nil) do
@@ -109,21 +109,24 @@ defmodule ZenMonitor.Config do
     end
   end
 
-  @doc "The depth of noted limits."
+  @doc "The depth in noted limits."
   defguard truncation_depth(limits) when band(limits, 0x7F)
 
-  @doc "The bytes of the longest binary that passes, of noted limits."
+  @doc "How many bytes the longest binary that passes has, in noted limits."
   defguard max_binary_size(limits) when bsr(limits, 7)
 
   @doc """
-  Notes the limits of truncation, in case that they were changed without `put/2`. The default takes the place
-  of one that cannot work.
+  Notes the limits of truncation, since they may have been changed without `put/2`. A value that cannot work
+  counts as the default.
   """
   @spec note_truncation() :: pos_integer
   def note_truncation do
-    # One small integer: what replaces any larger term has the VM search all processes for it.
+    # One small integer, because when any larger term is replaced, the VM searches all processes for it.
     limits = valid(:max_binary_size) <<< 7 ||| min(valid(:truncation_depth), @deepest)
-    :persistent_term.put(@truncation, limits)
+    # To put the same once more takes 20 µs, after a while of silence.
+    if :persistent_term.get(@truncation, nil) != limits,
+      do: :persistent_term.put(@truncation, limits)
+
     limits
   end
 
@@ -133,7 +136,7 @@ defmodule ZenMonitor.Config do
     if valid?(key, value), do: value, else: default
   end
 
-  @doc "What values a key takes, in words."
+  @doc "Which values a key accepts, in words."
   @spec accepted(key) :: String.t()
   def accepted(key), do: @options |> Map.fetch!(key) |> elem(1)
 

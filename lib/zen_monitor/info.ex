@@ -1,6 +1,6 @@
 defmodule ZenMonitor.Info do
   @moduledoc false
-  # What is watched by whom, for `ZenMonitor.info/0` and `info/1`, which document it.
+  # What is watched by whom. `ZenMonitor.info/0` and `ZenMonitor.info/1` document it.
 
   alias ZenMonitor.{Local.Address, Metrics, Native, Proxy}
 
@@ -24,7 +24,7 @@ defmodule ZenMonitor.Info do
   end
 
   def of(destination) do
-    # The first to look at the destination, it refuses what is none.
+    # This is the first to look at `destination`, and raises if it is none.
     monitored_by = monitored_by(destination)
     pid = local_pid(destination)
     if pid, do: Map.merge(held(pid), monitored_by), else: monitored_by

@@ -2,10 +2,9 @@ defmodule ZenMonitor.Local do
   @moduledoc """
   The monitoring side of ZenMonitor on this node.
 
-  `monitor/1` and `demonitor/2` run in the calling process, on native tables; no process stands
-  between. The process of this name has one task: to expand what is due, the monitors of a dead
-  process or node, into the queues of their subscribers, when that is too much to be done where it
-  fell due.
+  `monitor/1` and `demonitor/2` run in the calling process, on native tables. The process of this name
+  has one task: when a process or node with very many monitors dies, it moves these monitors to the
+  queues of their subscribers, a slice at a time.
   """
   use ZenMonitor.Server
 
@@ -31,7 +30,7 @@ defmodule ZenMonitor.Local do
 
   def monitor(destination, options) do
     {alias?, options} = Options.parse!(options)
-    # Nobody could end an alias that was made for what is no destination.
+    # This raises before the alias is made, which nobody could end then.
     ZenMonitor.find_node(destination)
     ref = if alias?, do: :erlang.alias([:explicit_unalias]), else: make_ref()
     Connector.monitor_with(destination, ref, self(), options)
@@ -122,8 +121,8 @@ defmodule ZenMonitor.Local do
   defp options?([option | rest]) when option in [:flush, :info], do: options?(rest)
   defp options?(options), do: options == []
 
-  # The mailbox need not be searched for the message of a monitor that was still there. `:bulk` is
-  # `false` for a process that has bulk monitors.
+  # If the monitor was still there, its message cannot be in the mailbox. `:bulk` means that it was not, and that
+  # the process has bulk monitors.
   defp flush(true, _ref), do: :ok
 
   defp flush(in_bulk, ref) do
@@ -135,8 +134,8 @@ defmodule ZenMonitor.Local do
   end
 
   @doc false
-  # Which message holds a reference is only known when it has been received. So all of them are,
-  # and sent again without those that are keys of `refs`, in their order: they move behind what has come in since.
+  # A message must be received to see which references it has. So all bulk messages are received, and sent again
+  # in their order, without the references that are keys of `refs`. They move behind all other messages.
   def flush_bulk(refs) do
     for entries <- receive_bulk(),
         left = Enum.reject(entries, &is_map_key(refs, elem(&1, 0))),

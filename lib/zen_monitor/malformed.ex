@@ -1,13 +1,13 @@
 defmodule ZenMonitor.Malformed do
   @moduledoc false
-  # What makes no sense is counted, reported once in a while, and otherwise ignored: a message that
-  # anybody may send must not end a process that others rely on, nor fill the log.
+  # Malformed input is counted, reported once in `report_interval`, and otherwise ignored. A message that
+  # anybody may send must neither end a process that others rely on, nor fill the log.
 
   alias ZenMonitor.{Config, Native, Truncator}
 
   require Logger
 
-  @doc "Notes messages, instructions or certificates that `process` ignores, if known of which node."
+  @doc "Notes messages, instructions or certificates that `process` ignores, and the node they came from if known."
   @spec ignore([term], process :: module, node | nil) :: :ok
   def ignore(ignored, process, node \\ nil)
 
@@ -27,7 +27,7 @@ defmodule ZenMonitor.Malformed do
     :ok
   end
 
-  # Of whatever size and depth it is. As it came from outside, no code of a struct runs.
+  # It is short, whatever the size and depth of the term. The term came from outside, so no code of a struct runs.
   defp excerpt(term) do
     [outline] = Truncator.truncate([term])
     inspect(outline, limit: 5, printable_limit: 100, structs: false)

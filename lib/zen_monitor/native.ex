@@ -5,6 +5,8 @@ defmodule ZenMonitor.Native do
 
   alias ZenMonitor.Config
 
+  # The compiler would load it as soon as it is compiled, in a VM that may not have the configuration yet.
+  @compile {:autoload, false}
   @on_load :load
 
   @doc false
@@ -24,6 +26,8 @@ defmodule ZenMonitor.Native do
   def proxy_sent(_connector), do: stub()
   def proxy_withhold(_connector, _unused, _limit), do: stub()
   def proxy_shed(_connector), do: stub()
+  def proxy_passed_on(_connector, _errand, _now), do: stub()
+  def proxy_take_back(_connector), do: stub()
 
   # callers/monitors.rs
   def monitor(_subscriber, _node, _target, _ref), do: stub()
@@ -46,12 +50,12 @@ defmodule ZenMonitor.Native do
   def has_bulk, do: stub()
 
   # connector/certificates.rs
-  def connector_certify(_node, _certificates), do: stub()
+  def connector_certify(_node, _certificates, _stand_in), do: stub()
   def connector_certify_bulky(_node, _certificates), do: stub()
 
   # connector/compact.rs
   def connector_take_parts(_node, _name, _limit), do: stub()
-  def connector_certify_runs(_node, _runs, _reasons), do: stub()
+  def connector_certify_runs(_node, _runs, _reasons, _stand_in), do: stub()
   def connector_certify_bulky_runs(_node, _runs, _reasons), do: stub()
 
   # connector/compatibility.rs
@@ -124,7 +128,7 @@ defmodule ZenMonitor.Native do
   def knows_pids, do: stub()
 
   # proxy/certificates.rs
-  def proxy_certify(_exits), do: stub()
+  def proxy_certify(_exits, _errand), do: stub()
   def proxy_certify_bulky(_destination, _reason), do: stub()
 
   # proxy/instructions.rs
@@ -133,7 +137,7 @@ defmodule ZenMonitor.Native do
   # proxy/upkeep.rs
   def proxy_reset, do: stub()
   def proxy_free, do: stub()
-  def proxy_attach, do: stub()
+  def proxy_attach(_pid), do: stub()
   def proxy_detach(_connector), do: stub()
   def proxy_release, do: stub()
   def proxy_answer_departures, do: stub()
@@ -148,6 +152,14 @@ defmodule ZenMonitor.Native do
 
   # truncation.rs
   def truncate(_term, _depth, _max_binary_size), do: stub()
+
+  # window.rs
+  def window, do: stub()
+  def dispatcher_window, do: stub()
+  def proxy_window(_connector), do: stub()
+  def window_room(_window, _now, _interval, _budget), do: stub()
+  def window_since(_window, _time), do: stub()
+  def window_enter(_window, _now, _interval, _amount), do: stub()
 
   # `:erlang.nif_error/1` is known never to return, which would make every caller look dead to
   # Dialyzer; behind a remote call it is merely opaque.

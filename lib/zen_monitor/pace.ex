@@ -4,8 +4,11 @@ defmodule ZenMonitor.Pace do
   # for so long that it may stop.
   #
   # On the leading edge, which is the default, a sweep runs as soon as the window of the last interval
-  # has room (see ZenMonitor.Window), and a gap of 2 ms after the last one: an idle stage sweeps at
-  # once, and a trickle is gathered into a bounded number of messages.
+  # has room, and a gap of 2 ms after the last one: what comes fast is gathered into a bounded number of
+  # messages. A stage that has found its queue empty, and has sent only a few in that time, needs no gap. Others
+  # may then even send those few in its place, without waking it (`errand/1`).
+  #
+  # The window is native and shared: a stage, and who sends in its place, draw on the same.
   #
   # Delivery on the leading edge is bounded for each subscriber as well: a burst at once, and from then on
   # what flows if the budget is spread evenly (`share/0`).
@@ -15,12 +18,15 @@ defmodule ZenMonitor.Pace do
   # In periodic sweeping a sweep runs only one interval after the last, or whole intervals later. A
   # tick that would find nothing is left out, so a stage with nothing to do has no timer here either.
 
-  alias ZenMonitor.{Config, Window}
+  alias ZenMonitor.{Config, Native}
 
+  @ms 1_000_000
   # The gap between two sweeps, in ms; half of it is as short as a timer can be. A short interval is
   # divided into so many gaps instead.
   @gap 2
   @gaps 50
+  # So many are sent without a gap.
+  @few 8
   # A large chunk goes as several messages: what is built and encoded at once then stays in the
   # processor's cache, other messages to the node get in between, and the node decodes each without
   # a break.
@@ -28,49 +34,77 @@ defmodule ZenMonitor.Pace do
   # A subscriber that was left alone is given as much at once, or this part of the budget if that is more.
   @burst 100
   @bursts 10
+  # In ms.
+  @hibernate_after 1_000
   # What a predecessor may have sent: more than any budget.
   @full 0xFFFF_FFFF
 
   @enforce_keys [:stage, :window, :began, :swept]
-  defstruct [:stage, :window, :began, :swept, :armed, :idle]
+  defstruct [:stage, :window, :began, :swept, :armed, :idle, resting?: false]
 
-  # `began` is when the last sweep began, or a little earlier if it was late. `swept` is when the last
+  # `began` is when the last sweep began, or a little earlier if it was late, and nil when the next needs no gap. `swept` is when the last
   # that sent anything ended; ticks are counted from there. `armed` is when the `:sweep` that is under
-  # way comes. `idle` is the timer of `idle_timeout`.
+  # way comes. `idle` is the timer of `idle_timeout`. A stage that is `resting?` will be woken.
   @type t :: %__MODULE__{
           stage: Config.stage(),
-          window: Window.t(),
+          window: reference,
           began: integer | nil,
           swept: integer,
           armed: integer | nil,
-          idle: reference | nil
+          idle: reference | nil,
+          resting?: boolean
         }
 
   @typedoc """
   At most `amount` items in any `interval`, at most `slice` in one sweep, and from one sweep to the
-  next about a `gap`. Times are in native units.
+  next about a `gap`, or none after `few`. Times are in nanoseconds.
   """
   @type limits :: %{
           sweep: Config.sweep(),
           interval: pos_integer,
           amount: pos_integer,
           slice: pos_integer,
-          gap: non_neg_integer
+          gap: non_neg_integer,
+          few: non_neg_integer
         }
 
   @doc """
-  The pace of a stage that begins now. One that succeeds another does not know what that has sent a
-  moment ago, and takes it for a whole budget.
+  The pace of a stage that begins now, with what is known of what was sent. One that succeeds another does not
+  know what that has sent a moment ago, and takes it for a whole budget.
   """
-  @spec new(Config.stage(), succeeds :: boolean) :: t
-  def new(stage, false), do: first(stage, now())
-  def new(stage, true), do: stage |> first(now()) |> enter(@full)
+  @spec new(Config.stage(), window :: reference, succeeds :: boolean) :: t
+  def new(stage, window, false), do: first(stage, window, now())
+  def new(stage, window, true), do: stage |> first(window, now()) |> enter(@full)
 
   @doc false
-  # As `new/2` for a stage without a predecessor, at a time of the caller's choice.
-  @spec first(Config.stage(), now :: integer) :: t
-  def first(stage, now) do
-    %__MODULE__{stage: stage, window: Window.new(), began: nil, swept: now}
+  # As `new/3` for a stage without a predecessor, at a time of the caller's choice.
+  @spec first(Config.stage(), window :: reference, now :: integer) :: t
+  def first(stage, window, now) do
+    %__MODULE__{stage: stage, window: window, began: nil, swept: now}
+  end
+
+  @typedoc """
+  What may be sent in place of a stage that sleeps: the time, the interval, the budget, since when only a few may
+  have been sent, and how many that is.
+  """
+  @type errand ::
+          {now :: integer, interval :: pos_integer, budget :: pos_integer, since :: integer,
+           few :: pos_integer}
+
+  @doc """
+  What may be sent in place of a stage, if it sleeps. `:none` with pacing and in periodic sweeping, where all is
+  sent when it is time.
+  """
+  @spec errand(Config.stage()) :: errand | :none
+  def errand(stage) do
+    case limits(stage) do
+      %{sweep: :leading_edge, few: few} = limits when few > 0 ->
+        now = now()
+        {now, limits.interval, limits.amount, now - limits.gap, few}
+
+      _ ->
+        :none
+    end
   end
 
   @doc """
@@ -93,6 +127,7 @@ defmodule ZenMonitor.Pace do
   @spec request(t) :: {allowance :: non_neg_integer, t}
   def request(pace) do
     now = now()
+    pace = %{pace | resting?: false}
 
     case plan(pace, limits(pace.stage), now) do
       {:sweep, allowance, pace} -> {allowance, pace}
@@ -120,6 +155,13 @@ defmodule ZenMonitor.Pace do
     end
   end
 
+  @doc """
+  After how many milliseconds without work a Connector or a Batcher hibernates. A chunk leaves megabytes of garbage
+  behind; and to wake from it takes as long as most work of theirs.
+  """
+  @spec hibernate_after() :: pos_integer
+  def hibernate_after, do: @hibernate_after
+
   @doc "How much of an allowance goes to another node in one message."
   @spec message_size(allowance :: non_neg_integer) :: non_neg_integer
   def message_size(allowance), do: min(allowance, @message_size)
@@ -129,12 +171,28 @@ defmodule ZenMonitor.Pace do
   def enter(pace, amount), do: enter(pace, limits(pace.stage), now(), amount)
 
   @doc """
-  Notes that a stage has come to rest. If it stays `unused` for `idle_timeout`, it will be sent
+  Notes that a stage has found its queue empty, and will be woken.
+  """
+  @spec rest(t) :: t
+  def rest(pace), do: rest_at(%{pace | resting?: true}, limits(pace.stage), now())
+
+  @doc false
+  @spec rest_at(t, limits, now :: integer) :: t
+  def rest_at(%{began: nil} = pace, _limits, _now), do: pace
+
+  def rest_at(pace, limits, now) do
+    if Native.window_since(pace.window, now - limits.gap) <= limits.few,
+      do: %{pace | began: nil},
+      else: pace
+  end
+
+  @doc """
+  Notes whether a stage has become `unused`. If it stays so for `idle_timeout`, it will be sent
   `{:timeout, idle, :idle}`; not sooner than an interval after its last sweep, so that who takes its
   place need not know of that.
   """
-  @spec rest(t, unused :: boolean) :: t
-  def rest(pace, unused) do
+  @spec idle(t, unused :: boolean) :: t
+  def idle(pace, unused) do
     if pace.idle, do: :erlang.cancel_timer(pace.idle)
     timeout = if unused, do: Config.get(:idle_timeout), else: :infinity
     %{pace | idle: start_idle_timer(timeout, pace.stage)}
@@ -145,13 +203,12 @@ defmodule ZenMonitor.Pace do
   @spec plan(t, limits, now :: integer) ::
           {:sweep, pos_integer, t} | {:wait, until :: integer}
   def plan(pace, limits, now) do
-    %{interval: interval, amount: amount} = limits
-    opens = max(turn(pace, limits, now), Window.opens(pace.window, now, interval, amount))
+    {room, opens} = Native.window_room(pace.window, now, limits.interval, limits.amount)
+    opens = max(turn(pace, limits, now), opens)
 
     if opens > now do
       {:wait, opens}
     else
-      room = Window.room(pace.window, now, interval, amount)
       {:sweep, min(room, limits.slice), %{pace | began: begin(pace, limits, now), armed: nil}}
     end
   end
@@ -161,7 +218,8 @@ defmodule ZenMonitor.Pace do
   def enter(pace, _limits, _now, 0), do: pace
 
   def enter(pace, limits, now, amount) do
-    %{pace | window: Window.enter(pace.window, now, limits.interval, amount), swept: now}
+    Native.window_enter(pace.window, now, limits.interval, amount)
+    %{pace | swept: now}
   end
 
   # The earliest time of the next sweep, were there no budget.
@@ -182,7 +240,7 @@ defmodule ZenMonitor.Pace do
   defp arm(%{armed: armed} = pace, now, _until) when armed != nil and now < armed, do: pace
 
   defp arm(pace, now, until) do
-    ms = ceil_div(until - now, native(1))
+    ms = ceil_div(until - now, @ms)
     Process.send_after(self(), :sweep, ms)
     %{pace | armed: until}
   end
@@ -190,8 +248,7 @@ defmodule ZenMonitor.Pace do
   defp start_idle_timer(:infinity, _stage), do: nil
 
   defp start_idle_timer(timeout, stage) do
-    interval = System.convert_time_unit(limits(stage).interval, :native, :millisecond)
-    :erlang.start_timer(max(timeout, interval), self(), :idle)
+    :erlang.start_timer(max(timeout, div(limits(stage).interval, @ms)), self(), :idle)
   end
 
   defp limits(:connector),
@@ -202,9 +259,14 @@ defmodule ZenMonitor.Pace do
   defp limits(:dispatcher) do
     limits = limits(:dispatcher, :demand_interval, :demand_amount)
 
-    case min(Config.get(:pacing) || 1, div(limits.interval, native(@gap))) do
+    case min(Config.get(:pacing) || 1, div(limits.interval, @gap * @ms)) do
       slices when slices > 1 and limits.sweep == :leading_edge ->
-        %{limits | slice: ceil_div(limits.amount, slices), gap: div(limits.interval, slices)}
+        %{
+          limits
+          | slice: ceil_div(limits.amount, slices),
+            gap: div(limits.interval, slices),
+            few: 0
+        }
 
       _ ->
         limits
@@ -212,15 +274,20 @@ defmodule ZenMonitor.Pace do
   end
 
   defp limits(stage, interval, amount) do
-    interval = native(Config.get(interval))
+    interval = Config.get(interval) * @ms
     amount = Config.get(amount)
-    gap = min(native(@gap), div(interval, @gaps))
-    %{sweep: Config.sweep(stage), interval: interval, amount: amount, slice: amount, gap: gap}
-  end
 
-  defp native(ms), do: System.convert_time_unit(ms, :millisecond, :native)
+    %{
+      sweep: Config.sweep(stage),
+      interval: interval,
+      amount: amount,
+      slice: amount,
+      gap: min(@gap * @ms, div(interval, @gaps)),
+      few: @few
+    }
+  end
 
   defp ceil_div(number, divisor), do: -Integer.floor_div(-number, divisor)
 
-  defp now, do: System.monotonic_time()
+  defp now, do: System.monotonic_time(:nanosecond)
 end

@@ -19,13 +19,13 @@ defmodule ZenMonitor.Proxy do
   # - It alone starts Batchers, so a connector has one. Each is monitored, and replaced when it dies.
   # - OTP delivers `nodedown`, then `nodeup`, then the first signal of a new connection. So what is
   #   attached when either arrives came over a connection that is gone, and is detached.
-  # - It never sends anything to another node itself, not even a monitor: a connection that is busy
-  #   would suspend it, and all other nodes would wait.
+  # - It sends to another node only what does not suspend it, and places no monitor there: a connection that
+  #   is busy would suspend it, and all other nodes would wait.
 
   use ZenMonitor.Server
 
   alias ZenMonitor.{Malformed, Native, Telemetry, Truncator, Wire}
-  alias ZenMonitor.Proxy.Batcher
+  alias ZenMonitor.Proxy.{Batcher, Passing}
 
   # In ms. Instructions leave garbage behind, and each `:DOWN` of a mass exit is a message.
   @hibernate_after 1_000
@@ -218,7 +218,7 @@ defmodule ZenMonitor.Proxy do
     if is_map_key(connectors, pid) or not connected?(node(pid)) do
       connectors
     else
-      native = Native.proxy_attach()
+      native = Native.proxy_attach(pid)
       Map.put(connectors, pid, %Connector{native: native, batcher: start_batcher(pid, native)})
     end
   end
@@ -317,7 +317,7 @@ defmodule ZenMonitor.Proxy do
   # behind them is handled next, so that all stays in its order.
   defp certify_all(exit, connectors) do
     {exits, next} = exits(exit, @batch - 1)
-    certify(exits)
+    certify(exits, if(next == nil, do: Passing.errand(), else: :none))
 
     case next do
       {:next, _message} -> {:noreply, connectors, {:continue, next}}
@@ -343,22 +343,28 @@ defmodule ZenMonitor.Proxy do
     end
   end
 
-  defp certify([]), do: :ok
+  defp certify([], _errand), do: :ok
 
   # The one reason that is not cut down, whatever its size.
-  defp certify([[destination | {:shutdown, detail} = reason] | rest]) when not is_atom(detail) do
+  defp certify([[destination | {:shutdown, detail} = reason] | rest], errand)
+       when not is_atom(detail) do
     Native.proxy_certify_bulky(destination, reason)
-    certify(rest)
+    certify(rest, errand)
   end
 
-  defp certify(exits) do
+  defp certify(exits, errand) do
     {plain, rest} = truncate(exits, nil)
-    certify_plain(plain)
-    certify(rest)
+    certify_plain(plain, errand)
+    certify(rest, errand)
   end
 
-  defp certify_plain([]), do: :ok
-  defp certify_plain(exits), do: exits |> Native.proxy_certify() |> certify_plain()
+  defp certify_plain([], _errand), do: :ok
+
+  defp certify_plain(exits, errand) do
+    {rest, passed} = Native.proxy_certify(exits, errand)
+    Passing.send_all(passed, errand)
+    certify_plain(rest, errand)
+  end
 
   # Up to the next that is not cut down. What is left of a reason is small enough to be compared: that of a mass
   # exit is nearly always the same, and is encoded once.

@@ -1,16 +1,15 @@
 defmodule ZenMonitor.Restarts do
   @moduledoc false
-  # What the supervisors have in common.
+  # What all supervisors of this package share.
 
   # Milliseconds.
   @patience 5_000
 
-  # The state is outside the processes, so a restart is cheap and costs nobody anything. Giving up
-  # would cost every monitor of this node.
+  # The state is outside of the processes, so a restart costs nobody anything. To give up would cost every
+  # monitor of this node.
   def limit, do: [max_restarts: 1_000, max_seconds: 5]
 
-  # A supervisor that was killed may be gone before its children have noticed, and their names are
-  # not free until then.
+  # When a supervisor is killed, its children may live on for a moment, with their names.
   def await_former(names) do
     for name <- names, pid = Process.whereis(name) do
       monitor = Process.monitor(pid)

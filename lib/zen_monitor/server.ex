@@ -1,12 +1,12 @@
 defmodule ZenMonitor.Server do
   @moduledoc false
   # A `GenServer` that ignores every message, cast and call that it does not know. All registered
-  # processes are such servers: anybody can send to a name. A clause for the rest that calls `super`
-  # is all that a module with callbacks of its own needs.
+  # processes are such servers, since anybody can send to a name. A module with callbacks of its own
+  # needs a last clause that calls `super`.
 
   defmacro __using__(opts) do
     quote do
-      # Of `child_spec/1`: only supervisors of this package start such a server.
+      # This hides `child_spec/1`: only supervisors of this package start such a server.
       @doc false
       use GenServer, unquote(opts)
 

@@ -1,6 +1,6 @@
 defmodule ZenMonitor.Setting do
   @moduledoc false
-  # A pair of public functions for one key of the configuration: one that reads it and one that sets it.
+  # Defines two public functions for a key of the configuration: one reads it, the other sets it.
 
   alias ZenMonitor.Config
 

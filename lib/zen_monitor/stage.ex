@@ -9,10 +9,12 @@ defmodule ZenMonitor.Stage do
       use ZenMonitor.Server, unquote(opts)
 
       @impl GenServer
+      # It came too late, and who sends in the place of a stage that is at rest must be alone. What comes in wakes it.
+      def handle_info(:sweep, %{pace: %{resting?: true}} = state), do: {:noreply, state}
       # The queue has something, or it is time.
       def handle_info(message, state) when message in [:wake, :sweep], do: request(state)
-      # A timer of Pace.rest/2 that was cancelled too late.
-      def handle_info({:timeout, _timer, :idle}, state), do: {:noreply, state, :hibernate}
+      # A timer of Pace.idle/2 that was cancelled too late.
+      def handle_info({:timeout, _timer, :idle}, state), do: {:noreply, state}
       def handle_info(message, state), do: super(message, state)
 
       defoverridable handle_info: 2

@@ -2,11 +2,11 @@ defmodule ZenMonitor.Supervisor do
   @moduledoc """
   The root of ZenMonitor's supervision tree.
 
-  The application starts it. Tests that keep the application from starting may start it by hand,
-  with `start_supervised(ZenMonitor.Supervisor)`.
+  The application starts it. Tests that do not start the application can start it with
+  `start_supervised(ZenMonitor.Supervisor)`.
 
-  It owns the native tables: starting it makes fresh ones, its orderly stop discards them, and a
-  crash of anything below it leaves them untouched.
+  It owns the native tables. It makes fresh ones when it starts, and discards them when it is stopped in
+  order. A crash of any process below it leaves them untouched.
   """
   use Supervisor
 
@@ -15,8 +15,8 @@ defmodule ZenMonitor.Supervisor do
   @doc """
   Starts the tree.
 
-  Fails with an `ArgumentError` that names the key, the value and what is accepted when the
-  application environment of `:zen_monitor` holds a value that cannot work.
+  Fails with an `ArgumentError` when the application environment of `:zen_monitor` has a value that cannot
+  work. The error names the key, the value and what is accepted.
   """
   @spec start_link(term) :: Supervisor.on_start()
   def start_link(_opts), do: Supervisor.start_link(__MODULE__, [], name: __MODULE__)

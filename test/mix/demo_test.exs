@@ -11,7 +11,8 @@ defmodule ZenMonitor.DemoTest do
   test "the terminal has its text, and every plot of the report its data" do
     file = Path.join(System.tmp_dir!(), "zen_monitor_#{System.pid()}.html")
     on_exit(fn -> File.rm(file) end)
-    # The other nodes write to where this one does, and that must be a real terminal or file.
+
+    # The other nodes write to the same output as this one, and that must be a real terminal or file.
     args = ["zen_monitor.demo", "--processes", "1500", "--output", file]
     {output, status} = System.cmd("mix", args, env: [{"MIX_ENV", "test"}], stderr_to_stdout: true)
     assert status == 0, output
@@ -55,7 +56,7 @@ defmodule ZenMonitor.DemoTest do
       assert length(dots) >= 100
     end
 
-    # One figure for each of the three, and a set leaves next to nothing on the heap.
+    # There is one figure for each of the three ways to monitor, and a set leaves next to nothing on the heap.
     assert [[_, process, zen, set]] =
              Regex.scan(
                ~r"heap, for each process</th><td>(\d+) bytes</td><td>(\d+) bytes</td><td>(\d+) bytes",

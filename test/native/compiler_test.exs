@@ -167,7 +167,7 @@ defmodule ZenMonitor.CompilerTest do
   end
 
   describe "a prebuilt library" do
-    # There is nothing on the PATH, so whatever calls Cargo or Rust fails.
+    # The PATH is empty, so any call of Cargo or Rust fails.
     setup context do
       System.put_env("PATH", "/nonexistent")
       System.put_env("ZEN_MONITOR_LIBRARY", pack(context, "prebuilt"))
@@ -291,7 +291,7 @@ defmodule ZenMonitor.CompilerTest do
       path = pack(context, "prebuilt")
       File.write!(path, path |> File.read!() |> binary_part(0, 100))
       assert failure(context) =~ "it is damaged, or no tarball: get it again"
-      # A whole tarball of a library that was changed.
+      # An undamaged tarball, of a library that was changed before it was packed.
       pack(context, "changed", %{library: Checksums.digest("prebuilt")})
       assert failure(context) =~ "and its manifest expects #{Checksums.digest("prebuilt")}"
     end
@@ -327,7 +327,7 @@ defmodule ZenMonitor.CompilerTest do
     end
   end
 
-  # Packs what fits this project, but for what is said otherwise.
+  # Packs a library that fits this project. `other` has the fields of its manifest that shall differ.
   defp pack(context, library, other \\ %{}) do
     manifest =
       struct!(

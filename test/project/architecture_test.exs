@@ -2,7 +2,7 @@ defmodule ZenMonitor.ArchitectureTest do
   # Which files of the native crates may import which. The guide to the architecture has the reasons.
   use ExUnit.Case, async: true
 
-  # What each folder may use, itself included. A file at the root of a crate is a folder of its own, and a file
+  # What each folder may use, including itself. A file at the root of a crate counts as a folder of its own. A file
   # belongs to the longest folder that is named here.
   @core %{
     "structures" => ~w(structures),
@@ -10,11 +10,11 @@ defmodule ZenMonitor.ArchitectureTest do
     "subscriptions" => ~w(subscriptions structures),
     "truncation" => ~w(truncation),
     "wire" => ~w(wire),
-    # A test of both ends.
+    # A test of both sides.
     "names" => ~w(monitors subscriptions)
   }
 
-  # Floors, the lowest first. No side knows the other.
+  # The floors, the lowest first. The two sides do not know each other.
   @sides ~w(sides sides/local sides/proxy)
   @nif %{
     "terms" => ~w(terms),
@@ -110,7 +110,7 @@ defmodule ZenMonitor.ArchitectureTest do
     Enum.map(single ++ grouped, &String.split(&1, "::"))
   end
 
-  # A path goes on into the file with its functions.
+  # A path may name a function or type in the file.
   defp file([], _sources), do: nil
 
   defp file(path, sources) do
@@ -125,7 +125,7 @@ defmodule ZenMonitor.ArchitectureTest do
         do: {name, other}
   end
 
-  # A folder that is not named is its own, and nothing may use it.
+  # A folder that is not named counts as its own, and nothing may use it.
   defp folder(name, allowed) do
     parts = Path.split(name)
     folders = for length <- length(parts)..1, do: parts |> Enum.take(length) |> Path.join()
@@ -139,8 +139,8 @@ defmodule ZenMonitor.ArchitectureTest do
     end)
   end
 
-  # Files that import each other, if there are any: what is left when all that import nothing that is left
-  # have been taken away.
+  # Files that import each other in a circle, if there are any. Files that import none of the files left are taken away,
+  # again and again. What remains are circles.
   defp circle(imports) do
     {free, left} = Enum.split_with(imports, fn {_, imported} -> imported == [] end)
     free = Enum.map(free, &elem(&1, 0))

@@ -24,7 +24,7 @@ defmodule ZenMonitor.DocsTest do
 
     peer = start_connected_peer()
 
-    # What the examples take for granted. The pid is one whose :DOWN comes at once.
+    # The variables that the examples use. The pid is one whose `:DOWN` comes at once.
     binding = [
       pid: on(peer, :dead_target),
       node: peer.node,
@@ -70,7 +70,7 @@ defmodule ZenMonitor.DocsTest do
       function = Exception.format_mfa(module, name, arity)
       assert is_map(docs) and map_size(docs) > 0, "#{function} has no docs"
       {:ok, specs} = Code.Typespec.fetch_specs(module)
-      # A default argument has the spec of the whole.
+      # A function with a default argument has only the spec of the larger arity.
       assert Enum.any?(specs, fn {{of, arity_of}, _} -> of == name and arity_of >= arity end),
              "#{function} has no spec"
     end
@@ -116,7 +116,7 @@ defmodule ZenMonitor.DocsTest do
     end
   end
 
-  # Blocks of one page go on from one another. Returns how many there are.
+  # Runs the blocks of a page. Later blocks may use variables of earlier ones. Returns how many there are.
   defp run(name, text, binding) do
     blocks = Regex.scan(~r/^( *)```elixir\n(.*?)^ *```$/ms, text, capture: :all_but_first)
 
@@ -143,7 +143,7 @@ defmodule ZenMonitor.DocsTest do
     binding
   end
 
-  # In the process of the test, which the messages go to. One that hangs is ended with it.
+  # The example runs in the process of the test, since its messages go there. If it hangs, the test times out.
   defp example(name, block, binding) do
     {_, binding} = Code.eval_string(block, binding, file: name)
     binding

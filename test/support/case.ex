@@ -5,7 +5,7 @@ defmodule ZenMonitor.Case do
 
   use ExUnit.CaseTemplate
 
-  alias ZenMonitor.{Cluster, Local.Dispatcher, Metrics}
+  alias ZenMonitor.{Cluster, Local.Connectors, Local.Dispatcher, Metrics, Native}
 
   using opts do
     quote do
@@ -197,10 +197,16 @@ defmodule ZenMonitor.Case do
   end
 
   @doc """
-  Has the calling process told of every `:DOWN` that the Dispatcher sends. `deliveries/1` has them.
+  Has the calling process told of every `:DOWN` that the Dispatcher sends, or a Connector in its place.
+  `deliveries/1` has them.
   """
   def trace_deliveries do
-    :erlang.trace(Process.whereis(Dispatcher), true, [:send, :monotonic_timestamp])
+    connectors = DynamicSupervisor.which_children(Connectors.supervisor())
+    dispatcher = Process.whereis(Dispatcher)
+
+    for pid <- [dispatcher | for({_, pid, _, _} <- connectors, do: pid)] do
+      :erlang.trace(pid, true, [:send, :monotonic_timestamp])
+    end
   end
 
   @doc "The next so many deliveries in the order of their sending, each as `{subscriber, time in ns}`."
@@ -227,17 +233,37 @@ defmodule ZenMonitor.Case do
     busiest(times, first, size - 1, most, window)
   end
 
+  @doc "Suspends the Dispatcher or a Batcher. Nobody takes it to be asleep, so nobody stands in for it, either."
+  def suspend(process) do
+    :sys.suspend(process)
+
+    :sys.replace_state(process, fn state ->
+      case state do
+        %{native: native} -> Native.proxy_answer_certificates(native)
+        _ -> Native.dispatcher_answer()
+      end
+
+      state
+    end)
+  end
+
+  @doc "Ends that."
+  def resume(process) do
+    send(process, :wake)
+    :sys.resume(process)
+  end
+
   @doc "Runs a function while the Dispatcher sends nothing, and returns when so many more wait."
   def while_suspended(amount, fun) do
     waiting = Metrics.get("zen_monitor.local.batch_length")
-    :sys.suspend(Dispatcher)
+    suspend(Dispatcher)
     fun.()
 
     Cluster.wait_until(fn ->
       Metrics.get("zen_monitor.local.batch_length") == waiting + amount
     end)
 
-    :sys.resume(Dispatcher)
+    resume(Dispatcher)
   end
 
   @doc "The number of standing monitors."

@@ -83,7 +83,7 @@ defmodule ZenMonitor.CrashTest do
     former = Connector.get(pid)
     kill(former)
     wait_until(fn -> Connector.get(pid) != former and watched?(pid) and watched?(other) end)
-    # That of the former one is gone, or about to be.
+    # The subscription of the former Connector is gone, or about to be.
     Process.sleep(50)
     wait_until_watched(other)
     send(pid, {:exit, :told})
@@ -95,7 +95,7 @@ defmodule ZenMonitor.CrashTest do
     pids = on(peer, :targets, [@amount])
     refs = watch_all(pids)
     connector = Connector.get_for_node(peer.node)
-    # It never sees the nodedown.
+    # The Connector never sees the nodedown.
     :sys.suspend(connector)
     Cluster.disconnect(peer)
     kill(connector)
@@ -115,7 +115,7 @@ defmodule ZenMonitor.CrashTest do
     wait_until(fn -> not Enum.any?(pids, &watched?/1) end)
   end
 
-  # The call goes on when its process is dead, and what it sends must arrive all the same.
+  # A dirty call goes on when its process is dead, and the messages that it sends must still arrive.
   describe "during a dirty call" do
     test "that certifies leaves nobody asleep", %{peer: peer} do
       pids = on(peer, :targets, [60])
@@ -131,18 +131,18 @@ defmodule ZenMonitor.CrashTest do
     test "that delivers loses nothing", %{peer: peer} do
       pids = on(peer, :targets, [10])
       refs = watch_all(pids)
-      :sys.suspend(Dispatcher)
+      suspend(Dispatcher)
 
       for {pid, round} <- Enum.with_index(pids) do
         reason = {:shutdown, {pid, Enum.map(1..500_000, &{&1})}}
-        {:ok, [], []} = Native.connector_certify_bulky(peer.node, [{pid, reason}])
+        {:ok, [], [], 0} = Native.connector_certify_bulky(peer.node, [{pid, reason}])
         deliverer = spawn(fn -> Native.dispatcher_deliver_bulky(node(), 1, :all) end)
-        # Some are still building their message then.
+        # Some of the processes are still building their message then.
         Process.sleep(5 * round)
         kill(deliverer)
       end
 
-      :sys.resume(Dispatcher)
+      resume(Dispatcher)
       assert map_size(downs(refs)) == 10
     end
   end
@@ -159,7 +159,8 @@ defmodule ZenMonitor.CrashTest do
     test "the death of each process alone loses no monitor and fires none twice", %{peer: peer} do
       for victim <- victims() ++ [{:remote, ZenMonitor.Proxy}] do
         reasons = survive(peer, fn -> kill_victim(peer, victim) end, 100_000)
-        # The Proxy's death is `:nodedown`; where nobody watched for a moment, it is `:noproc`.
+
+        # The death of the Proxy fires `:nodedown`. Where nobody watched for a moment, an exit is reported as `:noproc`.
         allowed = if victim == {:remote, ZenMonitor.Proxy}, do: [:nodedown], else: []
         assert {victim, Enum.uniq(reasons) -- [:killed, :noproc | allowed]} == {victim, []}
         IO.puts("#{inspect(victim)}: #{inspect(Enum.frequencies(reasons))}")
@@ -204,7 +205,7 @@ defmodule ZenMonitor.CrashTest do
 
       {:ok, _} = Application.ensure_all_started(:zen_monitor)
       assert Native.sizes() |> Keyword.values() |> Enum.sum() == 0
-      # Those of before are unknown now.
+      # The monitors of before are unknown now.
       refute ZenMonitor.demonitor(hd(refs), [:info])
       assert_raise ArgumentError, ~r/is closed/, fn -> ZenMonitor.Set.put(set, pids) end
       ref = watch(hd(pids))
@@ -213,7 +214,7 @@ defmodule ZenMonitor.CrashTest do
     end
   end
 
-  # All whose death may not fire anything, but for the supervisors.
+  # The processes whose death must not fire anything, without the supervisors.
   defp victims do
     [
       ZenMonitor.Tables,
@@ -243,7 +244,7 @@ defmodule ZenMonitor.CrashTest do
     wait_until(fn -> Process.whereis(Dispatcher) && Process.whereis(ZenMonitor.Local.Tables) end)
     on(peer, :kill, [late])
     reasons = refs |> downs() |> Map.values()
-    # Each tells of a target once, and of every one.
+    # Each set reports every target, and each of them once.
     reasons ++ (sets |> Task.await_many(60_000) |> Enum.concat())
   end
 

@@ -64,12 +64,12 @@ defmodule ZenMonitor.DifferencesTest do
     targets = on(peer, :targets, [20])
     plain = for target <- targets, do: Process.monitor(target)
     zen = watch_all(targets)
-    :sys.suspend(Dispatcher)
+    suspend(Dispatcher)
     Cluster.disconnect(peer)
     node = peer.node
     assert_receive {:nodedown, ^node}, 10_000
 
-    # By then all of those are there, in the order of placing.
+    # By then all `:DOWN`s of `Process.monitor/1` are there, in the order of placing.
     received =
       for _ <- plain do
         assert_received {:DOWN, ref, :process, _, :noconnection}
@@ -77,16 +77,16 @@ defmodule ZenMonitor.DifferencesTest do
       end
 
     assert received == plain
-    # Ours wait for the Dispatcher, even beyond the next nodeup.
+    # Ours wait for the Dispatcher, even longer than until the next nodeup.
     Cluster.connect(peer)
     assert_receive {:nodeup, ^node}, 10_000
     refute_received {:DOWN, _, :process, _, {:zen_monitor, _}}
-    :sys.resume(Dispatcher)
+    resume(Dispatcher)
     assert downs(zen) |> Map.values() |> Enum.uniq() == [:nodedown]
     :net_kernel.monitor_nodes(false)
   end
 
-  # Placed in no order that pids or tables might have.
+  # The monitors are placed in random order, which is not the order of pids or tables.
   test "order: the :DOWNs of a lost node do not come in that of placing", %{peer: peer} do
     targets = Enum.shuffle(on(peer, :targets, [500]))
     plain = for target <- targets, do: Process.monitor(target)
@@ -193,7 +193,7 @@ defmodule ZenMonitor.DifferencesTest do
     assert_receive {:gone, ^zen, :process, ^target, {:zen_monitor, :killed}}, 10_000
     assert_receive {:DOWN, ^plain_ended, :process, ^target, :killed}, 10_000
     assert_receive {:DOWN, ^zen_ended, :process, ^target, {:zen_monitor, :killed}}, 10_000
-    # The alias outlives the monitor, and what was sent to the ended one never came.
+    # The alias outlives the monitor. The message that was sent to the ended alias never came.
     for alias <- [plain, zen], do: send(alias, {:again, alias})
     assert_receive {:again, ^plain}, 10_000
     assert_receive {:again, ^zen}, 10_000

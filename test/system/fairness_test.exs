@@ -18,7 +18,7 @@ defmodule ZenMonitor.FairnessTest do
     watch(single)
     while_suspended(20_000, fn -> Process.exit(crowd, :kill) end)
     trace_deliveries()
-    # It falls due while the Dispatcher is busy with the others.
+    # The single monitor falls due while the Dispatcher is busy with the others.
     deliveries(100)
     delivered = delivered()
     Process.exit(single, :kill)
@@ -33,7 +33,7 @@ defmodule ZenMonitor.FairnessTest do
     peer: peer
   } do
     [crowd] = on(peer, :targets, [1])
-    # One every 100 ms flows.
+    # One message flows every 100 ms.
     Dispatcher.demand_interval(100_000)
     guild = guild(crowd, 1_000)
     watchers = watchers(300, [crowd])
@@ -94,7 +94,7 @@ defmodule ZenMonitor.FairnessTest do
     Dispatcher.demand_amount(10)
     Dispatcher.demand_interval(20)
 
-    # No one has swept up after it when the Dispatcher comes to it.
+    # Its monitors are not removed yet when the Dispatcher comes to it.
     while_suspended(100_050, fn ->
       on(peer, :kill, [[crowd, other]])
       wait_until(fn -> Local.batch_length() == 100_050 end)
@@ -111,7 +111,7 @@ defmodule ZenMonitor.FairnessTest do
     :sys.resume(Local.Tables)
     wait_until(fn -> standing() == 0 and Local.batch_length() == 0 end)
     assert delivered() == 50
-    # Its place is taken by others.
+    # Its slots can be used by other monitors.
     assert reason(ZenMonitor.monitor(other)) == :noproc
   end
 

@@ -5,11 +5,22 @@ defmodule ZenMonitor.GraceTest do
   alias ZenMonitor.Local.Connector
   alias ZenMonitor.{ProxyOfVersion2, TelemetryStandIn}
 
-  # So long that no test waits for its end, and so short that a test does.
+  # A grace whose end no test waits for, and one whose end a test waits for.
   @long 60_000
   @short 300
 
+  defmodule CutAfter do
+    # The connection is lost right after the answer, and nothing connects by itself.
+    def call({_, node} = proxy, :ping, timeout) do
+      answer = GenServer.call(proxy, :ping, timeout)
+      Application.put_env(:kernel, :dist_auto_connect, :never)
+      Node.disconnect(node)
+      answer
+    end
+  end
+
   setup do
+    on_exit(fn -> Application.delete_env(:kernel, :dist_auto_connect) end)
     ZenMonitor.nodedown_grace(@long)
     peer = start_connected_peer()
     %{peer: peer, target: on(peer, :target)}
@@ -86,7 +97,7 @@ defmodule ZenMonitor.GraceTest do
     test "resumes within the budget, and lets what is new through", %{peer: peer, target: target} do
       Connector.sweep_interval(100)
       Connector.chunk_size(100)
-      # What is sent is read here.
+      # The test reads what is sent.
       Application.put_env(:zen_monitor, :wire, :v2)
       pids = on(peer, :targets, [1_000])
       connector = Connector.get_for_node(peer.node)
@@ -101,7 +112,7 @@ defmodule ZenMonitor.GraceTest do
       assert Metrics.get("zen_monitor.local.held") > 0
 
       times = subscriptions(MapSet.new([target | pids]))
-      # Each in its turn, and the one that is new among them.
+      # The held targets go out within the budget, and the new one among them.
       assert Enum.max(times) - Enum.min(times) >= 800
       assert busiest(Enum.sort(times), 100) <= 100
       assert standing() == 1_001
@@ -142,7 +153,8 @@ defmodule ZenMonitor.GraceTest do
       Node.disconnect(peer.node)
       wait_until_held(peer)
       Cluster.resume(peer)
-      # What dies before the other side has noticed is told over a connection that nobody reads.
+
+      # An exit before the other side has noticed the loss is reported over the lost connection, which nobody reads.
       Cluster.call(peer, PeerScript, :kill, [[dead]])
       reconnect(peer)
       wait_until_resumed([target])
@@ -202,12 +214,8 @@ defmodule ZenMonitor.GraceTest do
       watch(target)
       connector = Connector.get_for_node(peer.node)
 
-      # So that there is some time between the two.
-      :sys.replace_state(connector, fn state ->
-        :ok = :net_kernel.monitor_nodes(false, node_type: :all)
-        state
-      end)
-
+      # The test delivers the nodedown itself, so that some time passes before it.
+      deafen(connector)
       Cluster.disconnect(peer)
       wait_until(fn -> :sys.get_state(connector).proxy == nil end)
       ref = ZenMonitor.monitor({:zen_name, peer.node})
@@ -220,6 +228,40 @@ defmodule ZenMonitor.GraceTest do
       reconnect(peer)
       send(connector, {:nodeup, peer.node, []})
       assert downs([ref]) == %{ref => :noproc}
+    end
+
+    for {what, gen_module} <- [
+          {"the ping", GenServer},
+          {"the question that follows it", CutAfter}
+        ] do
+      test "may be lost during #{what}, which is no answer", context do
+        %{peer: peer, target: target} = context
+        ref = watch(target)
+        Cluster.disconnect(peer)
+        wait_until_held(peer)
+        {true, deadline} = held(peer)
+        connector = Connector.get_for_node(peer.node)
+        Cluster.call(peer, PeerScript, :suspend, [ZenMonitor.Proxy])
+        Application.put_env(:zen_monitor, :gen_module, unquote(gen_module))
+        reconnect(peer)
+        wait_until(fn -> :sys.get_state(connector).ping != nil end)
+        {pid, _, _} = :sys.get_state(connector).ping
+        # The test delivers the nodedown itself, long after the end of the ping.
+        deafen(connector)
+        if unquote(gen_module) == GenServer, do: Cluster.disconnect(peer)
+        Cluster.call(peer, PeerScript, :resume, [ZenMonitor.Proxy])
+        wait_until(fn -> not Process.alive?(pid) end)
+        assert {^pid, _, _} = :sys.get_state(connector).ping
+        assert held(peer) == {true, deadline}
+
+        Application.put_env(:zen_monitor, :gen_module, GenServer)
+        send(connector, {:nodedown, peer.node, []})
+        reconnect(peer)
+        send(connector, {:nodeup, peer.node, []})
+        wait_until_resumed([target])
+        on(peer, :kill, [[target]])
+        assert downs([ref]) == %{ref => :killed}
+      end
     end
 
     test "is the same when this node has another name by then" do
@@ -304,7 +346,7 @@ defmodule ZenMonitor.GraceTest do
       Cluster.connect(again)
       assert refs |> downs() |> Map.values() |> Enum.uniq() == [:nodedown]
 
-      # What was never told of the former life is told to this one.
+      # Instructions that the former life never got go to this one.
       wait_until_watched(pid)
       on(again, :kill, [[pid]])
       assert reason(later) == :killed
@@ -503,8 +545,8 @@ defmodule ZenMonitor.GraceTest do
     end
   end
 
-  # The standing monitors fire when a blip outlasts the grace, and never otherwise. Each round has others that are
-  # placed before and during the blip, and of which half die meanwhile. Returns what has fired.
+  # The standing monitors fire when a blip is longer than the grace, and never otherwise. Each round places further
+  # monitors before and during the blip, and half of their targets die meanwhile. Returns what has fired.
   defp blips(peer, rounds) do
     standing = on(peer, :targets, [20])
 
@@ -547,7 +589,7 @@ defmodule ZenMonitor.GraceTest do
     end
   end
 
-  # One side asks for it, in turn. Both have noticed when it returns.
+  # The two sides cut the connection in turn. Both have noticed when this returns.
   defp cut(peer, round) do
     if rem(round, 2) == 0 do
       Cluster.call(peer, :erlang, :disconnect_node, [node()])
@@ -559,7 +601,7 @@ defmodule ZenMonitor.GraceTest do
     wait_until(fn -> Native.compatibility(peer.node) == :unavailable end)
   end
 
-  # 600 processes take longer than two seconds then.
+  # With this budget, 600 subscriptions take longer than two seconds.
   defp slow_down do
     Connector.sweep_interval(400)
     Connector.chunk_size(100)
@@ -574,8 +616,16 @@ defmodule ZenMonitor.GraceTest do
     reconnect(peer)
   end
 
-  # The other side may not be rid of the former connection yet.
+  # The other side may still have the former connection.
   defp reconnect(peer), do: wait_until(fn -> Node.connect(peer.node) == true end)
+
+  # From here on, only the test sends the Connector `nodeup` and `nodedown`.
+  defp deafen(connector) do
+    :sys.replace_state(connector, fn state ->
+      :ok = :net_kernel.monitor_nodes(false, node_type: :all)
+      state
+    end)
+  end
 
   defp held(peer), do: Native.connector_held(peer.node)
 
@@ -588,7 +638,7 @@ defmodule ZenMonitor.GraceTest do
     Enum.each(pids, &wait_until_watched/1)
   end
 
-  # When the Connector sent each subscription of these, in ms.
+  # The times, in ms, at which the Connector sent the subscriptions of these pids.
   defp subscriptions(pids) do
     if MapSet.size(pids) == 0 do
       []

@@ -125,7 +125,7 @@ defmodule ZenMonitor.HostileTest do
       targets = for _ <- 1..3, do: PeerScript.target()
       [first, second, third] = targets
 
-      # More than one native call carries out.
+      # More than one native call handles.
       bad = List.duplicate({:subscribe, 1}, 1_000)
 
       instructions = [
@@ -195,10 +195,10 @@ defmodule ZenMonitor.HostileTest do
 
       certificates = [
         {first, :certified},
-        # Never subscribed to.
+        # A certificate without a subscription.
         {on(peer, :target), :certified},
         {:name, :certified},
-        # No certificates.
+        # These are no certificates.
         {first},
         {"name", :certified},
         {String.duplicate("name", 250_000), :certified},
@@ -230,7 +230,7 @@ defmodule ZenMonitor.HostileTest do
       distant = on(other, :target)
       ref = watch(distant)
       before = ignored()
-      # Each certifies the other's.
+      # Each node certifies a process of the other node.
       send(Connector.get_for_node(peer.node), {:dead, peer.node, [{distant, :forged}]})
       send(Connector.get_for_node(other.node), {:dead, other.node, [{target, :forged}]})
       wait_until(fn -> ignored() - before == 2 end)

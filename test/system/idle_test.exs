@@ -1,6 +1,6 @@
 defmodule ZenMonitor.IdleTest do
-  # What has nothing to do sleeps, what has had nothing to do for long stops, and nothing is lost at
-  # that edge.
+  # A process with nothing to do sleeps, and after a while it stops. Nothing is lost at the moment at which it
+  # stops.
   use ZenMonitor.Case
 
   alias ZenMonitor.{Local, Proxy}
@@ -13,7 +13,7 @@ defmodule ZenMonitor.IdleTest do
     %{peer: start_connected_peer()}
   end
 
-  # The interval is what `idle_timeout` is at least.
+  # The idle timeout is never shorter than the interval, so the interval is set as well.
   defp hasten(timeout, interval \\ 1) do
     ZenMonitor.idle_timeout(timeout)
     Connector.sweep_interval(interval)
@@ -40,7 +40,7 @@ defmodule ZenMonitor.IdleTest do
 
       connector = Connector.get(pid)
       idle = [Process.whereis(Dispatcher), connector, Batcher.get(Connector.get(local))]
-      # A monitor stands on the node, so it does not even wait for its end.
+      # A monitor stands on the node, so the Connector has no idle timer.
       assert :sys.get_state(connector).pace.idle == nil
       wait_until(fn -> Enum.all?(idle, &hibernated?/1) end)
 
@@ -170,7 +170,7 @@ defmodule ZenMonitor.IdleTest do
       connector = retire(peer)
       pid = on(peer, :target)
       ref = ZenMonitor.monitor(pid)
-      # It was asked for another, and knows of the one that is about to stop.
+      # `Connectors` was asked for a new Connector, and still knows the one that is about to stop.
       assert :sys.get_state(Connectors).connectors[peer.node] == connector
       GenServer.stop(connector)
       wait_until_watched(pid)
@@ -186,7 +186,7 @@ defmodule ZenMonitor.IdleTest do
       refute Task.await(another) == connector
     end
 
-    # A Connector that has done all but stop.
+    # A Connector that has retired and not stopped yet.
     defp retire(peer) do
       assert Connector.connect(peer.node) == :compatible
       connector = Connector.get_for_node(peer.node)
@@ -241,7 +241,7 @@ defmodule ZenMonitor.IdleTest do
       target = subscribe_to_target()
       batcher = Batcher.get(self())
       monitor = Process.monitor(batcher)
-      # It has a subscription and so no end to wait for.
+      # The connector has a subscription, so the Batcher has no idle timer.
       wait_until(fn -> :sys.get_state(batcher).pace.idle == nil end)
       GenServer.cast(Proxy, {:process, self(), [{:unsubscribe, target}]})
       assert_receive {:DOWN, ^monitor, :process, ^batcher, :normal}, 10_000
@@ -285,7 +285,7 @@ defmodule ZenMonitor.IdleTest do
         |> Task.await_many(100_000)
         |> Enum.reduce(&MapSet.union/2)
 
-      # The edge was met often enough.
+      # Enough Connectors have stopped and been started again.
       assert MapSet.size(seen) > 20
       wait_until(fn -> standing() == 0 end)
       wait_until(fn -> DynamicSupervisor.which_children(Connectors.supervisor()) == [] end)
@@ -295,7 +295,7 @@ defmodule ZenMonitor.IdleTest do
     test "every monitor fires with its true reason, whoever is killed", %{peer: peer} do
       hasten(1)
       hasten_peer(peer, 1)
-      # Who takes the place of a Dispatcher waits for an interval first.
+      # The successor of a Dispatcher waits for an interval first.
       Dispatcher.demand_interval(5)
       killer = spawn_link(fn -> keep_killing([Connectors, Local, Dispatcher]) end)
 
@@ -323,7 +323,7 @@ defmodule ZenMonitor.IdleTest do
         if :rand.uniform(2) == 1, do: Process.sleep(2)
       end
 
-      # Sent after all that.
+      # This monitor is sent after all that.
       ref = watch(last)
       wait_until(fn -> not watched?(pid) end)
       send(last, {:exit, :told})

@@ -62,7 +62,7 @@ defmodule ZenMonitor.KindsTest do
         Process.sleep(200)
         assert downs(a, watcher) == %{{kept, :killed} => 1}
 
-        # As `Process.demonitor/2` does.
+        # The results are those of `Process.demonitor/2`.
         [target] = call(b, :targets, [1])
         options = [[], [:info], [:flush], [:flush, :info]]
         assert {[true, false, true], fired, false} = call(a, :removals, [target, options])
@@ -82,7 +82,8 @@ defmodule ZenMonitor.KindsTest do
         [former] = connectors(a)
         call(a, :kill_children, [Connectors.supervisor()])
         wait_until(fn -> match?([pid] when pid != former, connectors(a)) end)
-        # Its successor has begun, so what is placed now is sent last.
+
+        # The successor has put the subscriptions into the outbox, so a monitor that is placed now is sent last.
         for connector <- connectors(a), do: call(a, :sys, :get_state, [connector])
         [last] = call(b, :targets, [1])
         crowd = crowd ++ call(a, :crowd, [500, target])
@@ -96,7 +97,8 @@ defmodule ZenMonitor.KindsTest do
       test "hears of the loss of the connection, and goes on with the next", context do
         %{watching: a, watched: b} = context
         [target] = call(b, :targets, [1])
-        # By its name, since a pid may be of another node once this one has lost its name.
+
+        # The watcher has a name, since its pid may belong to another node once this one has lost its own name.
         call(a, :named_watcher, [:zen_monitor_first])
         watch(a, b, [target], :zen_monitor_first)
         true = call(a, :erlang, :disconnect_node, [b.node])
@@ -105,8 +107,8 @@ defmodule ZenMonitor.KindsTest do
         %{watching: a, watched: b} = connect_again(context)
         call(a, :named_watcher, [:zen_monitor_second])
 
-        # A node that was given its name has lost it with the connection: its pids of before are of a node
-        # that is gone.
+        # A node that was given its name has lost it with the connection. Its former pids belong to a node that is
+        # gone.
         again = if b.node == node(target), do: target, else: hd(call(b, :targets, [1]))
         watch(a, b, [again], :zen_monitor_second)
         call(a, :place, [:zen_monitor_second, target])
@@ -123,7 +125,7 @@ defmodule ZenMonitor.KindsTest do
         call(b, :kill_name, [ZenMonitor.Proxy])
         wait_until(fn -> downs(a, watcher) == %{{first, :nodedown} => 1} end)
 
-        # It counts as incompatible for 2 seconds then.
+        # The node counts as incompatible for 2 seconds.
         wait_until(fn -> call(a, ZenMonitor, :connect, [b.node]) == :compatible end)
         call(a, :named_watcher, [:zen_monitor_last])
         watch(a, b, [second], :zen_monitor_last)
@@ -160,7 +162,7 @@ defmodule ZenMonitor.KindsTest do
     end
   end
 
-  # Whoever gave it its name gives it the same again, once its loss has been noticed there.
+  # The node that gave the name gives the same name again, once it has noticed the loss.
   test "a node that is given its former name is another life of that node" do
     %{watching: a, watched: b} = pair(%{options: {[name: :dynamic], []}, role: :watched})
     [former] = call(b, :targets, [1])
@@ -178,7 +180,8 @@ defmodule ZenMonitor.KindsTest do
     wait_until(fn -> downs(a, watcher) == expected end)
   end
 
-  # The kind under test has the role, and connects: who is given a name has none until then.
+  # The node of the kind under test has the role, and it is the one that connects: a node that is given its name
+  # has none before.
   defp pair(%{options: {special, plain}, role: role}) do
     Process.flag(:trap_exit, true)
     [special, plain] = for options <- [special, plain], do: peer(options)
@@ -194,13 +197,13 @@ defmodule ZenMonitor.KindsTest do
 
   defp peer(options) do
     peer = Cluster.start_peer(options)
-    # What they say of each other is expected.
+    # The log lines about lost connections are expected.
     call(peer, Logger, :configure, [[level: :critical]])
     peer
   end
 
-  # Who was given its name lost it with its last connection. The same node would give it the same name
-  # again, another one gives it another.
+  # A node that was given its name has lost it with its last connection. The same node would give it the same
+  # name again; another node gives it another name.
   defp connect_again(%{options: {[name: :dynamic], _}, role: role} = pair) do
     [plain_role] = [:watching, :watched] -- [role]
     %{^role => special, ^plain_role => plain} = pair

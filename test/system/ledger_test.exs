@@ -9,7 +9,7 @@ defmodule ZenMonitor.LedgerTest do
 
   test "every monitor ends as it must, and nothing is left" do
     sum = Ledger.run(seed(), 200_000, steps: 6_000)
-    # Every kind of fate was met.
+    # Monitors have fired for each kind of reason.
     assert %{rounds: rounds, exit: _, noproc: _, nodedown: _} = sum
     assert rounds >= 3
   end

@@ -60,7 +60,7 @@ defmodule ZenMonitor.LinkTest do
         Cluster.start_peer(name: peer.node)
       end)
 
-    # A pid of its former life is nobody's, though a process of this life may have its number.
+    # A pid of the former life is no process, even if a process of this life has the same number.
     ref = ZenMonitor.monitor(former)
     assert reason(ref) == :noproc
     target = on(peer, :target)
@@ -71,7 +71,7 @@ defmodule ZenMonitor.LinkTest do
   end
 
   test "cut by the net tick, because the VM is stopped" do
-    # Other peers would have to tick as often.
+    # These are peers of their own, since all connected nodes must have the same tick time.
     ticks = [kernel: [net_ticktime: 2]]
     [observer, stopped] = for _ <- 1..2, do: Cluster.start_peer(ticks)
     there = fn function, arguments -> Cluster.call(observer, PeerScript, function, arguments) end
@@ -125,15 +125,16 @@ defmodule ZenMonitor.LinkTest do
         {before, later} = Enum.split(targets, 10)
         reconnect(peer)
         refs = for target <- before, do: ZenMonitor.monitor(target)
-        # Sent and not, in turn.
+        # In every other round, the test waits until the subscriptions are sent.
         if rem(round, 2) == 0, do: await_watched(peer, List.last(before), Cluster.flags())
         time = restore(peer)
         later_refs = for target <- later, do: ZenMonitor.monitor(target)
         await_watched(peer, hd(later), Cluster.flags())
-        # What was sent over the old connection fires. What was not may be sent over the new one.
+
+        # Monitors whose subscription was sent over the old connection fire. Others may be subscribed over the new one.
         for ref <- refs, do: fired_or_removed(ref, rem(round, 2) == 0)
         for ref <- later_refs, do: fired_or_removed(ref, false)
-        # So that the next round does not find what this one has subscribed to.
+        # The next round must not find the subscriptions of this one.
         wait_until(fn -> not Enum.any?([hd(before), List.last(later)], &watched?(peer, &1)) end)
         wait_until(fn -> Native.sizes()[:targets] == standing() and standing() <= 1 end)
         time
@@ -149,12 +150,12 @@ defmodule ZenMonitor.LinkTest do
 
   defp await_watched(peer, target, :alone), do: wait_until(fn -> watched?(peer, target) end)
 
-  # `global` may hear late of the former cut, and cut once more, which fires it.
+  # `global` may hear of the former cut late, and cut once more. That fires the monitor.
   defp await_watched(peer, target, :default) do
     wait_until(fn -> watched?(peer, target) or Connector.monitors(target, self()) == [] end)
   end
 
-  # Whether there is a connection or not.
+  # This works without a connection, too.
   defp watched?(peer, target), do: Cluster.call(peer, PeerScript, :watched?, [target])
 
   defp fired_or_removed(ref, true), do: assert(reason(ref) == :nodedown)
@@ -177,8 +178,8 @@ defmodule ZenMonitor.LinkTest do
   # The other side may not be rid of the former connection yet.
   defp reconnect(peer), do: Node.connect(peer.node) == true || reconnect(peer)
 
-  # Monitors in both directions, some of them not yet sent; then the cut; then they must have fired,
-  # and others work. `cut` may return the peer that took the place of the old one.
+  # Places monitors in both directions, some of them not sent yet, and cuts. Then they must have fired, and new
+  # ones must work. `cut` may return the peer that took the place of the old one.
   defp survive(%{peer: peer} = context, cut) do
     [target | _] = targets = on(peer, :targets, [500])
     refs = watch_all(targets)
@@ -194,7 +195,7 @@ defmodule ZenMonitor.LinkTest do
     peer = if is_struct(answer, Cluster), do: answer, else: peer
     received = fn -> Cluster.call(peer, PeerScript, :received, [watcher]) end
 
-    # That of a dead VM died with it.
+    # The watcher of a dead VM died with it.
     unless answer == peer do
       wait_until(fn -> match?([{:DOWN, _, _, ^own, {:zen_monitor, :nodedown}}], received.()) end)
     end
@@ -216,8 +217,8 @@ defmodule ZenMonitor.LinkTest do
     peer
   end
 
-  # Connected to the peer, and for good: with OTP's default flags the bystander is part of it, and one
-  # cut may be followed by others.
+  # Connects to the peer, and waits until nothing is cut any more. With OTP's default flags, the bystander is
+  # part of the mesh, and one cut may be followed by others.
   defp settle(%{peer: peer, bystander: bystander}) do
     wait_until(fn -> Node.connect(peer.node) == true end)
     if Cluster.flags() == :default, do: Cluster.mesh([Cluster.here(), peer, bystander])
@@ -229,8 +230,8 @@ defmodule ZenMonitor.LinkTest do
     assert bystander.node in Node.list(:connected)
   end
 
-  # Whether it was dropped depends on who told of the cut. What counts is that the monitor has fired
-  # if it was, once, and not if it was not.
+  # Whether the bystander was dropped depends on which node heard of the cut first. If it was dropped, the monitor
+  # must have fired once, and otherwise not at all.
   defp assert_bystander(%{bystander: %{node: node}, standing: standing}, :default) do
     lost? = lost?(node)
     fired = for {_, _, _, _, {:zen_monitor, reason}} <- PeerScript.received(standing), do: reason

@@ -37,7 +37,7 @@ defmodule ZenMonitor.MeshTest do
         [a, b, c, d] = nodes
         targets = call(a, :targets, [@many])
         watcher = watch(b, targets)
-        # As a node with version 2 subscribes.
+        # This subscribes as a node with version 2 does.
         plain = call(b, :watcher, [])
         version_2 = for target <- targets, do: {:subscribe, target}
         call(b, GenServer, :cast, [{ZenMonitor.Proxy, a.node}, {:process, plain, version_2}])
@@ -93,7 +93,7 @@ defmodule ZenMonitor.MeshTest do
         assert other.node in nodes_lost(one, placed)
         assert one.node in nodes_lost(other, placed)
 
-        # The others drop one of the two or both, but never each other.
+        # The others drop one of the two nodes, or both, but never each other.
         for node <- others do
           assert nodes_lost(node, placed) != []
           assert nodes_lost(node, placed) -- names([one, other]) == []
@@ -111,7 +111,7 @@ defmodule ZenMonitor.MeshTest do
     end
   end
 
-  # Whether no connection crosses the bounds of a group in which all are connected to all.
+  # Whether the nodes form groups in which all are connected to all, without a connection between groups.
   defp partitioned?(nodes) do
     groups = for node <- nodes, do: Enum.sort([node.node | call(node, Node, :list, [])])
     sizes = Enum.frequencies(groups)
@@ -139,7 +139,7 @@ defmodule ZenMonitor.MeshTest do
     wait_until(fn -> length(call(node, ZenMonitor, :info, [last]).watched_by) == 3 end)
   end
 
-  # The nodes that it has lost since, as it has seen.
+  # The nodes whose loss a node has noticed since.
   defp nodes_lost(node, placed) do
     lost = for {:nodedown, lost} <- call(node, :received, [placed[node].watcher]), do: lost
     lost |> Enum.uniq() |> Enum.sort()
@@ -157,7 +157,7 @@ defmodule ZenMonitor.MeshTest do
   defp mesh(%{carrier: carrier}) do
     env = [max_pending_certificates: @limit]
     nodes = for _ <- 1..4, do: Cluster.start_peer(flags: :default, carrier: carrier, env: env)
-    # What they say of each other is expected.
+    # The log lines about lost connections are expected.
     for node <- nodes, do: call(node, Logger, :configure, [[level: :error]])
     [a | others] = nodes
     for other <- others, do: true = call(a, Node, :connect, [other.node])
@@ -187,7 +187,7 @@ defmodule ZenMonitor.MeshTest do
     Cluster.wait_until(fn -> map_size(call(node, :downs, [watcher])) == amount end, 1_500)
   end
 
-  # A bound that the design promises, far from what it takes on the busiest machine.
+  # The bound is far more than it takes, even on a busy machine.
   defp within(ms, condition) do
     began = System.monotonic_time(:millisecond)
     wait_until(condition)

@@ -7,7 +7,7 @@ defmodule ZenMonitor.NamesTest do
   @moduletag timeout: 120_000
 
   @names 20_000
-  # So many at a time, since the tables keep the room for what has stood at once.
+  # Names that are used at a time. The tables keep the room for all monitors that have stood at once.
   @round 2_000
   @rounds_before 6
   # Bytes.
@@ -27,7 +27,7 @@ defmodule ZenMonitor.NamesTest do
     assert growth(&pid_of/2) < @most * @names
   end
 
-  # By how many bytes the native memory grows with the names, once the tables have grown to the round.
+  # By how many bytes new names make the native memory grow, once the tables have grown to the size of a round.
   defp growth(destination) do
     known = names(:known, @round)
     unknown = names(:unknown, @names)
@@ -45,7 +45,7 @@ defmodule ZenMonitor.NamesTest do
     native_memory() - before
   end
 
-  # The atoms are there before, as those of a test before may be.
+  # Atoms take no native memory, so it does not matter whether an earlier test has made them.
   defp names(kind, amount), do: for(number <- 1..amount, do: :"zen_#{kind}_#{number}@nowhere")
 
   # Half of the monitors are removed, and the others fire.
@@ -58,10 +58,10 @@ defmodule ZenMonitor.NamesTest do
     wait_until(fn -> DynamicSupervisor.which_children(Connectors.supervisor()) == [] end)
   end
 
-  # A pid of a node that is not there, as another node would have sent it.
+  # A pid of a node that does not exist.
   defp pid_of(node, number) do
     name = Atom.to_string(node)
-    # Neighbours would have a part of the table to themselves.
+    # The numbers are far apart, because neighbours would share a part of the table.
     numbers = <<1_000 * number::32, 0::32, 1::32>>
     :erlang.binary_to_term(<<131, ?X, ?w, byte_size(name), name::binary, numbers::binary>>)
   end

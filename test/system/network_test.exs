@@ -1,6 +1,6 @@
 defmodule ZenMonitor.NetworkTest do
-  # A network under the nodes that loses what is sent, and tells nobody: three hosts, of which one is cut off
-  # for less and for longer than the net tick.
+  # A network that loses packets silently: three hosts, of which one is cut off for less and for longer than the
+  # net tick.
   use ExUnit.Case
 
   alias ZenMonitor.{Cluster, Hosts, PeerScript}
@@ -21,13 +21,14 @@ defmodule ZenMonitor.NetworkTest do
       for host <- hosts do
         env = [nodedown_grace: grace, connector_sweep_interval: 10]
         node = Hosts.start_peer(host, kernel: [net_ticktime: @net_tick], env: env)
-        # That a node does not answer is expected.
+        # The log lines about a node that does not answer are expected.
         call(node, Logger, :configure, [[level: :error]])
         node
       end
 
     for one <- nodes, other <- nodes, one != other, do: reconnect(one, other)
-    # Each watches processes of the two others, who die at once, meanwhile, or not at all.
+
+    # Each node watches processes of the two others. They die at once, during the outage, or not at all.
     targets = for node <- nodes, do: call(node, :targets, [@amount])
     watchers = for node <- nodes, do: watch(node, List.delete(targets, own(targets, nodes, node)))
     for {node, pids} <- Enum.zip(nodes, targets), do: wait_until_watched(node, pids)
@@ -38,7 +39,7 @@ defmodule ZenMonitor.NetworkTest do
     %{nodes: nodes, targets: [[a, b | _], [c, d | _], [e | _]]} = context
     [one, two, three] = nodes
     Hosts.unplug(context.cut_off)
-    # TCP sends it again.
+    # TCP sends again what is lost.
     call(one, :kill, [[a]])
     call(two, :kill, [[c]])
     call(three, :kill, [[e]])
@@ -63,7 +64,7 @@ defmodule ZenMonitor.NetworkTest do
     wait_until_lost(nodes)
     [of_two | _] = for node <- nodes, do: call(node, ZenMonitor.Metrics, :get, [held()])
     assert of_two == @amount
-    # Who can hear it does, and the others find them dead.
+    # Nodes that are connected get the reason, and the others find the processes dead.
     call(one, :kill, [[a]])
     call(two, :kill, [[c]])
     call(three, :kill, [[e]])
@@ -99,7 +100,7 @@ defmodule ZenMonitor.NetworkTest do
     expect(context, [down.(of_two), down.(of_one ++ of_three), down.(of_two)])
   end
 
-  # Exactly these reasons, once each, and nothing else: by node.
+  # Checks that each node gets exactly these reasons, once each.
   defp expect(context, expected) do
     for {reasons, index} <- Enum.with_index(expected) do
       Cluster.wait_until(fn -> map_size(downs(context, index)) == map_size(reasons) end, 2_000)

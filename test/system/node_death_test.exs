@@ -9,8 +9,8 @@ defmodule ZenMonitor.NodeDeathTest do
   @gone :zen_gone@nowhere
 
   test "costs no memory up front, and less than 20 bytes per DOWN while they wait" do
-    # The table of a node that has no Connector: what one does is done by hand. Whoever starts the
-    # Connectors of nodes that have something in the tables has done so before.
+    # The node has no Connector, and the test does the work of one. `Connectors` looks for nodes without a Connector when
+    # it starts, so the test waits until that is done.
     :sys.get_state(Connectors)
     place = fn -> for number <- 1..@amount, do: monitor_by_hand(number) end
     watcher = spawn_link(fn -> wait_for(place) end)
@@ -30,7 +30,7 @@ defmodule ZenMonitor.NodeDeathTest do
     assert Local.batch_length() == @amount
 
     Dispatcher.demand_amount(@amount)
-    :sys.resume(Dispatcher)
+    resume(Dispatcher)
     wait_until(fn -> Local.batch_length() == 0 end)
     assert standing() == 0
     assert :erlang.memory(:system) - before < 20 * @amount
@@ -66,7 +66,7 @@ defmodule ZenMonitor.NodeDeathTest do
       Cluster.disconnect(peer)
       Cluster.connect(peer)
       later = watch_all(pids)
-      # The most of the old ones still wait.
+      # Most of the old monitors still wait.
       assert Local.batch_length() > 0
       assert [_] = Connector.monitors(hd(pids), self())
       Dispatcher.demand_interval(1)

@@ -1,13 +1,13 @@
 defmodule ZenMonitor.RaceTest do
-  # A demonitor with `:flush` against the delivery of the very `:DOWN` that it is to prevent, with the
-  # Dispatcher at full speed. Once it has returned, nothing may be in the mailbox, nor come later.
+  # A demonitor with `:flush` races against the delivery of the same `:DOWN`, with the Dispatcher at full speed. Once it
+  # has returned, the message must neither be in the mailbox nor come later.
   use ZenMonitor.Case
 
   alias ZenMonitor.Local.{Connector, Dispatcher}
   alias ZenMonitor.Proxy.Batcher
 
   @moduletag timeout: :infinity
-  # Monitors that one racer has at a time.
+  # How many monitors one racer has at a time.
   @batch 1_000
   @racers 4
 
@@ -50,7 +50,7 @@ defmodule ZenMonitor.RaceTest do
     Enum.sum(removed)
   end
 
-  # All of one racer are in one set, in which most find their predecessors gone.
+  # All monitors of one racer are members of one set. When most are put, their former membership is over.
   defp set_racer(rounds, seed) do
     :rand.seed(:exsss, seed)
     set = ZenMonitor.Set.new()
@@ -78,7 +78,7 @@ defmodule ZenMonitor.RaceTest do
     end
   end
 
-  # With `:flush`, or by taking the message of each that was not deleted.
+  # Deletes with `:flush`, or receives the message of each member that was not deleted.
   defp deleted(%{ref: ref} = set, list) do
     flush? = :rand.uniform(2) == 1
     deleted = ZenMonitor.Set.delete(set, list, flush: flush?)
@@ -100,7 +100,7 @@ defmodule ZenMonitor.RaceTest do
     end
   end
 
-  # One target for all, or one for each.
+  # All monitors have the same target, or each its own.
   defp place(0) do
     target = PeerScript.target()
     refs = for _ <- 1..@batch, do: ZenMonitor.monitor(target)
@@ -116,8 +116,8 @@ defmodule ZenMonitor.RaceTest do
     refs
   end
 
-  # The first message is the signal to start. They are delivered in the order of their placing, and
-  # removed in the same order, close behind, or in the opposite one.
+  # The first message is the signal to start. Monitors are delivered in the order in which they were placed. They are
+  # removed in the same order, close behind the delivery, or in the opposite order.
   defp run(refs) do
     receive do
       {:DOWN, first, :process, _, {:zen_monitor, _}} ->

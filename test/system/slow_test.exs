@@ -54,7 +54,7 @@ defmodule ZenMonitor.SlowTest do
       resume(peer)
     end
 
-    # Its ping is answered late or never, and the connection may not even take it.
+    # A ping to that node is answered late or never, and the connection may not even take it.
     test "is pinged by a process that nobody waits for", %{peer: peer} do
       target = on(peer, :target)
       stall(peer)
@@ -65,7 +65,7 @@ defmodule ZenMonitor.SlowTest do
       assert %{ping: {pid, _, 1}} = :sys.get_state(connector)
       assert {:status, status} = Process.info(pid, :status)
       assert status == :suspended
-      # In place of its timeout.
+      # This stands for the timeout of the ping.
       send(connector, {:ping_timeout, pid})
       assert Task.await(task) == :incompatible
       assert reason(ref) == :nodedown
@@ -78,7 +78,7 @@ defmodule ZenMonitor.SlowTest do
       connector = on(peer, :watcher)
       stall(peer)
       target = PeerScript.target()
-      # As they may arrive from a node that sends and does not receive.
+      # These messages may come from a node that sends and does not receive.
       GenServer.cast(Proxy, {:process, connector, [{:subscribe, target}]})
       send(Proxy, {:"$gen_call", {connector, make_ref()}, :ping})
       wait_until(fn -> watched?(target) end)
@@ -249,15 +249,15 @@ defmodule ZenMonitor.SlowTest do
     watcher
   end
 
-  # Stops a peer and fills the connection to it. In case that this test never resumes it, it goes on
-  # by itself.
+  # Stops a peer and fills the connection to it. If the test never resumes it, it goes on by itself.
   defp stall(peer) do
     Cluster.suspend(peer)
     on_exit(fn -> Cluster.resume(peer) end)
     PeerScript.fill(peer.node)
   end
 
-  # Stops a peer that watches a process of this node, and has it refuse the certificate of that one.
+  # Stops a peer that watches a process of this node, and kills the process, so that the connection refuses the
+  # certificate.
   defp stall_refusing(peer, target) do
     stall(peer)
     PeerScript.kill([target])
@@ -267,7 +267,7 @@ defmodule ZenMonitor.SlowTest do
 
   defp resume(peer), do: Cluster.resume(peer)
 
-  # What all events so far have told of a node.
+  # The sum of a measurement over all events about a node so far.
   defp shed(event, measurement, node) do
     event = [:zen_monitor | event]
 

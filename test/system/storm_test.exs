@@ -14,7 +14,7 @@ defmodule ZenMonitor.StormTest do
   setup do
     Dispatcher.demand_amount(100_000)
     Connector.chunk_size(100_000)
-    # Has all processes started that `downs/1` needs.
+    # Starts all processes that `downs/1` needs.
     downs([])
     :ok
   end
@@ -106,8 +106,8 @@ defmodule ZenMonitor.StormTest do
     assert last < first * 1.2
   end
 
-  # Ten monitors of each process, by another subscriber in each round. The memory of the VM apart
-  # from that of the processes.
+  # Places ten monitors on each process, by another subscriber in each round. Returns the memory of the VM without that of
+  # the processes.
   defp round_of_monitors(pids) do
     Task.async(fn ->
       refs = for _ <- 1..10, pid <- pids, do: ZenMonitor.monitor(pid)
@@ -116,7 +116,7 @@ defmodule ZenMonitor.StormTest do
     |> Task.await(60_000)
 
     assert standing() == 0
-    # Once this was swept, so was all before it.
+    # When this is swept, everything before it was swept.
     hd(pids) |> watch() |> ZenMonitor.demonitor()
     wait_until(fn -> not watched?(hd(pids)) end)
     :erlang.garbage_collect()
@@ -125,7 +125,7 @@ defmodule ZenMonitor.StormTest do
 
   defp send_self(message), do: send(self(), message)
 
-  # The processes of the supervision trees, which must not be others later.
+  # The processes of the supervision trees. They must be the same later.
   defp processes(peer), do: {processes(), on(peer, :supervised)}
   defp processes, do: PeerScript.supervised()
 end

@@ -31,8 +31,8 @@ defmodule ZenMonitor.UpgradeTest do
     end)
   end
 
-  # Monitors of before the upgrade fire after it, and are removed after it; subscribers of before die
-  # after it, and so do connectors; and all of these work again afterwards.
+  # Monitors from before the upgrade fire after it, or are removed after it. Subscribers and connectors from before it die
+  # after it. Then all of this works with new ones.
   defp survive(peer, upgrade) do
     [first, second, third | more] = on(peer, :targets, [1_000])
     [ref, removed, kept | _] = watch_all([first, second, third | more])
@@ -52,12 +52,12 @@ defmodule ZenMonitor.UpgradeTest do
     assert ZenMonitor.demonitor(removed, [:info])
     kill(watcher)
     wait_until(fn -> standing() == 998 and not watched?(second) end)
-    # A connector that is detached after the upgrade was attached before it.
+    # This detaches a connector that was attached before the upgrade.
     on(peer, :stop_application)
     wait_until(fn -> not watched?(own) end)
     assert reason(kept) == :nodedown
     on(peer, :start_application)
-    # The death of the Proxy is remembered for a while.
+    # The node counts as incompatible for a while, because its Proxy has died.
     wait_until(fn -> ZenMonitor.connect(peer.node) == :compatible end)
     ref = watch(second)
     on(peer, :kill, [[second]])
@@ -85,7 +85,7 @@ defmodule ZenMonitor.UpgradeTest do
     :code.load_binary(Native, ~c"other", binary)
   end
 
-  # The same module, but for the path of its library.
+  # The same module with another path of its library.
   defp redirect(forms, path) do
     for form <- forms do
       case form do

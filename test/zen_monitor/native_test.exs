@@ -1,6 +1,5 @@
 defmodule ZenMonitor.NativeTest do
-  # The NIFs are called by nobody but the modules of this package. Still, whatever they are given,
-  # they must neither crash the VM nor harm the tables.
+  # Only the modules of this package call the NIFs. Still, no argument may crash the VM or harm the tables.
   use ZenMonitor.Case
 
   import Bitwise
@@ -34,11 +33,21 @@ defmodule ZenMonitor.NativeTest do
     %{a: 1}
   ]
 
-  # Those that replace the state, and the loader.
+  # These replace the state, or load the library.
   @left_out [start: 0, stop: 0, free: 0, load: 0, module_info: 0, module_info: 1, __info__: 1]
 
   setup do
     %{target: PeerScript.target()}
+  end
+
+  test "their module is not loaded by the compiler, which may not have the configuration yet" do
+    :code.purge(Native)
+    Code.put_compiler_option(:ignore_module_conflict, true)
+    assert [{Native, _}] = Code.compile_file("lib/zen_monitor/native.ex")
+    # A module that is loaded anew makes the former one old.
+    refute :erlang.check_old_code(Native)
+  after
+    Code.put_compiler_option(:ignore_module_conflict, false)
   end
 
   test "garbage in one argument is refused, or does no harm", %{target: target} do
@@ -130,22 +139,22 @@ defmodule ZenMonitor.NativeTest do
     unknown = {:DOWN, named, :process, {:nobody, node()}, {:zen_monitor, :noproc}}
     wait_until(fn -> on(peer, :received, [watcher]) == [down, unknown] end)
 
-    # And the other way, its instructions and certificates.
+    # The same in the other direction, with instructions and certificates.
     target = on(peer, :target)
     ref = watch(target)
     Process.exit(target, :kill)
     assert down(ref) == {target, :killed}
   end
 
-  # `{}` is the one tuple whose header is a word of zeros. That no unknown header is 0, `heap.rs` asserts when it is
-  # compiled: since OTP 25 there is one `{}` in a VM, and no choice of what lies behind it.
+  # `{}` is the only tuple whose header is 0. `heap.rs` asserts at compile time that an unknown header is not 0. A test
+  # cannot show that: since OTP 25 a VM has only one `{}`, and what lies behind it cannot be chosen.
   test "no term is taken for a pid, whether or not pids are read on the heap" do
     peer = start_connected_peer(env: [read_heap: false])
     destinations = destinations()
 
     for {call, node} <- [{&:erlang.apply/3, peer.node}, {&Cluster.call(peer, &1, &2, &3), node()}] do
       certificates = for destination <- destinations, do: {destination, :gone}
-      certify = &call.(Native, :connector_certify, [node, &1])
+      certify = &call.(Native, :connector_certify, [node, &1, :none])
       assert malformed(certify, certificates) == certificates
 
       for destination <- destinations do
@@ -156,18 +165,18 @@ defmodule ZenMonitor.NativeTest do
     end
   end
 
-  # A call ends when its time is up, too, and leaves the rest to the next one.
+  # A call may also end because its time is up. Then the next one goes on with the rest.
   defp malformed(certify, certificates) do
     case certify.(certificates) do
-      {:ok, [], malformed} -> malformed
-      {:ok, rest, malformed} -> malformed ++ malformed(certify, rest)
+      {:ok, [], malformed, 0} -> malformed
+      {:ok, rest, malformed, 0} -> malformed ++ malformed(certify, rest)
     end
   end
 
-  # All kinds of terms that are boxed, and some that are not.
+  # All kinds of boxed terms, and some others.
   defp destinations do
     big = Integer.pow(2, 100)
-    # Of another node, and of other lives of these two.
+    # Pids of two lives of another node.
     stranger = for creation <- 1..2, do: forged(creation)
     distant = <<131, 120, 100, 0, 5, "a@b.c", 7::64, 1::32>>
     ports = [hd(Port.list()), :erlang.binary_to_term(distant)]
@@ -204,7 +213,9 @@ defmodule ZenMonitor.NativeTest do
     test "is left to a dirty scheduler, whatever it is made of", %{peer: peer, target: target} do
       for heavy <- heavy() do
         certificates = [{target, heavy}, {target, :other}]
-        assert Native.connector_certify(peer.node, certificates) == {:bulky, certificates, []}
+
+        assert Native.connector_certify(peer.node, certificates, :none) ==
+                 {:bulky, certificates, [], 0}
       end
 
       assert standing() == 1
@@ -216,20 +227,23 @@ defmodule ZenMonitor.NativeTest do
 
       for {reasons, tag} <- [{heavy(), :bulky}, {light(), :ok}], reason <- reasons do
         certificates = [{{:nobody, node()}, reason}]
-        arguments = [node(), certificates]
-        assert {^tag, rest, []} = Cluster.call(peer, Native, :connector_certify, arguments)
+        arguments = [node(), certificates, :none]
+        assert {^tag, rest, [], 0} = Cluster.call(peer, Native, :connector_certify, arguments)
         assert rest == if(tag == :ok, do: [], else: certificates)
       end
     end
 
     test "is not made up of many that take a while: few of them are taken at once", context do
       for part <- [1, 1.5, self(), make_ref(), :atom, {}, [], "b", %{}] do
-        # All are light, if only just.
+        # All reasons are just light enough for a normal scheduler.
         weight = if is_integer(part) or is_float(part) or part in [{}, "b", %{}], do: 1, else: 4
         reasons = for i <- 1..100, do: [i | List.duplicate(part, div(950, weight))]
         certificates = for reason <- reasons, do: {{:nobody, context.peer.node}, reason}
-        assert {:ok, rest, []} = Native.connector_certify(context.peer.node, certificates)
-        # Between two looks at the clock there are more.
+
+        assert {:ok, rest, [], 0} =
+                 Native.connector_certify(context.peer.node, certificates, :none)
+
+        # The call stops after few reasons, before it would look at the clock.
         assert (100 - length(rest)) in 1..9
       end
     end
@@ -237,12 +251,12 @@ defmodule ZenMonitor.NativeTest do
     test "and only that", %{peer: peer, target: target, ref: ref} do
       for light <- light() do
         certificates = [{{:nobody, peer.node}, light}]
-        assert Native.connector_certify(peer.node, certificates) == {:ok, [], []}
+        assert Native.connector_certify(peer.node, certificates, :none) == {:ok, [], [], 0}
       end
 
       reason = hd(light())
       certificates = [{{:nobody, peer.node}, {:shutdown, :x}}, {target, reason}, {target, reason}]
-      assert Native.connector_certify(peer.node, certificates) == {:ok, [], []}
+      assert Native.connector_certify(peer.node, certificates, :none) == {:ok, [], [], 0}
       assert reason(ref) == reason
     end
 
@@ -256,7 +270,7 @@ defmodule ZenMonitor.NativeTest do
   defp heavy do
     long = Enum.to_list(1..100_000)
     map = Map.new(long, &{&1, &1})
-    # None is longer in the external format, whose bytes are four for each of these.
+    # This is the longest atom in the external format: 255 characters of four bytes each.
     atom = String.to_atom(String.duplicate("𝔸", 255))
 
     [
@@ -293,15 +307,15 @@ defmodule ZenMonitor.NativeTest do
   end
 
   test "what waits to be told to another node slows no delivery", %{target: target} do
-    native = Native.proxy_attach()
+    native = Native.proxy_attach(self())
     bulky = :binary.copy("x", 100_000)
     Native.proxy_enqueue(native, :erlang.term_to_binary({:name, bulky}))
     assert {0, false} = Native.dispatcher_deliver(node(), 10, :all)
     ref = watch(target)
-    :sys.suspend(Dispatcher)
+    suspend(Dispatcher)
     send(Connector.get(target), {:dead, node(target), [{target, bulky}]})
     wait_until(fn -> Native.dispatcher_deliver(node(), 10, :all) == :bulky end)
-    :sys.resume(Dispatcher)
+    resume(Dispatcher)
     assert reason(ref) == bulky
   end
 
@@ -316,7 +330,7 @@ defmodule ZenMonitor.NativeTest do
     pids = for id <- 1..100, do: forged(rem(id, 3) + 1, id)
     targets = Enum.intersperse(pids, :name) ++ [:other]
 
-    # Without a Connector, nobody else takes them.
+    # The node has no Connector, so nobody else takes the instructions.
     for target <- targets do
       assert Native.monitor(self(), node, target, make_ref()) == {:start, node}
     end
@@ -342,7 +356,8 @@ defmodule ZenMonitor.NativeTest do
       dispatcher = Process.whereis(ZenMonitor.Local.Dispatcher)
       :erlang.trace(dispatcher, true, [:send])
       parent = self()
-      # Of one life, so that the messages are sent from words which are no terms.
+
+      # All pids are of one life of their node, so that the messages are sent from words that lie on no heap.
       objects = for(id <- 1..5, do: forged(7, id)) ++ [{:name, :"a@b.c"}]
 
       receiver =
@@ -350,7 +365,8 @@ defmodule ZenMonitor.NativeTest do
           fn ->
             monitors = for object <- objects, do: {ZenMonitor.monitor(object), object}
             downs = for {ref, _object} <- monitors, do: {ref, down(ref)}
-            # Another life becomes the known one, and all that was sent stands for itself.
+
+            # Another life of the node becomes the known one. The messages that were sent must not depend on the former one.
             down(ZenMonitor.monitor(forged(8)))
             :erlang.garbage_collect()
             send(parent, {self(), monitors, downs})
@@ -387,7 +403,7 @@ defmodule ZenMonitor.NativeTest do
         end
       end
 
-    # What needs no state, and what works on the record of a connector alone.
+    # These need no state, or nothing but the record of a connector.
     stateless = [
       :knows_pids,
       :proxy_answer_certificates,
@@ -395,11 +411,17 @@ defmodule ZenMonitor.NativeTest do
       :proxy_shed,
       :proxy_speak,
       :proxy_take,
+      :proxy_take_back,
       :proxy_take_bulky,
       :proxy_version,
+      :proxy_window,
       :proxy_withhold,
       :reads_heap,
-      :truncate
+      :truncate,
+      :window,
+      :window_enter,
+      :window_room,
+      :window_since
     ]
 
     answered = for {function, answer} <- answers, answer != {:raised, true}, do: function
@@ -410,7 +432,7 @@ defmodule ZenMonitor.NativeTest do
 
   defp garbage, do: @garbage ++ [self(), make_ref(), fn -> 1 end, forged()]
 
-  # Any term, nested so deep at most.
+  # A random term of at most so many levels.
   defp random(0), do: Enum.random(garbage())
 
   defp random(depth) do
@@ -428,8 +450,8 @@ defmodule ZenMonitor.NativeTest do
     end
   end
 
-  # Every third byte sequence has a byte changed, and every third list has an element added. The rest
-  # stays: most calls should get far.
+  # Changes a byte in every third binary, and adds an element to every third list. The rest stays, so that most calls
+  # get far.
   defp damaged(<<_, _::binary>> = bytes) do
     place = :rand.uniform(byte_size(bytes)) - 1
     {head, <<byte, tail::binary>>} = :erlang.split_binary(bytes, place)
@@ -450,12 +472,12 @@ defmodule ZenMonitor.NativeTest do
     :erlang.binary_to_term(<<131, 88, 100, 0, 5, "a@b.c", id::32, 0::32, creation::32>>)
   end
 
-  # One of another node.
+  # A reference of another node.
   defp distant_reference do
     :erlang.binary_to_term(<<131, 90, 3::16, 119, 5, "a@b.c", 7::32, 1::32, 2::32, 3::32>>)
   end
 
-  # The numbers of a reference of this node, but of another one.
+  # A reference of another node that has the numbers of one of this node.
   defp foreign_reference do
     encoded = :erlang.term_to_binary(make_ref())
     numbers = binary_part(encoded, byte_size(encoded), -16)
@@ -482,20 +504,30 @@ defmodule ZenMonitor.NativeTest do
   defp valid(:set_members, 2), do: [ZenMonitor.Set.new().ref, node()]
   defp valid(:monitors, 3), do: [self(), :other@node, :name]
   defp valid(:connector_take, 3), do: [:other@node, :other@node, 10]
-  defp valid(:connector_certify, 2), do: [:other@node, [{:name, :reason}]]
+  defp valid(:connector_certify, 3), do: [:other@node, [{:name, :reason}], stand_in()]
   defp valid(:connector_certify_bulky, 2), do: [:other@node, [{:name, :reason}]]
   defp valid(:dispatcher_deliver, 3), do: [node(), 10, {100_000, 100}]
   defp valid(:dispatcher_deliver_bulky, 3), do: [node(), 10, :all]
   defp valid(:set_compatibility, 4), do: [:other@node, :unavailable, 0, 0]
   defp valid(:connector_take_parts, 3), do: [:other@node, :other@node, 10]
 
-  defp valid(name, 3) when name in [:connector_certify_runs, :connector_certify_bulky_runs],
+  defp valid(:connector_certify_runs, 4),
+    do: valid(:connector_certify_bulky_runs, 3) ++ [stand_in()]
+
+  defp valid(:connector_certify_bulky_runs, 3),
     do: [:other@node, <<0x12, 0, 1::32, 1, 4, 4>>, {:reason}]
 
-  defp valid(:proxy_process, 4), do: [Native.proxy_attach(), node(), part(), []]
-  defp valid(:proxy_certify, 1), do: [[[self() | :reason], [{:name, node()} | {:why, 1}]]]
+  defp valid(:proxy_process, 4), do: [Native.proxy_attach(self()), node(), part(), []]
+
+  defp valid(:proxy_certify, 2),
+    do: [[[self() | :reason], [{:name, node()} | {:why, 1}]], Enum.random([:none, errand()])]
+
+  defp valid(:proxy_passed_on, 3), do: [Native.proxy_attach(self()), errand(), 0]
+  defp valid(:window_room, 4), do: [Native.window(), 0, 100, 10]
+  defp valid(:window_enter, 4), do: [Native.window(), 0, 100, 10]
+  defp valid(:window_since, 2), do: [Native.window(), 0]
   defp valid(:proxy_certify_bulky, 2), do: [self(), :reason]
-  defp valid(:proxy_speak, 2), do: [Native.proxy_attach(), 1]
+  defp valid(:proxy_speak, 2), do: [Native.proxy_attach(self()), 1]
 
   defp valid(:connector_excess, 2), do: [:other@node, 10]
   defp valid(:connector_hold, 4), do: [:other@node, 0, 10, true]
@@ -505,7 +537,7 @@ defmodule ZenMonitor.NativeTest do
   defp valid(:malformed, 2), do: [1, 10_000]
 
   defp valid(:proxy_enqueue, 2),
-    do: [Native.proxy_attach(), :erlang.term_to_binary({:name, :reason})]
+    do: [Native.proxy_attach(self()), :erlang.term_to_binary({:name, :reason})]
 
   defp valid(:survey_subscribers, 1), do: [10]
   defp valid(:held, 2), do: [node(), self()]
@@ -520,19 +552,24 @@ defmodule ZenMonitor.NativeTest do
               :proxy_outbox_len,
               :proxy_is_unused,
               :proxy_version,
+              :proxy_take_back,
+              :proxy_window,
               :proxy_answer_certificates
             ],
-       do: [Native.proxy_attach()]
+       do: [Native.proxy_attach(self())]
 
-  defp valid(:proxy_withhold, 3), do: [Native.proxy_attach(), 10, 1_000]
+  defp valid(:proxy_withhold, 3), do: [Native.proxy_attach(self()), 10, 1_000]
 
   defp valid(name, 3) when name in [:proxy_take, :proxy_take_bulky],
-    do: [Native.proxy_attach(), Enum.random(0..1), 10]
+    do: [Native.proxy_attach(self()), Enum.random(0..1), 10]
 
   defp valid(_, 1), do: [:other@node]
   defp valid(_, 0), do: []
 
-  # Instructions of both kinds, about nobody.
+  defp errand, do: {0, 100_000_000, 10, -2_000_000, 8}
+  defp stand_in, do: Enum.random([:none, {node(), errand(), {100_000, 100}}])
+
+  # A part of instructions, in either form, about no process.
   defp part do
     Enum.random([
       [{:subscribe, :nobody}, {:unsubscribe, {:nobody, node()}}, {:subscribe, :nobody, 1}],
@@ -540,7 +577,7 @@ defmodule ZenMonitor.NativeTest do
     ])
   end
 
-  # In a process of its own, as it may make its caller the owner of a queue.
+  # Calls the function in a process of its own, since it may make its caller the owner of a queue.
   defp harmless(function, arguments) do
     task =
       Task.async(fn ->
@@ -556,7 +593,7 @@ defmodule ZenMonitor.NativeTest do
     assert Task.await(task) == :ok
   end
 
-  # The owners of the queues have been replaced by the calls, so they are started again first.
+  # The calls have replaced the owners of the queues, so the real ones are started again first.
   defp still_usable(target, ref) do
     for name <- [
           ZenMonitor.Local,

@@ -11,7 +11,7 @@ defmodule ZenMonitor.ProxyTest do
   end
 
   setup do
-    # What an earlier test subscribed to goes with its process.
+    # The subscriptions of an earlier test end with its process.
     wait_until(fn -> subscriptions() == 0 end)
     Batcher.sweep_interval(1)
     on_exit(fn -> Batcher.sweep_interval(100) end)
@@ -54,7 +54,7 @@ defmodule ZenMonitor.ProxyTest do
     end
 
     test "to what is not of this node is answered by :noproc" do
-      # As a pid of this node's former life, or of another node, arrives.
+      # A pid of another node, as a pid of a former life of this node is, too.
       foreign = :erlang.binary_to_term(<<131, 88, 100, 0, 5, "a@b.c", 7::32, 0::32, 1::32>>)
       process([{:subscribe, foreign}, {:subscribe, {:zen_named, :a@b}}])
       process([{:unsubscribe, foreign}, {:unsubscribe, {:zen_named, :a@b}}])
@@ -143,7 +143,7 @@ defmodule ZenMonitor.ProxyTest do
   end
 
   describe "exits that wait together" do
-    # All that a test sends waits until it is done.
+    # The Proxy is suspended, so that everything that a test sends waits until the test has sent all.
     setup do
       targets = for _ <- 1..200, do: target()
       process(for target <- targets, do: {:subscribe, target})
@@ -253,8 +253,8 @@ defmodule ZenMonitor.ProxyTest do
     end
 
     test "is swept up even if it exits while the janitor is about to rest" do
-      # More rows than are swept in one go, so that the last go has no outbox to empty; and it makes
-      # the janitor wake the Proxy, which gives the exit time.
+      # There are more rows than one call sweeps, so that the last call has no outbox to empty. And the janitor wakes the
+      # Proxy, which leaves time for the exit.
       [lonely | others] = for _ <- 1..300, do: {:subscribe, spawn(fn -> :ok end)}
       standing = attach(others)
 
@@ -349,7 +349,7 @@ defmodule ZenMonitor.ProxyTest do
 
       for _ <- 1..5 do
         cast_from(peer, connector, subscribe)
-        # The Proxy is to find the end of one connection and the start of the next in its mailbox.
+        # The Proxy must find the end of one connection and the start of the next in its mailbox.
         :sys.suspend(Proxy)
         Cluster.disconnect(peer)
         Cluster.connect(peer)
@@ -372,7 +372,8 @@ defmodule ZenMonitor.ProxyTest do
     test "is not connected to again by a message that it left behind", context do
       %{peer: peer, connector: connector} = context
       target = target()
-      # As if sent over a connection that is gone by the time that the message is read.
+
+      # This stands for a message over a connection that is gone by the time that the message is read.
       process([{:subscribe, target}], connector)
       exit_with(target, :done)
       Process.sleep(50)
@@ -453,7 +454,7 @@ defmodule ZenMonitor.ProxyTest do
     Proxy.ping()
   end
 
-  # `wait_until/1` sleeps, for longer than it takes to happen.
+  # `wait_until/1` would sleep for longer than this takes to happen.
   defp yield_until(condition, attempts \\ 1_000_000) do
     unless condition.() do
       assert attempts > 0, "the condition did not come to hold"
@@ -462,9 +463,9 @@ defmodule ZenMonitor.ProxyTest do
     end
   end
 
-  # What the Proxy does for a connector that it has not seen.
+  # Does what the Proxy does for a new connector.
   defp attach(instructions) do
-    native = Native.proxy_attach()
+    native = Native.proxy_attach(self())
     process_native(native, instructions, [])
     native
   end
@@ -512,7 +513,7 @@ defmodule ZenMonitor.ProxyTest do
     pid = Process.whereis(name)
     Process.exit(pid, :kill)
     wait_until(fn -> Process.whereis(name) not in [pid, nil] end)
-    # The last to start, whichever was killed.
+    # These are the last to be started, whichever process was killed.
     wait_until(fn -> Process.whereis(Tables) && Process.whereis(Proxy) end)
   end
 end

@@ -7,7 +7,7 @@ defmodule ZenMonitor.SetTest do
     %{peer: start_connected_peer()}
   end
 
-  # All that a set leaves when it is gone.
+  # A set must leave nothing when it is gone.
   defp assert_nothing_left do
     wait_until(fn -> Enum.sum(Keyword.values(Native.sizes())) == 0 end)
   end
@@ -197,7 +197,7 @@ defmodule ZenMonitor.SetTest do
         fn -> Set.put(set, other) end,
         fn -> Set.delete(set, pid) end,
         fn -> Set.close(set) end,
-        # Who gives out another's set as its own.
+        # A forged owner does not help.
         fn -> Set.put(%{set | owner: self()}, other) end,
         fn -> Set.delete(%{set | owner: self()}, pid) end,
         fn -> Set.close(%{set | owner: self()}) end
@@ -274,11 +274,11 @@ defmodule ZenMonitor.SetTest do
       {deleted, kept} = Enum.split(pids, 100)
       set = set_of(pids)
 
-      :sys.suspend(Dispatcher)
+      suspend(Dispatcher)
       on(peer, :kill, [pids])
       wait_until(fn -> Local.batch_length() == 200 end)
       assert Set.delete(set, deleted) == 100 and Local.batch_length() == 100
-      :sys.resume(Dispatcher)
+      resume(Dispatcher)
       assert Enum.sort(objects(set, 100)) == Enum.sort(kept)
       refute_receive {:DOWN, _, _, _, _}, 50
       Set.close(set)
@@ -300,7 +300,8 @@ defmodule ZenMonitor.SetTest do
       assert Set.delete(set, two, flush: false) == 0
       assert Set.delete(set, two, flush: true) == 0
       assert Set.delete(set, [one, Enum.at(pids, 4), :zen_none], flush: true) == 0
-      # The process is dead, and that of its former membership is flushed as well.
+
+      # The process is dead, so the new member may fire at once. The message of its former membership is flushed as well.
       assert Set.put(set, one) == 1
       assert Set.delete(set, one, flush: true) in [0, 1]
 
@@ -322,12 +323,12 @@ defmodule ZenMonitor.SetTest do
       {due, alive} = Enum.split(pids, 500)
       kill_remote(peer, hd(due))
       wait_until(fn -> Set.size(set) == 999 end)
-      :sys.suspend(Dispatcher)
+      suspend(Dispatcher)
       on(peer, :kill, [tl(due)])
       wait_until(fn -> Local.batch_length() == 499 end)
       assert :ok = Set.close(set, flush: true)
       assert {Local.batch_length(), standing()} == {0, 0}
-      :sys.resume(Dispatcher)
+      resume(Dispatcher)
       on(peer, :kill, [alive])
       refute_receive {:DOWN, ^ref, _, _, _}, 50
       assert :ok = Set.close(set)
@@ -369,12 +370,12 @@ defmodule ZenMonitor.SetTest do
       pids = on(peer, :targets, [300])
       %{ref: ref} = set = set_of(pids, bulk: true)
       Dispatcher.demand_amount(10_000)
-      :sys.suspend(Dispatcher)
+      suspend(Dispatcher)
       on(peer, :kill, [pids])
       wait_until(fn -> Local.batch_length() == 300 end)
       {deleted, kept} = Enum.split(pids, 100)
       assert Set.delete(set, deleted) == 100
-      :sys.resume(Dispatcher)
+      resume(Dispatcher)
       assert_receive {:DOWN, ^ref, :bulk, entries}, 10_000
       assert Enum.sort(for {pid, _} <- entries, do: pid) == Enum.sort(kept)
       assert Set.size(set) == 0
@@ -400,7 +401,7 @@ defmodule ZenMonitor.SetTest do
       assert messages() == before
 
       assert Set.delete(set, [d], flush: true) == 0
-      # The later ones have to move, too.
+      # The later messages have to move, too.
       assert bulks.() |> List.flatten() |> Enum.sort() == Enum.sort([a, b, c, e])
       assert Set.delete(set, [c, self()], flush: true) == 0
       assert bulks.() == [[a], [b], [e]]
@@ -412,10 +413,10 @@ defmodule ZenMonitor.SetTest do
   end
 
   defp kill_suspended(peer, pids, due) do
-    :sys.suspend(Dispatcher)
+    suspend(Dispatcher)
     on(peer, :kill, [pids])
     wait_until(fn -> Local.batch_length() == due end)
-    :sys.resume(Dispatcher)
+    resume(Dispatcher)
   end
 
   defp kill_remote(peer, pid), do: on(peer, :kill, [[pid]])

@@ -19,7 +19,7 @@ defmodule ZenMonitor.TelemetryTest do
     on(peer, :kill, [pids])
     downs(refs)
     assert sum([:connector, :certificates], :certificates, %{node: there}, 20) == 20
-    # One more is delivered to see that nothing else comes.
+    # One more may be delivered, by which the test sees that nothing else comes.
     assert sum([:dispatcher, :delivery], :delivered, %{}, 20) in 20..21
 
     Cluster.disconnect(peer)
@@ -80,7 +80,7 @@ defmodule ZenMonitor.TelemetryTest do
     PeerScript.kill([Connector.get(hd(pids))])
     assert_restart(Connector, there, 30)
 
-    :sys.suspend(Dispatcher)
+    suspend(Dispatcher)
     on(peer, :kill, [pids])
     wait_until(fn -> Local.batch_length() == 30 end)
     PeerScript.kill_name(Local)
@@ -91,7 +91,7 @@ defmodule ZenMonitor.TelemetryTest do
 
     subscriber = self()
     batcher = Batcher.get(subscriber)
-    :sys.suspend(batcher)
+    suspend(batcher)
     dead = PeerScript.dead_target()
     GenServer.cast(Proxy, {:process, subscriber, [{:subscribe, dead}]})
     wait_until(fn -> Metrics.get("zen_monitor.proxy.batcher.enqueue") == 1 end)
@@ -134,7 +134,7 @@ defmodule ZenMonitor.TelemetryTest do
                    10_000
   end
 
-  # Adds up a measurement until it is enough; the others are there, too.
+  # Adds up a measurement until it is enough. Checks that the event has its other measurements, too.
   defp sum(_event, _measurement, _metadata, enough) when enough <= 0, do: 0
 
   defp sum(event, measurement, metadata, enough) do

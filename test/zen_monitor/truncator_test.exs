@@ -12,7 +12,7 @@ defmodule ZenMonitor.TruncatorTest do
   doctest ZenMonitor.Truncator
 
   defmodule Guarded do
-    # A struct that cannot be made, read or changed through its module.
+    # A struct whose module raises when the struct is made, read or changed through it.
     @behaviour Access
 
     def __struct__, do: raise("made")
@@ -26,7 +26,7 @@ defmodule ZenMonitor.TruncatorTest do
     def pop(_, _), do: raise("changed")
   end
 
-  # Not in the system, so that nothing can load it.
+  # There is no such module, so nothing can load it.
   @unloaded :"Elixir.ZenMonitor.TruncatorTest.Unloaded"
 
   setup do
@@ -200,7 +200,7 @@ defmodule ZenMonitor.TruncatorTest do
 
       for term <- [list, tuple, map, improper, {:error, [list, tuple, map, improper]}] do
         {time, _} = :timer.tc(fn -> for _ <- 1..1_000, do: truncate(term) end)
-        # Walking through any of them a thousand times takes seconds.
+        # Walking through the whole term a thousand times would take seconds.
         assert time < 200_000
       end
     end
@@ -387,7 +387,7 @@ defmodule ZenMonitor.TruncatorTest do
 
     test "a large binary that starts within a byte is looked at once" do
       <<_::1, large::binary-size(500_000), _::bitstring>> = :binary.copy("x", 500_001)
-      # As deep as that, it is the NIF that looks.
+      # With this depth, the NIF truncates.
       Config.put(:max_binary_size, 3)
       assert truncate({large, large, {large}}, 9) === {"...", :truncated, :truncated}
       assert truncate({large, large, {large}}, 3) === {"...", "...", {"..."}}
@@ -404,7 +404,7 @@ defmodule ZenMonitor.TruncatorTest do
       assert reductions(fn -> truncate({:error, [1, 2, 3]}) end) < 100
     end
 
-    # Whether the term is truncated in time: a multiple of what is promised, as the machine may be
+    # Checks that the term is truncated in time. The bound is a multiple of what is promised, since the machine may be
     # busy. The term itself must never be copied or printed, which would undo its sharing.
     defp bounded(term) do
       times = for _ <- 1..5, do: elem(:timer.tc(fn -> truncate(term, 1 <<< 40) end), 0)
@@ -492,7 +492,7 @@ defmodule ZenMonitor.TruncatorTest do
     end
   end
 
-  # The rules once more, from the top and without regard to cost.
+  # The rules once more, in the plainest way, whatever that costs.
   defp model(_, 0), do: :truncated
   defp model(term, _) when is_atom(term) or is_number(term) or is_pid(term), do: term
   defp model(term, _) when is_port(term) or is_reference(term), do: term

@@ -1,5 +1,5 @@
 defmodule ZenMonitor.WireTest do
-  # What goes over the wire, between two nodes of this version and to one of version 2.
+  # What two nodes of version 3 send each other, and what they send to version 2.
   use ZenMonitor.Case
 
   import ExUnit.CaptureLog
@@ -52,7 +52,7 @@ defmodule ZenMonitor.WireTest do
       refs = for destination <- destinations, do: {ZenMonitor.monitor(destination), destination}
       wait_until_watched(List.last(plain))
 
-      # More reasons than one binary comes with, some of which take turns, and one that is large.
+      # More reasons than may come with one binary. Some take turns, and one is large.
       exits =
         for {pid, n} <- Enum.with_index(some ++ named ++ others) do
           reason = if rem(n, 2) == 0, do: {:number, n}, else: :again
@@ -69,13 +69,13 @@ defmodule ZenMonitor.WireTest do
       peer = start_connected_peer()
       target = on(peer, :target)
       ref = watch(target)
-      # The numbers of a living process, in another life.
+      # A pid with the numbers of a living process, and another creation.
       former = with_creation(target, &rem(&1 + 1, 0x7FFF_FFFF))
       assert former != target
       other = ZenMonitor.monitor(former)
       assert down(other) == {former, :noproc}
 
-      # And a certificate of another life is of nobody.
+      # A certificate with another creation fires nothing.
       {id, serial, creation} = numbers(target)
       connector = Connector.get_for_node(peer.node)
       for life <- [creation + 1, creation], do: certify(connector, run(2, 0, life, id, serial))
@@ -189,7 +189,7 @@ defmodule ZenMonitor.WireTest do
     on(peer, :kill, [targets])
     assert downs([ref, other, last]) == Map.new([ref, other, last], &{&1, :killed})
 
-    # And it asks as it always did.
+    # Its ping is the one of version 2.
     peer = start_connected_peer()
     ZenMonitor.gen_module(GenModuleSpy)
     proxy = {Proxy, peer.node}
@@ -210,7 +210,7 @@ defmodule ZenMonitor.WireTest do
       %{peer: peer, name: name} = context
       first = on(peer, :named_target, [:zen_monitor_wire])
       ref = watch_name(name, first)
-      # What comes from the peer waits.
+      # The Connector is suspended, so that certificates of the peer wait.
       connector = Connector.get_for_node(peer.node)
       :sys.suspend(connector)
       on(peer, :kill, [[first]])
@@ -258,7 +258,8 @@ defmodule ZenMonitor.WireTest do
       connector = on(peer, :watcher)
       targets = for _ <- 1..6, do: PeerScript.target()
       [a, b, c, d, e, f] = for target <- targets, do: subscribe(target)
-      # A run of too many, one of certificates, one of a version to come, and one that breaks off.
+
+      # A run of too many pids, a run of certificates, a run of a later version, and a run that breaks off.
       too_many = <<0x10, 0::32, 64>> <> :binary.copy(<<2>>, 65)
       cut = binary_part(b, 0, byte_size(b) - 1)
       two = <<0x10, creation()::32, 1>> <> binary_part(c, 6, byte_size(c) - 6)
@@ -280,7 +281,7 @@ defmodule ZenMonitor.WireTest do
       assert counted == 9
       assert log =~ "malformed"
       assert for(target <- targets, do: watched?(target)) == [true, true, true, true, true, false]
-      # Of a version that it does not read, it takes nothing.
+      # A message of a version that it does not read is ignored as a whole.
       assert {1, _} = ignored(fn -> cast(peer, {:process, 2, connector, [f]}) end)
     end
 
@@ -349,7 +350,7 @@ defmodule ZenMonitor.WireTest do
     connector
   end
 
-  # The messages of a Connector up to so many instructions, of which each takes a byte at least.
+  # The messages of a Connector, until they have so many instructions. Each instruction takes at least one byte.
   defp sent(_connector, amount) when amount <= 0, do: []
 
   defp sent(connector, amount) do
@@ -367,7 +368,7 @@ defmodule ZenMonitor.WireTest do
   defp pids(parts),
     do: Enum.sum(Enum.map(parts, &if(is_list(&1), do: length(&1), else: runs(&1))))
 
-  # How many pids a binary of runs has: all but the last of a part have as many as a run may have.
+  # How many pids a binary of runs has.
   defp runs(<<_kind, _creation::32, count, rest::binary>>), do: count + 1 + skip(rest, count + 1)
   defp runs(<<>>), do: 0
 
@@ -412,7 +413,7 @@ defmodule ZenMonitor.WireTest do
   end
 
   defp cast(peer, message) do
-    # Over the connection that the casts before came over.
+    # The call goes over the same connection as the cast, and so comes after it.
     Cluster.call(peer, :gen_server, :cast, [{Proxy, node()}, message])
     Cluster.call(peer, :gen_server, :call, [{Proxy, node()}, :ping])
   end

@@ -6,21 +6,21 @@ defmodule Mix.Tasks.ZenMonitor.Library.Pack do
 
       $ mix zen_monitor.library.pack
 
-  Writes `zen_monitor_nif-VERSION-nif-2.16-TARGET.tar.gz`, with the library and a manifest of what it is
-  built from and for, and prints its SHA-256 as a line for `checksum-Elixir.ZenMonitor.Native.exs`. The
-  same sources, target and tools give the same file.
+  Writes `zen_monitor_nif-VERSION-nif-2.16-TARGET.tar.gz`, with the library and a manifest that says from
+  which sources and for which machine it was built. Prints the SHA-256 of the tarball as a line for
+  `checksum-Elixir.ZenMonitor.Native.exs`. The same sources, target and tools give the same file.
 
-  It works in this package and in every project that depends on it. Whoever names the tarball, or the
-  folder that it is in, in `ZEN_MONITOR_LIBRARY` or as `config :zen_monitor, library: path`, needs no Rust.
+  It works in this package and in every project that depends on it. To compile the package without Rust, name
+  the tarball, or the folder that it is in, in `ZEN_MONITOR_LIBRARY` or as `config :zen_monitor, library: path`.
 
   ## Options
 
-    * `--target` - the machine that it is for, by the name that Rust gives it, such as
-      `aarch64-unknown-linux-gnu`: `CARGO_BUILD_TARGET` by default, or the one that this runs on. Another
-      one takes `rustup target add TARGET` and a linker, as for every program in Rust
-    * `--glibc` - the oldest version of the GNU C library that it has to run with, such as `2.17`: that
-      takes `cargo-zigbuild`; by default it is the one of the linker
-    * `--output` - the folder for the tarball, the current one by default
+    * `--target` - the machine that the library is for, by its name in Rust, such as
+      `aarch64-unknown-linux-gnu`. The default is `CARGO_BUILD_TARGET`, or else the machine that this runs on.
+      For another machine you need `rustup target add TARGET` and a linker, as for every program in Rust
+    * `--glibc` - the oldest version of the GNU C library that it has to run with, such as `2.17`. This
+      needs `cargo-zigbuild`. The default is the version of the linker
+    * `--output` - the folder for the tarball. The default is the current one
   """
 
   use Mix.Task
@@ -52,7 +52,7 @@ defmodule Mix.Tasks.ZenMonitor.Library.Pack do
     Mix.shell().info(Checksums.entry(name, Checksums.digest(tarball)))
   end
 
-  # Cargo and the sources want the root of the package.
+  # Cargo and the paths of the sources need the root of the package.
   defp in_package(fun) do
     if Mix.Project.config()[:app] == :zen_monitor do
       fun.()
@@ -62,7 +62,7 @@ defmodule Mix.Tasks.ZenMonitor.Library.Pack do
     end
   end
 
-  # What others get is what was tested, hence the locked versions.
+  # The versions are locked, so that others get what was tested.
   defp build(target, glibc) do
     {command, cargo_target} =
       if glibc, do: {"zigbuild", "#{target}.#{glibc}"}, else: {"build", target}

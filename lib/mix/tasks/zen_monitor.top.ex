@@ -6,9 +6,9 @@ defmodule Mix.Tasks.ZenMonitor.Top do
 
       $ mix zen_monitor.top --node app@host
 
-  It connects to the node as a hidden one, over ordinary distribution, and calls
-  `ZenMonitor.Metrics.snapshot/1` there once a second. The node needs nothing but this package, and
-  notices nothing. Ctrl+C twice ends it.
+  It connects to the node as a hidden node, over ordinary distribution, and calls
+  `ZenMonitor.Metrics.snapshot/1` there once a second. The node needs nothing but this package. Press
+  Ctrl+C twice to end it.
 
   ## Options
 
@@ -55,12 +55,12 @@ defmodule Mix.Tasks.ZenMonitor.Top do
     end
   end
 
-  # Hidden, so that it does not become a member of the cluster.
+  # The node is hidden, so that it does not become a member of the cluster.
   defp start_distribution!(node) do
     {_, 0} = System.cmd("epmd", ["-daemon"])
     host = node |> Atom.to_string() |> String.split("@") |> List.last()
     domain = if host =~ ".", do: :longnames, else: :shortnames
-    # On the machine itself, its own address is sure to be right.
+    # For a node on the same machine, the loopback address always works.
     name = if host == "127.0.0.1", do: :"#{name()}@127.0.0.1", else: name()
 
     case :net_kernel.start(name, %{name_domain: domain, hidden: true}) do

@@ -1,6 +1,6 @@
 defmodule Mix.ZenMonitor.Top do
   @moduledoc false
-  # What `mix zen_monitor.top` shows: one screen from two snapshots.
+  # Draws the screen of `mix zen_monitor.top` from two snapshots.
 
   import Mix.ZenMonitor.Demo, only: [number: 1]
 
@@ -45,7 +45,7 @@ defmodule Mix.ZenMonitor.Top do
       ""
     ]
 
-    # What is left for the two tables with their heads, and an empty line between and after them.
+    # The lines that are left for two tables with heads, and an empty line between and after them.
     room = max(lines - length(head) - 4, 2)
     {nodes, subscribers} = {now.nodes, now.subscribers}
     for_nodes = room |> div(2) |> max(room - length(subscribers)) |> min(length(nodes))
@@ -76,7 +76,7 @@ defmodule Mix.ZenMonitor.Top do
   end
 
   defp subscriber_row(subscriber) do
-    # As it is called on its own node.
+    # The pid as its own node prints it.
     pid = String.replace(inspect(subscriber.pid), ~r/<\d+\./, "<0.")
 
     [
@@ -101,7 +101,7 @@ defmodule Mix.ZenMonitor.Top do
     end)
   end
 
-  # The names get what the numbers leave of a line.
+  # The names get the width that the numbers leave.
   defp cells([name, second | numbers], columns) do
     width = (columns - 48) |> max(20) |> min(60)
 
@@ -110,7 +110,7 @@ defmodule Mix.ZenMonitor.Top do
       String.pad_trailing(second, 14) <> Enum.map_join(numbers, &String.pad_leading(&1, 11))
   end
 
-  # A counter that begins anew belongs to a tree that has been restarted.
+  # When a counter has become smaller, the tree was restarted.
   defp rate(before, now, name) do
     seconds = max(now.time - before.time, 1) / 1_000
     max((now.metrics[name] - before.metrics[name]) / seconds, 0)

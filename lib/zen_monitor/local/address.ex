@@ -1,7 +1,7 @@
 defmodule ZenMonitor.Local.Address do
   @moduledoc false
-  # What the tables know nodes and destinations by. The key of a node is its name, except for this node,
-  # whose name changes when distribution is started.
+  # How the tables call nodes and destinations. The key of a node is its name. The key of this node is
+  # `ZenMonitor.Local`, because its name changes when distribution is started.
 
   alias ZenMonitor.Proxy
 
@@ -12,7 +12,7 @@ defmodule ZenMonitor.Local.Address do
   def of(pid) when is_pid(pid), do: {node(pid), pid}
   def of({name, node}) when is_atom(name) and is_atom(node), do: {key(node), name}
   def of(name) when is_atom(name), do: {ZenMonitor.Local, name}
-  # Which raises.
+  # This raises.
   def of(other), do: ZenMonitor.find_node(other)
 
   @doc "The key of a node."
@@ -32,6 +32,6 @@ defmodule ZenMonitor.Local.Address do
   @doc "Whether the node of a key can be sent to without a connection being made."
   @spec connected?(key) :: boolean
   def connected?(ZenMonitor.Local), do: true
-  # This node's own name has a Connector when a pid of a former life was monitored.
+  # The key may also be the name of this node, when a pid of a former life of it was monitored.
   def connected?(node), do: Proxy.connected?(node)
 end

@@ -1,34 +1,48 @@
 defmodule ZenMonitor.Local.Certificates do
   @moduledoc false
-  # What a Connector is told of the dead, in the form of version 2 (`certify/2`) and in the compact one
-  # (`certify_parts/2`). Each native call takes a slice, so that none holds its scheduler for long; what has
-  # reasons that take long to copy goes to a dirty one. What makes no sense is counted and left out.
+  # The certificates that a Connector gets, as lists (`certify/2`) and in the compact form (`certify_parts/2`).
+  # Each native call takes a slice, so that none holds its scheduler for long. Reasons that take long to encode go
+  # to a dirty scheduler. Malformed certificates are counted and skipped.
+  #
+  # While the Dispatcher sleeps, the same call delivers what falls due, as long as it is little.
 
-  alias ZenMonitor.{Local.Address, Local.Connector, Malformed, Native, Telemetry}
+  alias ZenMonitor.{
+    Local.Address,
+    Local.Connector,
+    Local.Dispatcher,
+    Malformed,
+    Native,
+    Telemetry
+  }
 
-  # The most that come with one binary of certificates.
+  # The most reasons that may come with one binary of certificates.
   @reasons 256
 
-  @doc "Makes the targets of `{destination, reason}` due."
+  @doc "Makes the monitors of certified destinations due. Each certificate is `{destination, reason}`."
   @spec certify(Address.key(), list) :: :ok
   def certify(_key, []), do: :ok
 
   def certify(key, [_ | _] = certificates) do
-    key |> Native.connector_certify(certificates) |> certified(key)
+    began = Telemetry.began()
+
+    key
+    |> Native.connector_certify(certificates, Dispatcher.stand_in())
+    |> certified(key, began)
   end
 
   def certify(key, malformed), do: ignore(key, [malformed])
 
-  defp certified({next, rest, malformed}, key) do
+  defp certified({next, rest, malformed, delivered}, key, began) do
     ignore(key, malformed)
+    Telemetry.delivery(began, delivered)
 
     case next do
       :ok -> certify(key, rest)
-      :bulky -> key |> Native.connector_certify_bulky(rest) |> certified(key)
+      :bulky -> key |> Native.connector_certify_bulky(rest) |> certified(key, began)
     end
   end
 
-  @doc "The same for what comes in parts: binaries with their reasons, and lists. Returns how many there were."
+  @doc "The same for parts: binaries with their reasons, and lists. Returns how many certificates there were."
   @spec certify_parts(Address.key(), list) :: non_neg_integer
   def certify_parts(key, parts), do: certify_parts(key, parts, 0)
 
@@ -56,11 +70,16 @@ defmodule ZenMonitor.Local.Certificates do
   end
 
   defp certify_runs(key, runs, reasons) do
-    key |> Native.connector_certify_runs(runs, reasons) |> certified_runs(key, reasons)
+    began = Telemetry.began()
+
+    key
+    |> Native.connector_certify_runs(runs, reasons, Dispatcher.stand_in())
+    |> certified_runs(key, reasons, began)
   end
 
-  defp certified_runs({next, rest, certified, malformed}, key, reasons) do
+  defp certified_runs({next, rest, certified, malformed, delivered}, key, reasons, began) do
     ignore(key, malformed)
+    Telemetry.delivery(began, delivered)
 
     case {next, rest} do
       {:ok, ""} ->
@@ -71,7 +90,7 @@ defmodule ZenMonitor.Local.Certificates do
 
       {:bulky, rest} ->
         more = Native.connector_certify_bulky_runs(key, rest, reasons)
-        certified + certified_runs(more, key, reasons)
+        certified + certified_runs(more, key, reasons, began)
     end
   end
 

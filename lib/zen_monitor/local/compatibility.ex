@@ -1,7 +1,7 @@
 defmodule ZenMonitor.Local.Compatibility do
   @moduledoc false
-  # What is known of a node, where everybody can read it and only its Connector writes it. A node that did
-  # not answer as it should is left alone for a while, and for twice as long each time.
+  # The cache of what is known of a node. Any process may read it, and only the node's Connector writes it. A
+  # node that does not answer as it should is not asked for a while, and for twice as long after each failure.
 
   alias ZenMonitor.{Local.Address, Native, Telemetry}
 
@@ -41,7 +41,7 @@ defmodule ZenMonitor.Local.Compatibility do
   @doc "Notes that so many attempts in a row have failed."
   @spec penalize(Address.key(), attempt :: pos_integer) :: :ok
   def penalize(key, attempt) do
-    # The exponent is capped only so that the power stays small.
+    # The exponent is limited so that the power stays a small number.
     penalty = min(@maximum_penalty, @base_penalty * Bitwise.bsl(1, min(attempt, 16)))
     Native.set_compatibility(key, :incompatible, ZenMonitor.now() + penalty, attempt)
     Telemetry.node_incompatible(key, penalty, attempt)

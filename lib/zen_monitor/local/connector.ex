@@ -202,7 +202,9 @@ defmodule ZenMonitor.Local.Connector do
   end
 
   @doc false
-  def start_link(key), do: GenServer.start_link(__MODULE__, key)
+  def start_link(key) do
+    GenServer.start_link(__MODULE__, key, hibernate_after: Pace.hibernate_after())
+  end
 
   @impl GenServer
   def init(key) do
@@ -216,7 +218,7 @@ defmodule ZenMonitor.Local.Connector do
 
     state = %{
       key: key,
-      pace: Pace.new(:connector, succeeds),
+      pace: Pace.new(:connector, Native.window(), succeeds),
       proxy: nil,
       version: 0,
       ping: nil,
@@ -244,8 +246,8 @@ defmodule ZenMonitor.Local.Connector do
   def handle_call(:connect, {pid, _tag} = from, state) when is_pid(pid) do
     case ensure_compatibility(state) do
       {:pending, state} -> {:noreply, %{state | callers: [from | state.callers]}}
-      {:away, state} -> {:reply, :incompatible, state, :hibernate}
-      {compatibility, state} -> {:reply, compatibility, state, :hibernate}
+      {:away, state} -> {:reply, :incompatible, state}
+      {compatibility, state} -> {:reply, compatibility, state}
     end
   end
 
@@ -257,14 +259,14 @@ defmodule ZenMonitor.Local.Connector do
     Certificates.certify(state.key, certificates)
     # They are counted only for somebody.
     Telemetry.connector_certificates(began, state.key, began && Telemetry.count(certificates))
-    rest(state)
+    note_use(state)
   end
 
   def handle_info({:dead, 1, _node, parts}, state) do
     began = Telemetry.began()
     certified = Certificates.certify_parts(state.key, parts)
     Telemetry.connector_certificates(began, state.key, certified)
-    rest(state)
+    note_use(state)
   end
 
   def handle_info({:timeout, idle, :idle}, %{pace: %Pace{idle: idle}} = state) do
@@ -288,7 +290,7 @@ defmodule ZenMonitor.Local.Connector do
   end
 
   # Cancelled too late.
-  def handle_info({:timeout, _timer, :grace}, state), do: {:noreply, state, :hibernate}
+  def handle_info({:timeout, _timer, :grace}, state), do: {:noreply, state}
 
   # The connection is gone, and the nodedown tells when to act on it.
   def handle_info({:DOWN, proxy, _, _, :noconnection}, %{proxy: proxy, key: key} = state)
@@ -300,6 +302,12 @@ defmodule ZenMonitor.Local.Connector do
     state = expire(%{state | proxy: nil})
     Compatibility.penalize(state.key, 1)
     request(state)
+  end
+
+  # So is it here, and a ping that was cut off tells nothing of the node.
+  def handle_info({:pong, pid, :noconnection, _life}, %{ping: {pid, _, _}, key: key} = state)
+      when key != ZenMonitor.Local do
+    {:noreply, state}
   end
 
   def handle_info({:pong, pid, pong, life}, %{ping: {pid, _, _}} = state) do
@@ -342,22 +350,22 @@ defmodule ZenMonitor.Local.Connector do
 
       # So does its `:nodedown`, its return, or the end of the grace.
       {:away, state} ->
-        {:noreply, state, :hibernate}
+        {:noreply, state}
     end
   end
 
   defp swept(%{unsent: nil, grace: :none} = state) do
-    if Native.connector_rest(state.key), do: rest(state), else: request(state)
+    if Native.connector_rest(state.key),
+      do: note_use(%{state | pace: Pace.rest(state.pace)}),
+      else: request(state)
   end
 
   # What was not sent is offered again, and what is held resumed further, after a gap.
   defp swept(state), do: request(state)
 
-  # A chunk or a batch of certificates leaves megabytes of garbage behind, and a Connector that has
-  # nothing more to do would keep them.
-  defp rest(state) do
-    pace = Pace.rest(state.pace, Native.connector_is_unused(state.key))
-    {:noreply, %{state | pace: pace}, :hibernate}
+  defp note_use(state) do
+    pace = Pace.idle(state.pace, Native.connector_is_unused(state.key))
+    {:noreply, %{state | pace: pace}}
   end
 
   # A chunk that is open would be taken for sent.
@@ -470,8 +478,12 @@ defmodule ZenMonitor.Local.Connector do
   end
 
   defp pong(node) do
-    pong = Wire.ping({Proxy, node}, @ping_timeout)
-    {:pong, self(), pong, if(pong != :error, do: Grace.life(node))}
+    with {:ok, version} <- Wire.ping({Proxy, node}, @ping_timeout),
+         life when life != :noconnection <- Grace.life(node) do
+      {:pong, self(), {:ok, version}, life}
+    else
+      failure -> {:pong, self(), failure, nil}
+    end
   end
 
   defp answered(%{key: key, ping: {_, timer, attempt}} = state, pong, life) do
@@ -485,7 +497,7 @@ defmodule ZenMonitor.Local.Connector do
         proxy = state.proxy || Process.monitor({Proxy, Address.node_name(key)})
         reply(%{state | ping: nil, proxy: proxy, version: version, grace: grace}, :compatible)
 
-      :error ->
+      _failure ->
         state = if state.grace == :none, do: state, else: expire(state)
         Compatibility.penalize(key, attempt)
         reply(%{state | ping: nil}, :incompatible)

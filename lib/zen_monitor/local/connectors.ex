@@ -5,13 +5,14 @@ defmodule ZenMonitor.Local.Connectors do
   # Invariants:
   #
   # - It alone starts Connectors, so a node has one. Each is monitored, and replaced when it dies.
-  # - Every node that something is monitored on has a Connector, or this process is about to start
-  #   it. So a request that is lost with a killed process is made up for by its successor.
-  # - A Connector that retires first makes itself unknown to the tables. Whoever monitors something
-  #   after that asks for another, and what was monitored until its death is noticed is found then.
+  # - Every node on which something is monitored has a Connector, or this process is about to start it. If
+  #   a request is lost because this process is killed, its successor starts all Connectors that are missing.
+  # - A Connector that retires first removes itself from the tables. A caller that monitors something after
+  #   that asks for another one. If the request comes before the retired one is seen to be dead, the Connector is
+  #   started then.
   #
-  # There is no Registry: the tables know which process answers for a node, and a Registry that is
-  # killed may take its name with it into the restart of its successor.
+  # There is no Registry: the tables know which process answers for a node. When a Registry is killed, parts of
+  # it may live on for a moment with their names, so that it cannot be started again.
 
   use ZenMonitor.Server
 
@@ -25,7 +26,7 @@ defmodule ZenMonitor.Local.Connectors do
   @doc "The supervisor of the Connectors."
   def supervisor, do: ZenMonitor.Local.ConnectorSupervisor
 
-  @doc "Has the Connector of a node started, unless it runs."
+  @doc "Asks for the Connector of a node to be started, unless it runs."
   def start(key), do: GenServer.cast(__MODULE__, {:start, key})
 
   @doc "The Connector of a node, started unless it runs."
@@ -33,7 +34,7 @@ defmodule ZenMonitor.Local.Connectors do
     running(key) || GenServer.call(__MODULE__, {:get, key}, :infinity)
   end
 
-  # `connectors` is by node, `retry` the timer of the one `:start_all` that may be under way.
+  # `connectors` has the pids by node. `retry` is the timer of the one `:start_all` that may be under way.
   @impl GenServer
   def init(_opts), do: {:ok, %{connectors: %{}, retry: nil}, {:continue, :start_all}}
 
@@ -56,7 +57,8 @@ defmodule ZenMonitor.Local.Connectors do
     case state.connectors do
       %{^key => ^pid} = connectors ->
         state = %{state | connectors: Map.delete(connectors, key)}
-        # Not at once, so that one that cannot live does not keep a scheduler busy.
+
+        # It is started a little later, so that a Connector that dies at once does not keep a scheduler busy.
         {:noreply, if(Native.connector_is_wanted(key), do: retry(state), else: state)}
 
       %{} ->
@@ -74,7 +76,7 @@ defmodule ZenMonitor.Local.Connectors do
   defp get(key, from, state) do
     state = ensure(key, state)
 
-    # One that has just retired is still among the connectors.
+    # A Connector that has just retired may still be among the connectors.
     if pid = running(key),
       do: GenServer.reply(from, pid),
       else: Process.send_after(self(), {:get, key, from}, @retry)
@@ -86,8 +88,7 @@ defmodule ZenMonitor.Local.Connectors do
 
   defp ensure(key, %{connectors: connectors} = state) when is_map_key(connectors, key), do: state
 
-  # One that survived a predecessor of this process is adopted. If its exit is already under way,
-  # its monitor tells.
+  # A Connector that was started by a predecessor of this process is adopted. If it is dying, the monitor tells.
   defp ensure(key, state) do
     if pid = running(key) || start_child(key) do
       :erlang.monitor(:process, pid, tag: {:DOWN, key})
@@ -97,7 +98,7 @@ defmodule ZenMonitor.Local.Connectors do
     end
   end
 
-  # One for all: each of a thousand nodes would ask for a thousand starts, again and again.
+  # One timer for all: otherwise each of a thousand nodes would ask for a thousand starts, again and again.
   defp retry(%{retry: nil} = state) do
     %{state | retry: Process.send_after(self(), :start_all, @retry)}
   end

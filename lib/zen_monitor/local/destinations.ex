@@ -1,10 +1,10 @@
 defmodule ZenMonitor.Local.Destinations do
   @moduledoc false
-  # One destination or a list of them, as those functions take it that work through whole lists.
+  # The argument of functions that take one destination or a list of them.
 
   @doc """
-  The list. Raises `ArgumentError` before anything is done, so that a list that is refused has changed
-  nothing.
+  The argument as a list. Raises `ArgumentError` if it is none, or an element is no destination. The caller checks
+  it before it does anything, so a list that is refused changes nothing.
   """
   @spec list!(ZenMonitor.destination() | [ZenMonitor.destination()]) :: [
           ZenMonitor.destination()

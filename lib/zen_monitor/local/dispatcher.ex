@@ -44,13 +44,24 @@ defmodule ZenMonitor.Local.Dispatcher do
   def maximum_mps, do: demand_amount() * (1_000 / demand_interval())
 
   @doc false
+  # What a Connector needs to deliver in place of the Dispatcher, while that sleeps.
+  @spec stand_in() :: {node, Pace.errand(), Pace.share()} | :none
+  def stand_in do
+    case Pace.errand(:dispatcher) do
+      :none -> :none
+      errand -> {node(), errand, Pace.share()}
+    end
+  end
+
+  @doc false
   def start_link(_opts), do: GenServer.start_link(__MODULE__, [], name: __MODULE__)
 
   @impl GenServer
   def init(_opts) do
     succeeds = Native.dispatcher_answer()
     if succeeds, do: Telemetry.restarted(__MODULE__, nil)
-    {:ok, %{pace: Pace.new(:dispatcher, succeeds)}, {:continue, :request}}
+    pace = Pace.new(:dispatcher, Native.dispatcher_window(), succeeds)
+    {:ok, %{pace: pace}, {:continue, :request}}
   end
 
   @impl GenServer
@@ -58,6 +69,7 @@ defmodule ZenMonitor.Local.Dispatcher do
 
   @impl GenServer
   def handle_info(:timeout, state), do: {:noreply, state, :hibernate}
+  def handle_info(:sweep, %{pace: %{resting?: true}} = state), do: idle(state)
   def handle_info(message, state) when message in [:wake, :sweep], do: super(message, state)
 
   def handle_info(other, state) do
@@ -87,7 +99,9 @@ defmodule ZenMonitor.Local.Dispatcher do
   end
 
   defp rest(state) do
-    if Native.dispatcher_rest(), do: idle(state), else: request(state)
+    if Native.dispatcher_rest(),
+      do: idle(%{state | pace: Pace.rest(state.pace)}),
+      else: request(state)
   end
 
   # A ticking Dispatcher would have found its queue empty so many times by then.

@@ -2,27 +2,28 @@ defmodule ZenMonitor.Local.Grace do
   @moduledoc false
   # What becomes of the monitors on a node whose connection is lost, when `nodedown_grace` is not 0.
   #
-  # - A connection is lost over which the Proxy had answered, or been asked: its session is *held*. Nothing
-  #   falls due, new monitors wait in the outbox, and a timer runs.
-  # - The node is back and its Proxy answers. If it is the same life of the node, what is held is
-  #   *resumed*: put into the outbox again, as much as the budget has room for at a time.
-  # - It is another life, nothing answers, or the time is over: all expires.
+  # - A connection is lost, and the Proxy had answered over it, or had been asked: the session is *held*. No
+  #   monitor falls due, new monitors wait in the outbox, and a timer runs.
+  # - The node is back and its Proxy answers, and it is the same life of the node: the held targets are
+  #   *resumed*. They are put into the outbox again, as many at a time as the budget has room for.
+  # - It is another life of the node, nothing answers, or the time is over: all sessions expire.
   #
-  # The time counts from when the node was last there, so further losses do not prolong it until the Proxy has
+  # The time counts from when the node was last there. Further losses do not prolong it until the Proxy has
   # answered again. All of this but the timer is in the tables, where the successor of a killed Connector finds it.
 
   alias ZenMonitor.{Config, Native, Telemetry}
 
-  # What one call may put into the outbox.
+  # How many targets one call may put into the outbox.
   @slice 1_000
 
-  # A timer of `nil` is that of a resumption whose Connector was killed: it goes on, or is lost once more.
+  # The timer is `nil` when a Connector was killed while it resumed. Its successor goes on with that, unless the
+  # connection is lost once more.
   @type t ::
           :none
           | {:held, timer :: reference | nil}
           | {:resuming, since :: integer, targets :: non_neg_integer, monitors :: non_neg_integer}
 
-  @doc "What a Connector finds when it starts."
+  @doc "The state that a Connector finds in the tables when it starts."
   @spec recover(node) :: t
   def recover(key) do
     case Native.connector_held(key) do
@@ -32,8 +33,8 @@ defmodule ZenMonitor.Local.Grace do
   end
 
   @doc """
-  Notes that the connection is lost, while the Proxy was asked for an answer or not. For `:none`, all that
-  was told over it must expire.
+  Notes that the connection is lost. `asked?` tells whether a ping to the Proxy was under way. If it returns `:none`,
+  nothing is held, and the session of the connection must expire.
   """
   @spec lose(t, node, asked? :: boolean) :: t
   def lose(grace, key, asked?) do
@@ -43,7 +44,7 @@ defmodule ZenMonitor.Local.Grace do
     end
   end
 
-  # What is held is not told over any connection, so there is nothing more to hold.
+  # Nothing was subscribed over any connection since the first loss, so there is nothing more to hold.
   defp hold({:held, timer} = held, _key, _time, _asked?) when timer != nil, do: held
 
   defp hold(_grace, key, time, asked?) do
@@ -57,7 +58,7 @@ defmodule ZenMonitor.Local.Grace do
     end
   end
 
-  @doc "Notes that the Proxy has answered, in which life of its node."
+  @doc "Notes that the Proxy has answered, and in which life of its node."
   @spec recognize(t, node, life :: non_neg_integer | nil) :: t
   def recognize(grace, key, life) do
     cancel(grace)
@@ -69,8 +70,9 @@ defmodule ZenMonitor.Local.Grace do
   end
 
   @doc """
-  Puts held targets into the outbox, before so many instructions are taken from it. What has come in
-  meanwhile is there already, and neither may keep the other waiting.
+  Puts held targets into the outbox, before `allowance` instructions are taken from it. New targets are in the outbox
+  already. So that neither kind keeps the other waiting, held targets get the rest of the allowance, and at least half
+  of it.
   """
   @spec resume(t, node, allowance :: pos_integer) :: t
   def resume({:resuming, _, _, _} = grace, key, allowance) do
@@ -94,7 +96,7 @@ defmodule ZenMonitor.Local.Grace do
     end
   end
 
-  @doc "Ends it. What is held must expire, if anything is."
+  @doc "Ends the grace. If anything is held, it must expire."
   @spec give_up(t) :: :none
   def give_up(grace) do
     cancel(grace)
@@ -102,17 +104,17 @@ defmodule ZenMonitor.Local.Grace do
   end
 
   @doc """
-  Which life of a node is connected, as a number that no other life of it has had lately; `nil` if that cannot be
-  known. Waits for the connection.
+  The creation of the connected node, which tells this life of the node from its former ones. `nil` if it cannot be
+  found out, `:noconnection` if the node is not connected. Waits for an answer.
   """
-  @spec life(node) :: non_neg_integer | nil
+  @spec life(node) :: non_neg_integer | :noconnection | nil
   def life(node) do
-    # A pid says which life of its node it is of, and this is how to get one of the life that is
-    # connected from any node, whatever runs there.
+    # A pid has the creation of its node. Any node answers this request with a pid, whatever runs on it.
     request = :erlang.spawn_request(node, :erlang, :self, [], [])
 
     receive do
       {:spawn_reply, ^request, :ok, pid} -> creation(pid)
+      {:spawn_reply, ^request, :error, :noconnection} -> :noconnection
       {:spawn_reply, ^request, :error, _reason} -> nil
     end
   end

@@ -1,16 +1,16 @@
 defmodule ZenMonitor.Local.Instructions do
   @moduledoc false
-  # What a node is told to watch: taken out of its outbox as messages for its Proxy, sent, and given up where
-  # that cannot be. Each native call takes a slice, so that none holds its scheduler for long.
+  # The instructions for a node: taken out of its outbox as messages for its Proxy, sent, or given up when that is
+  # not possible. Each native call takes a slice, so that none holds its scheduler for long.
 
   alias ZenMonitor.{Config, Local.Address, Native, Pace, Proxy, Wire}
 
   @type message :: {:process, pid, list} | {:process, Wire.version(), pid, list}
 
   @doc """
-  The next message to the Proxy of a node that can be spoken to in a version, of at most an allowance. Also
-  how many instructions are in it, and whether the outbox was emptied. Until `Native.connector_confirm/1`
-  they can be taken back by `withdraw/1`.
+  The next message to the Proxy of a node that reads `version`: at most `allowance` instructions. Also returns how
+  many it has, and whether the outbox is empty now. Until `Native.connector_confirm/1` is called, `withdraw/1` can
+  take them back.
   """
   @spec next(Address.key(), Wire.version(), allowance :: pos_integer) ::
           {message, non_neg_integer, emptied? :: boolean}
@@ -33,8 +33,8 @@ defmodule ZenMonitor.Local.Instructions do
   @spec cast(Address.key(), message, non_neg_integer) :: term
   def cast(_key, _message, 0), do: :ok
 
-  # Not `GenServer.cast/2` itself, which waits as long as the connection is busy. `:noconnect` means
-  # that the `:nodedown` is under way.
+  # `GenServer.cast/2` itself would wait for as long as the connection is busy. The result `:noconnect` means
+  # that a `nodedown` is under way.
   def cast(key, message, _amount) do
     proxy = {Proxy, Address.node_name(key)}
 
@@ -44,19 +44,19 @@ defmodule ZenMonitor.Local.Instructions do
     end
   end
 
-  @doc "Takes back what was taken and not sent."
+  @doc "Takes back instructions that were taken and not sent."
   @spec withdraw(Address.key()) :: true
   def withdraw(key), do: Native.connector_withdraw(key) || withdraw(key)
 
-  @doc "Puts all that the node was told into the outbox again."
+  @doc "Puts all targets that the node was told of into the outbox again."
   @spec resubscribe(Address.key()) :: true
   def resubscribe(key), do: Native.connector_resubscribe(key) || resubscribe(key)
 
-  @doc "Makes due what the node cannot be told. Returns how many targets."
+  @doc "Gives up the targets in the outbox: their monitors become due. Returns how many targets."
   @spec fail(Address.key()) :: non_neg_integer
   def fail(key), do: fail(key, 0)
 
-  @doc "The same for what waits beyond `max_pending_instructions`."
+  @doc "The same for those that wait beyond `max_pending_instructions`."
   @spec shed(Address.key()) :: non_neg_integer
   def shed(key) do
     excess = Native.connector_excess(key, Config.limit(:max_pending_instructions))
@@ -96,7 +96,7 @@ defmodule ZenMonitor.Local.Instructions do
     end
   end
 
-  # Looks at each of the excess once: what has to be kept goes to the end.
+  # Each target of the excess is looked at once. One that has to be kept goes to the end of the outbox.
   defp shed(_key, 0, due), do: due
 
   defp shed(key, excess, due) do

@@ -1,10 +1,10 @@
 defmodule ZenMonitor.Local.Options do
   @moduledoc false
-  # The options of `ZenMonitor.monitor/2`: what they mean, and which of them go together.
+  # The options of `ZenMonitor.monitor/2`: what they mean, and which of them can be combined.
 
   @doc """
-  Whether the reference is to be an alias, and what the tables keep: `:bulk`, or the first element of
-  the message and whether the reference is an alias.
+  Whether the reference is to be an alias, and what the NIF takes: `:bulk`, or the first element of
+  the message with whether the reference is an alias. Raises `ArgumentError` for anything else.
   """
   @spec parse!([ZenMonitor.monitor_option()]) :: {alias? :: boolean, :bulk | {term, boolean}}
   def parse!(options) do
@@ -25,7 +25,7 @@ defmodule ZenMonitor.Local.Options do
 
   defp native(given, alias?), do: {Map.get(given, :tag, :DOWN), alias?}
 
-  # Not `Enum`, which fails in its own words for what is no proper list.
+  # This does not use `Enum`, whose error for an improper list would not help.
   defp collect([{:tag, tag} | rest], all, given),
     do: collect(rest, all, Map.put(given, :tag, tag))
 

@@ -1,6 +1,6 @@
 defmodule ZenMonitor.Local.Several do
   @moduledoc false
-  # `ZenMonitor.monitor_all/2` and `ZenMonitor.demonitor_all/2`: many monitors at a time, each with its reference.
+  # `ZenMonitor.monitor_all/2` and `ZenMonitor.demonitor_all/2`: many monitors at a time, each with a reference.
 
   alias ZenMonitor.{Local, Local.Connectors, Local.Destinations, Local.Options, Native}
 
@@ -8,9 +8,9 @@ defmodule ZenMonitor.Local.Several do
     list = Destinations.list!(destinations)
 
     case Options.parse!(options) do
-      {false, {:DOWN, false}} -> place(list, [], false)
-      {false, :bulk} -> place(list, [], true)
-      # Each has more to it than a reference.
+      {false, {:DOWN, false}} -> place(list, false)
+      {false, :bulk} -> place(list, true)
+      # A tag or an alias is kept for each monitor, so there is nothing to gain from a list.
       _other -> Enum.map(list, &Local.monitor(&1, options))
     end
   end
@@ -32,21 +32,33 @@ defmodule ZenMonitor.Local.Several do
     removed
   end
 
-  defp place(list, placed, bulk?) do
-    case Native.monitor_all(list, placed, bulk?, node()) do
-      {placed, :system_limit, unanswered} ->
-        Enum.each(unanswered, &Connectors.start/1)
-        demonitor_all(placed, [:flush])
-        :erlang.error(:system_limit)
+  # The references are made before anything is monitored: then they are in the order of the list as they are.
+  defp place(list, bulk?) do
+    refs = references(list, [])
+    place(list, refs, bulk?, refs)
+    refs
+  end
 
-      {placed, rest, unanswered} ->
-        Enum.each(unanswered, &Connectors.start/1)
-        if rest == [], do: Enum.reverse(placed), else: place(rest, placed, bulk?)
+  defp place(list, refs, bulk?, all) do
+    case Native.monitor_all(list, refs, bulk?, node()) do
+      :ok ->
+        :ok
 
-      placed ->
-        Enum.reverse(placed)
+      {rest, refs, unanswered} ->
+        Enum.each(unanswered, &Connectors.start/1)
+        if rest == :system_limit, do: give_up(all)
+        if rest == [], do: :ok, else: place(rest, refs, bulk?, all)
     end
   end
+
+  @spec give_up([reference]) :: no_return
+  defp give_up(refs) do
+    demonitor_all(refs, [:flush])
+    :erlang.error(:system_limit)
+  end
+
+  defp references([_destination | rest], refs), do: references(rest, [make_ref() | refs])
+  defp references([], refs), do: refs
 
   defp remove([], removed, others), do: {removed, others}
 

@@ -1,7 +1,7 @@
 defmodule ZenMonitor.Local.Supervisor do
   @moduledoc false
-  # The monitoring side. Everything that matters is in the native tables, so any of these processes
-  # may be killed and started again at any time; the limit on restarts only stops a loop of crashes.
+  # The monitoring side. The state is in the native tables, so any of these processes may be killed and
+  # started again at any time. The limit on restarts only stops a loop of crashes.
 
   use Supervisor
 

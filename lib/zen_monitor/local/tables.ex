@@ -1,9 +1,9 @@
 defmodule ZenMonitor.Local.Tables do
   @moduledoc false
-  # Sweeps the monitors of dead subscribers out of the native tables, in slices.
+  # Removes the monitors of dead subscribers from the native tables, in slices.
   #
-  # The tables themselves note a subscriber's death, through an ERTS monitor that they hold, and
-  # wake this process; whoever takes its place finds what is left to do in the tables.
+  # The native library holds an ERTS monitor on each subscriber. When one dies, it notes that in the tables and
+  # wakes this process. A successor of this process finds in the tables what is left to do.
 
   use ZenMonitor.Server
 

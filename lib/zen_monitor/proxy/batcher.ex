@@ -93,13 +93,15 @@ defmodule ZenMonitor.Proxy.Batcher do
   end
 
   @doc false
-  def start_link({_connector, _native} = arg), do: GenServer.start_link(__MODULE__, arg)
+  def start_link({_connector, _native} = arg) do
+    GenServer.start_link(__MODULE__, arg, hibernate_after: Pace.hibernate_after())
+  end
 
   @impl true
   def init({connector, native}) do
     succeeds = Native.proxy_answer_certificates(native)
     if succeeds, do: Telemetry.restarted(__MODULE__, {connector, native})
-    pace = Pace.new(:batcher, succeeds)
+    pace = Pace.new(:batcher, Native.proxy_window(native), succeeds)
     {:ok, %__MODULE__{connector: connector, native: native, pace: pace}, {:continue, :monitor}}
   end
 
@@ -129,7 +131,7 @@ defmodule ZenMonitor.Proxy.Batcher do
   # It is the Proxy that subscribes, so the Proxy alone knows that nothing comes in between.
   def handle_info({:timeout, idle, :idle}, %{pace: %Pace{idle: idle}} = state) do
     Proxy.retire(state.connector)
-    {:noreply, %{state | pace: Pace.rest(state.pace, false)}, :hibernate}
+    {:noreply, %{state | pace: Pace.idle(state.pace, false)}}
   end
 
   def handle_info({:DOWN, _, :process, connector, :noconnection}, %{connector: connector} = state) do
@@ -256,8 +258,8 @@ defmodule ZenMonitor.Proxy.Batcher do
   defp rest(state, allowance \\ 0) do
     cond do
       Native.proxy_sent(state.native) ->
-        pace = Pace.rest(state.pace, Native.proxy_is_unused(state.native))
-        {:noreply, %{report(state) | pace: pace, shedding?: false}, :hibernate}
+        pace = state.pace |> Pace.rest() |> Pace.idle(Native.proxy_is_unused(state.native))
+        {:noreply, %{report(state) | pace: pace, shedding?: false}}
 
       allowance > 0 ->
         sweep(allowance, state)

@@ -1,5 +1,5 @@
-//! Monitors of names, between the table of the node that monitors and that of the node that is watched: none is
-//! lost, whichever form the instructions and the certificates have, and however often that changes.
+//! A test of monitors of names, with the table of the watching node and that of the watched node together. No
+//! monitor is lost, whichever form the instructions and the certificates have, and however often that changes.
 
 use crate::monitors::delivery::Delivery;
 use crate::monitors::nodes::Node;
@@ -20,7 +20,7 @@ enum Message {
     Down(MonitorRef, u32, u32),
 }
 
-/// A Proxy with the ERTS monitors that it has placed, and what it was sent.
+/// A Proxy with its mailbox and the ERTS monitors that it has placed.
 struct Proxy {
     table: SubscriptionTable<(), u32>,
     connector: ConnectorId,
@@ -48,7 +48,7 @@ impl Default for Proxy {
 struct World {
     monitors: MonitorTable<u32, ()>,
     proxy: Proxy,
-    /// Which process has a name, as a number that is used once.
+    /// The process that has a name. Each process is a number, which no other process has.
     registered: HashMap<u32, u32>,
     spawned: u32,
     references: u32,
@@ -60,21 +60,21 @@ struct World {
 enum Op {
     Monitor(u32),
     Demonitor(usize),
-    /// All that monitor a name leave it, and one comes back.
+    /// All monitors of a name are removed, and one is placed anew.
     Again(u32),
     Register(u32),
     Exit(u32),
-    /// The Connector tells, with numbers or not.
+    /// The Connector sends its instructions, with numbers or not.
     Tell(bool),
     /// The Proxy handles a message.
     Hear,
     /// A certificate arrives, with its number or not.
     Arrive(bool),
     Deliver,
-    /// Another Proxy takes the place of one that was killed, of which the Connector hears later.
+    /// The Proxy is killed and replaced. The Connector hears of that later.
     Replace,
     Disconnect,
-    /// Another Connector takes the place of one that was killed.
+    /// The Connector is killed and replaced.
     Succeed,
 }
 
@@ -147,7 +147,7 @@ impl World {
             Op::Replace => {
                 let former = std::mem::take(&mut self.proxy);
                 self.proxy.certificates = former.certificates;
-                // What the Connector sends until it hears of it.
+                // The Connector goes on sending until it hears of it.
                 self.tell(true);
                 self.hear();
                 self.monitors.expire(self.node());
@@ -177,7 +177,7 @@ impl World {
         self.standing.remove(&reference);
     }
 
-    /// What was sent to a Connector that is gone, and by it, is lost.
+    /// Whatever the former Connector has sent, or was sent, is lost.
     fn detach(&mut self) {
         let proxy = &mut self.proxy;
         proxy.table.detach(proxy.connector);
@@ -281,7 +281,7 @@ impl World {
         }
     }
 
-    /// Takes what they have fired out of the mailbox, too.
+    /// Flushes: takes their `:DOWN`s out of the mailbox, too.
     fn demonitor_all(&mut self, monitors: &[MonitorRef]) {
         let proxy = &mut self.proxy;
         proxy.placed.retain(|placed, _| !monitors.contains(placed));
@@ -313,7 +313,7 @@ impl World {
         }
     }
 
-    /// Everything dies, and everything that is under way arrives.
+    /// All processes die, and everything that is under way arrives.
     fn settle(&mut self, numbered: bool) {
         for name in 0..NAMES {
             self.exit(name);

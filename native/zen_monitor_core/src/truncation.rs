@@ -1,7 +1,7 @@
-//! How much of an exit reason is passed on to those who watch a process.
+//! How much of an exit reason the subscribers get.
 //!
-//! A reason may carry a whole server state, and it is copied once per subscriber, so only its outline
-//! is kept:
+//! A reason may carry the whole state of a server, and each subscriber gets a copy of it. So only an
+//! outline is kept:
 //!
 //! - Atoms, numbers, pids, ports and references pass.
 //! - A binary longer than [`Limits::max_binary_size`] keeps its beginning and gains [`ELLIPSIS`].
@@ -10,21 +10,21 @@
 //! - Everything else, and everything at level [`Limits::depth`], becomes the atom `:truncated`.
 //! - A top-level `{:shutdown, term}` passes untouched.
 //!
-//! The time and the native stack that one call takes are bounded whatever the term and the limits
-//! are: what lies deeper than [`MAX_DEPTH`], and what is reached after [`MAX_WORK`] units of work,
-//! becomes `:truncated` too. The default limits come nowhere near either of the two.
+//! One call takes bounded time and bounded native stack, whatever the term and the limits are: what lies
+//! deeper than [`MAX_DEPTH`], and what is reached after [`MAX_WORK`] units of work, becomes `:truncated`,
+//! too. The default limits come nowhere near either of the two.
 
-/// Tuples, lists and maps of more elements than this are not kept.
+/// A tuple, list or map of more elements than this is not kept.
 pub const MAX_ELEMENTS: usize = 4;
 
-/// No level deeper than this is kept, whatever [`Limits::depth`] says: each takes native stack.
+/// No level deeper than this is kept, whatever [`Limits::depth`] says, because each takes native stack.
 pub const MAX_DEPTH: usize = 100;
 
-/// The units of work one call may do; see [`Outcome::work`]. All of them take about a third of a
+/// How many units of work one call may do; see [`Outcome::work`]. All of them take about a third of a
 /// millisecond.
 ///
-/// The depth alone bounds nothing, because the same small term can be reached in 4<sup>depth</sup>
-/// ways when its parts are shared.
+/// The depth alone is no bound: when parts are shared, a small term can have 4<sup>depth</sup> paths to
+/// the same part.
 pub const MAX_WORK: usize = 5_000;
 
 /// What a shortened binary ends in.
@@ -33,7 +33,7 @@ pub const ELLIPSIS: &[u8] = b"...";
 /// The work of making a binary, whatever its size.
 const WORK_PER_BINARY: usize = 10;
 
-/// How many bytes are copied into a new binary by one unit of work.
+/// How many bytes one unit of work copies into a new binary.
 const BYTES_PER_WORK: usize = 1_024;
 
 /// The terms of some environment.
@@ -41,8 +41,8 @@ pub trait Terms {
     /// A handle of a term, cheap to clone.
     type Term: Clone;
 
-    /// What `term` is. If that has elements, adds them to `elements`, which is empty: those of a
-    /// tuple or a list, or the values of a map. A struct's tag is none of them.
+    /// What `term` is. Adds its elements to `elements`, which is empty before: those of a tuple or a list,
+    /// or the values of a map. The tag of a struct is not one of them.
     fn shape(&self, term: &Self::Term, elements: &mut Few<Self::Term>) -> Shape;
 
     /// Whether `term` is the atom `:shutdown`.
@@ -64,7 +64,7 @@ pub trait Terms {
     fn with_values(&self, map: &Self::Term, values: &[Self::Term]) -> Self::Term;
 }
 
-/// What a term is, as far as the rules care.
+/// What a term is, as far as the rules tell terms apart.
 pub enum Shape {
     /// An atom, a number, a pid, a port or a reference.
     Plain,
@@ -81,7 +81,7 @@ pub enum Shape {
     List,
     /// A map, or a struct, of few values.
     Map,
-    /// Anything else: what has more elements, a function, an improper list, a bitstring.
+    /// Anything else: a term of more elements, a function, an improper list, a bitstring.
     Other,
 }
 
@@ -147,8 +147,8 @@ pub struct Limits {
 pub struct Outcome<T> {
     /// The truncated reason; the very same term when nothing had to change.
     pub term: T,
-    /// What it took, at most [`MAX_WORK`] and what the last term took: a unit for each term that
-    /// was reached, and more for binaries.
+    /// How much work that was: a unit for each term that was reached, and more for a binary. It exceeds
+    /// [`MAX_WORK`] at most by the work of the last term.
     pub work: usize,
 }
 
@@ -247,7 +247,7 @@ pub fn truncate<T: Terms>(terms: &T, reason: &T::Term, limits: Limits) -> Outcom
     }
 }
 
-/// One call's limits and what it has done so far.
+/// One call: its limits, and how much work it has done so far.
 struct Pass<'t, T> {
     terms: &'t T,
     depth: usize,
@@ -307,7 +307,7 @@ impl<T: Terms> Pass<'_, T> {
         }
     }
 
-    /// Replaces what changes, and tells whether anything did.
+    /// Truncates all elements, and tells whether any has changed.
     fn visit_all(&mut self, elements: &mut [T::Term], level: usize) -> bool {
         let mut changed = false;
         for element in elements {

@@ -1,14 +1,15 @@
-//! What the VM calls when it loads the library, and when a module is upgraded that has loaded it.
+//! What the VM calls when it loads the library, and when the module that has loaded it is upgraded.
 //!
-//! The tables are statics of the library, and an upgrade keeps them if the new version of
-//! `ZenMonitor.Native` loads the same file: it is the same library in memory then. Another file brings
-//! tables of its own, whose layout may differ, and locks that do not know of those who wait in the
-//! former; so that is refused, and the former version of the module stays.
+//! The tables are statics of the library. If the new version of `ZenMonitor.Native` loads the same file, it
+//! gets the same library in memory, and so the upgrade keeps the tables. Another file would be another library:
+//! its tables would be empty and might have another layout, and its locks would not know who holds those of the
+//! former one. So another file is refused, and the former version of the module stays.
 
 use crate::calls::local::watched_is_down;
 use crate::sides::local::Watch;
 use crate::sides::proxy::connector::Connector;
 use crate::sides::resource::{is_misplaced, place};
+use crate::sides::window::Window;
 use crate::terms::numbering;
 use crate::terms::probe;
 use crate::terms::shape;
@@ -25,18 +26,18 @@ use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 
-/// Its address tells this library in memory from every other.
+/// Its address tells this library in memory from any other.
 static MARK: AtomicBool = AtomicBool::new(false);
 
 struct Entry(ErlNifEntry);
 
-// SAFETY: nothing in it changes once it is made, and what it points to is never freed.
+// SAFETY: nothing in it changes after it was made, and what it points to is never freed.
 unsafe impl Sync for Entry {}
 
 // SAFETY: as above.
 unsafe impl Send for Entry {}
 
-/// The entry, which is the same whenever it is asked for.
+/// The entry of the library. It is made once.
 #[unsafe(no_mangle)]
 extern "C" fn nif_init() -> *const ErlNifEntry {
     static ENTRY: OnceLock<Entry> = OnceLock::new();
@@ -77,16 +78,17 @@ unsafe extern "C" fn upgrade(
     former: *mut *mut c_void,
     _: ErlNifTerm,
 ) -> c_int {
-    // SAFETY: the VM passes a place for one pointer, and the one that `load` or this function set.
+    // SAFETY: the VM passes the place of the pointer that `load` or this function has set.
     let is_other = unsafe { *former } != mark();
     if is_other || is_misplaced() {
         return 1;
     }
-    // The resources of the former version become those of this one; rustler only makes new types.
-    // SAFETY: the callbacks fit the types, whose names are those that rustler gave them.
+    // The new version takes over the resource types of the former one, which rustler does not do.
+    // SAFETY: the callbacks fit the types, and the names are those under which rustler has made them.
     let taken_over = unsafe {
         take_over::<Watch>(env, ptr::null(), Some(watch_down))
-            && take_over::<Connector>(env, drop_connector as *const _, None)
+            && take_over::<Connector>(env, drop_value::<Connector> as *const _, None)
+            && take_over::<Window>(env, drop_value::<Window> as *const _, None)
     };
     if !taken_over {
         return 1;
@@ -132,14 +134,13 @@ unsafe extern "C" fn watch_down(
     let env = unsafe { Env::new(&lifetime, env) };
     // SAFETY: the VM passes the pid of the process that is down.
     let pid = LocalPid::from_c_arg(unsafe { *pid });
-    // A panic must not reach the VM, and there is nobody to tell.
+    // A panic must not reach the VM. There is no caller to whom it could be reported.
     let _ = catch_unwind(|| watched_is_down(env, pid));
 }
 
-unsafe extern "C" fn drop_connector(_: *mut ErlNifEnv, memory: *mut c_void) {
-    let connector: *const Connector = place(memory);
-    // SAFETY: the place was checked for every connector, and the VM calls this once, at the end of
-    // the resource.
-    let drop = || unsafe { ptr::drop_in_place(connector.cast_mut()) };
+unsafe extern "C" fn drop_value<T>(_: *mut ErlNifEnv, memory: *mut c_void) {
+    let value: *const T = place(memory);
+    // SAFETY: the place was checked when the value was made, and the VM calls this once, at the end of the resource.
+    let drop = || unsafe { ptr::drop_in_place(value.cast_mut()) };
     let _ = catch_unwind(AssertUnwindSafe(drop));
 }

@@ -1,8 +1,8 @@
 //! The one native state of the node.
 //!
-//! It belongs to `ZenMonitor.Supervisor`: made fresh when that starts, discarded when it stops in
-//! order, and untouched by a crash of anything below it. A call that is under way while the state
-//! is replaced finishes on the state that it began with.
+//! It belongs to `ZenMonitor.Supervisor`, which makes it when it starts. It is discarded when the tree is stopped in
+//! order, and no crash below the supervisor touches it. A call that is under way while the state is replaced ends
+//! with the state that it began with.
 
 use crate::sides::local::Local;
 use crate::sides::malformed::Malformed;
@@ -21,7 +21,7 @@ pub struct State {
     pub local: Local,
     /// What others monitor here.
     pub proxy: Proxy,
-    /// What was ignored.
+    /// What was ignored as malformed.
     pub malformed: Malformed,
 }
 
@@ -53,16 +53,16 @@ pub fn current() -> NifResult<Current> {
 /// Former states that wait to be freed.
 static FORMER: Mutex<Vec<Arc<State>>> = Mutex::new(Vec::new());
 
-/// Puts a state in place of the current one, which waits to be freed.
+/// Replaces the current state, which then waits to be freed.
 pub fn replace(state: Option<Arc<State>>) {
     FORMER.lock().extend(STATE.swap(state));
 }
 
-/// Frees former states, which takes as long as they are large.
+/// Frees former states. The larger they are, the longer it takes.
 pub fn free_former() {
     let former = std::mem::take(&mut *FORMER.lock());
     for mut state in former {
-        // A call that is under way still uses it, and must not be the one that frees it.
+        // A call that is under way may still use it. That call must not be the one that frees it.
         while let Err(shared) = Arc::try_unwrap(state) {
             state = shared;
             std::thread::yield_now();

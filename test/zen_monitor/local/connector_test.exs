@@ -45,7 +45,7 @@ defmodule ZenMonitor.Local.ConnectorTest do
   end
 
   describe "monitor/3" do
-    # Since OTP 27 an alias has more to it than three numbers, which would not all be kept.
+    # Since OTP 27 an alias has more than three numbers, and `monitor/3` keeps three.
     test "delivers the very reference, or refuses an alias that has more to it" do
       alias = :erlang.alias()
       pid = PeerScript.target()
@@ -163,7 +163,7 @@ defmodule ZenMonitor.Local.ConnectorTest do
       assert until in earliest..(ZenMonitor.now() + 2_000)
       assert known(peer.node) == {:incompatible, :incompatible}
 
-      # Not asked again until then.
+      # The node is not asked again until then.
       assert_received {:spy_call, _, :ping}
       assert Connector.connect(peer.node) == :incompatible
       refute_received {:spy_call, _, :ping}
@@ -298,7 +298,7 @@ defmodule ZenMonitor.Local.ConnectorTest do
           ZenMonitor.now()
         end
 
-      # The first may have been received late, and none of the others early.
+      # The first message may have been received late. None of the others may come early.
       for {time, index} <- Enum.with_index(times), index > 0 do
         assert time - hd(times) >= 300 * index - 200
       end
@@ -306,7 +306,7 @@ defmodule ZenMonitor.Local.ConnectorTest do
 
     test "follow a change of the settings by the next sweep", %{peer: peer, connector: connector} do
       Connector.chunk_size(2)
-      # Long enough for each change to be made before the next sweep.
+      # The interval is so long that each change is made before the next sweep.
       Connector.sweep_interval(1_000)
       :sys.suspend(connector)
       for pid <- on(peer, :targets, [9]), do: ZenMonitor.monitor(pid)
@@ -434,7 +434,7 @@ defmodule ZenMonitor.Local.ConnectorTest do
         send(connector, {:dead, peer.node, [{certified, :told}]})
         assert down(ref) == {{:zen_certified, peer.node}, :told}
         on(peer, :kill, [[target]])
-        # The real one comes too, and has nothing left to do.
+        # The real certificate comes, too, and fires nothing any more.
         downs([])
       end
     end
@@ -478,7 +478,7 @@ defmodule ZenMonitor.Local.ConnectorTest do
       refute_received {:DOWN, _, _, _, _}
       assert Connector.get(pid) == connector
 
-      # What is well-formed beside it counts.
+      # The well-formed certificate among the others counts.
       send(connector, {:dead, peer.node, [:garbage, {pid, :told}, {1, 2} | :improper]})
       Process.exit(local, :kill)
       assert downs([ref, local_ref]) == %{ref => :told, local_ref => :killed}
@@ -568,7 +568,7 @@ defmodule ZenMonitor.Local.ConnectorTest do
       pid = on(peer, :target)
       assert down(ZenMonitor.monitor(pid)) == {pid, :nodedown}
       assert {:incompatible, _, 1} = Native.compatibility(peer.node)
-      # While it counts as incompatible it is not asked, and nothing waits for that to end.
+      # While the node counts as incompatible it is not asked, and its monitors fire at once.
       refs = for _ <- 1..1_000, do: ZenMonitor.monitor(pid)
       assert_all_nodedown(refs)
       assert {:incompatible, _, 1} = Native.compatibility(peer.node)
@@ -640,7 +640,7 @@ defmodule ZenMonitor.Local.ConnectorTest do
     setup do
       peer = Cluster.start_peer()
       :ok = Cluster.call(peer, Application, :put_env, [:kernel, :dist_auto_connect, :never])
-      # Which it complains about.
+      # It would log that a connection was refused.
       :ok = Cluster.call(peer, :logger, :set_primary_config, [:level, :none])
       Application.put_env(:kernel, :dist_auto_connect, :never)
       on_exit(fn -> Application.delete_env(:kernel, :dist_auto_connect) end)
@@ -660,7 +660,7 @@ defmodule ZenMonitor.Local.ConnectorTest do
       end
 
       refs = stop.()
-      # Some in each round, however busy the machine is.
+      # At least some monitors were placed in each round, however busy the machine was.
       assert map_size(refs) >= 15
       wait_until(fn -> Connector.connect(peer.node) == :compatible end)
       Cluster.call(peer, PeerScript, :kill, [pids])
@@ -707,7 +707,7 @@ defmodule ZenMonitor.Local.ConnectorTest do
 
     defp downs_of(refs), do: for(ref <- refs, do: reason(ref))
 
-    # A process that monitors all the time, and a function that ends it and tells what it placed.
+    # Starts a process that monitors all the time. Returns a function that ends it and returns what it has placed.
     defp place_all_the_time(pids) do
       placer = PeerScript.watcher()
       counter = :counters.new(1, [])
@@ -754,7 +754,7 @@ defmodule ZenMonitor.Local.ConnectorTest do
         call.(:place, [:zen_watcher, destination])
       end
 
-      # The last that is told to the Proxy.
+      # This is the last instruction that the Proxy gets.
       call.(:place_by_pid, [:zen_watcher, :zen_b])
       wait_until(fn -> call.(:named_watched?, [:zen_b]) end)
       for name <- [:zen_a, :zen_b], do: call.(:kill_named, [name])
@@ -819,7 +819,7 @@ defmodule ZenMonitor.Local.ConnectorTest do
     test "is monitored by others once it has a name", context do
       %{lonely: lonely, start_distribution: start_distribution} = context
       start_distribution.()
-      # Whoever connects: the link is the same.
+      # It does not matter which side connects.
       true = Cluster.call(lonely, Node, :connect, [node()])
       ref = lonely |> Cluster.call(Process, :whereis, [:zen_a]) |> watch()
       lonely |> Cluster.call(Process, :whereis, [:zen_a]) |> Process.exit(:kill)

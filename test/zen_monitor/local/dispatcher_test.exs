@@ -47,7 +47,7 @@ defmodule ZenMonitor.Local.DispatcherTest do
         for _ <- 1..4 do
           times = for {_, time} <- deliveries(50), do: time
           PeerScript.kill_name(Dispatcher)
-          # Before the new one sends anything.
+          # This comes before the new Dispatcher sends anything.
           trace_deliveries()
           times
         end
@@ -90,14 +90,14 @@ defmodule ZenMonitor.Local.DispatcherTest do
       watchers = watch_by(pid, 64)
       reason = {:shutdown, List.duplicate(?x, 16_000)}
 
-      :sys.suspend(Dispatcher)
+      suspend(Dispatcher)
       send(pid, {:exit, reason})
       wait_until(fn -> Local.batch_length() == 64 end)
-      # All of them are 16 MB.
+      # All reasons together have 16 MB.
       {sent, true} = Native.dispatcher_deliver(node(), 64, :all)
       assert sent in 1..32
       assert Local.batch_length() == 64 - sent
-      :sys.resume(Dispatcher)
+      resume(Dispatcher)
 
       for watcher <- watchers do
         wait_until(fn -> PeerScript.received(watcher) != [] end)
@@ -195,7 +195,7 @@ defmodule ZenMonitor.Local.DispatcherTest do
         time
       end
 
-    # One a tick, and none at once.
+    # One message goes out at each tick, and none at once.
     assert busiest(times, 100_000_000) == 1
   end
 
@@ -207,7 +207,7 @@ defmodule ZenMonitor.Local.DispatcherTest do
     on(peer, :kill, [pids])
     times = for {_, time} <- deliveries(3_000), do: time
     assert busiest(times, 100_000_000) <= 1_000
-    # No two slices begin within 2.5 ms. But one may be held up until the next begins.
+    # Two slices never begin within 2.5 ms. But one may be held up until the next begins.
     assert busiest(times, 2_500_000) <= 2 * 50
   end
 
@@ -233,10 +233,10 @@ defmodule ZenMonitor.Local.DispatcherTest do
     Dispatcher.demand_interval(1)
     pids = on(peer, :targets, [500])
     refs = watch_all(pids)
-    :sys.suspend(Dispatcher)
+    suspend(Dispatcher)
     on(peer, :kill, [pids])
     wait_until(fn -> Local.batch_length() == 500 end)
-    :sys.resume(Dispatcher)
+    resume(Dispatcher)
     for ref <- refs, do: reason(ref)
 
     # Where a hibernating server waits has another name in OTP 28 and later.

@@ -39,12 +39,12 @@ defmodule ZenMonitor.OptionsTest do
       tag = Enum.map(1..7_000, &{&1})
       for pid <- pids, do: ZenMonitor.monitor(pid, tag: tag)
       wait_until_watched(List.last(pids))
-      :sys.suspend(Dispatcher)
+      suspend(Dispatcher)
       on(peer, :kill, [pids])
       wait_until(fn -> Local.batch_length() == 64 end)
       assert {sent, true} = Native.dispatcher_deliver(node(), 64, :all)
       assert sent in 1..16
-      :sys.resume(Dispatcher)
+      resume(Dispatcher)
     end
 
     test "that is large slows no other delivery, be its monitor due or not", %{peer: peer} do
@@ -91,7 +91,7 @@ defmodule ZenMonitor.OptionsTest do
         assert ZenMonitor.demonitor(ref, [:info])
         refute ZenMonitor.demonitor(ref, [:info])
         assert standing() == 0
-        # One that is found by a stranger only.
+        # Another process tries to remove this one.
         ref = ZenMonitor.monitor(other, tag: tag)
         refute Task.await(Task.async(fn -> ZenMonitor.demonitor(ref, [:info]) end))
         assert ZenMonitor.Local.Connector.monitors(other, self()) == [ref]
@@ -237,11 +237,11 @@ defmodule ZenMonitor.OptionsTest do
     test "come in smaller messages when their reasons are large", %{peer: peer} do
       pids = on(peer, :targets, [200])
       bulk(pids)
-      :sys.suspend(Dispatcher)
-      # Atoms would not be cut down, either, but they are short.
+      suspend(Dispatcher)
+      # The reasons are long strings, since atoms, which are not truncated either, are short.
       for pid <- pids, do: send(pid, {:exit, {make_ref(), String.duplicate("x", 1_000)}})
       wait_until(fn -> ZenMonitor.Local.batch_length() == 200 end)
-      :sys.resume(Dispatcher)
+      resume(Dispatcher)
       sizes = sizes(200)
       assert length(sizes) in 4..12
     end
@@ -285,10 +285,10 @@ defmodule ZenMonitor.OptionsTest do
       end)
 
       wait_until_watched(single)
-      :sys.suspend(Dispatcher)
+      suspend(Dispatcher)
       on(peer, :kill, [pids ++ [single]])
       wait_until(fn -> ZenMonitor.Local.batch_length() == 2_001 end)
-      :sys.resume(Dispatcher)
+      resume(Dispatcher)
       assert_receive {:single, :killed}, 10_000
       assert ZenMonitor.Local.batch_length() >= 1_000
       sizes(2_000)
@@ -297,13 +297,13 @@ defmodule ZenMonitor.OptionsTest do
     test "that are removed while they are due are in no message", %{peer: peer} do
       pids = on(peer, :targets, [100])
       refs = bulk(pids)
-      :sys.suspend(Dispatcher)
+      suspend(Dispatcher)
       on(peer, :kill, [pids])
       wait_until(fn -> ZenMonitor.Local.batch_length() == 100 end)
       {removed, kept} = refs |> Enum.map(&elem(&1, 0)) |> Enum.split(40)
       for ref <- removed, do: assert(ZenMonitor.demonitor(ref, [:info, :flush]))
       assert ZenMonitor.Local.batch_length() == 60
-      :sys.resume(Dispatcher)
+      resume(Dispatcher)
       assert_receive {:DOWN, :bulk, entries}, 10_000
       assert Enum.sort(for {ref, _, _} <- entries, do: ref) == Enum.sort(kept)
     end
@@ -414,13 +414,13 @@ defmodule ZenMonitor.OptionsTest do
   end
 
   defp kill_suspended(peer, pids, due) do
-    :sys.suspend(Dispatcher)
+    suspend(Dispatcher)
     on(peer, :kill, [pids])
     wait_until(fn -> ZenMonitor.Local.batch_length() == due end)
-    :sys.resume(Dispatcher)
+    resume(Dispatcher)
   end
 
-  # So many entries, of however many messages.
+  # Receives messages until there are so many entries.
   defp entries(0), do: []
 
   defp entries(left) do
@@ -435,7 +435,7 @@ defmodule ZenMonitor.OptionsTest do
     [length(entries) | sizes(left - length(entries))]
   end
 
-  # The references of so many entries, each of which comes once.
+  # The references of so many entries. Each must come once.
   defp collect(seen, 0), do: seen
 
   defp collect(seen, left) do

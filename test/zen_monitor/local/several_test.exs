@@ -40,10 +40,10 @@ defmodule ZenMonitor.SeveralTest do
       assert_receive :to_alias
       for ref <- aliases, do: :erlang.unalias(ref)
       Dispatcher.demand_amount(10_000)
-      :sys.suspend(Dispatcher)
+      suspend(Dispatcher)
       on(peer, :kill, [pids])
       wait_until(fn -> Local.batch_length() == 400 end)
-      :sys.resume(Dispatcher)
+      resume(Dispatcher)
       for ref <- tagged, do: assert_receive({:gone, ^ref, :process, _, _}, 10_000)
       for ref <- aliases ++ plain, do: assert_receive({:DOWN, ^ref, :process, _, _}, 10_000)
       assert_receive {:DOWN, :bulk, entries}, 10_000
@@ -89,7 +89,7 @@ defmodule ZenMonitor.SeveralTest do
             ref <- ZenMonitor.monitor_all(pids, options),
             do: ref
 
-      # Of all kinds in one slice, some twice, some nobody's.
+      # One slice has monitors of all kinds, some of them twice, and some references that are no monitors.
       theirs = Task.await(Task.async(fn -> ZenMonitor.monitor_all(pids) end))
 
       mixed =

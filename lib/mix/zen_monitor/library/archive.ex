@@ -4,11 +4,11 @@ defmodule Mix.ZenMonitor.Library.Archive do
 
   alias Mix.ZenMonitor.Library.Manifest
 
-  @doc "The bytes of the tarball, which are the same whenever the library and its manifest are."
+  @doc "The bytes of the tarball. They depend on nothing but the library and its manifest."
   @spec pack(Manifest.t(), binary) :: binary
   def pack(manifest, library) do
     name = Manifest.name(manifest)
-    # erl_tar writes to files alone.
+    # erl_tar can only write to a file.
     file = Path.join(System.tmp_dir!(), "#{name}-#{System.pid()}.tar")
 
     try do
@@ -22,13 +22,13 @@ defmodule Mix.ZenMonitor.Library.Archive do
     end
   end
 
-  # Whoever packs it, and whenever.
+  # The entries have no user and no time of their own, so that the tarball is always the same.
   defp add(tar, name, content) do
     :ok =
       :erl_tar.add(tar, content, to_charlist(name), atime: 0, mtime: 0, ctime: 0, uid: 0, gid: 0)
   end
 
-  @doc "The text of the manifest and the library, or what is wrong with the tarball."
+  @doc "The text of the manifest, and the library; or what is wrong with the tarball."
   @spec unpack(binary) :: {:ok, String.t(), binary} | {:error, String.t()}
   def unpack(bytes) do
     with {:ok, tar} <- gunzip(bytes),

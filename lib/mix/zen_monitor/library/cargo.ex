@@ -9,15 +9,15 @@ defmodule Mix.ZenMonitor.Library.Cargo do
   @doc """
   Builds the library and returns the path of its file.
 
-  `command` is `build`, or that of a plug-in which takes the same arguments; `args` go to Cargo.
+  `command` is `build`, or the command of a plug-in that takes the same arguments. `args` are passed to Cargo.
   """
   @spec build!(String.t(), [String.t()]) :: Path.t()
   def build!(command \\ "build", args) do
     require_rust!()
     args = [command, "--release", "--package", @crate] ++ args
 
-    # Cargo reports progress and errors on stderr, which passes through to the terminal. Its
-    # messages on stdout say where the library is, which depends on the user's settings.
+    # Cargo reports progress and errors on stderr, which goes to the terminal. Its messages on stdout tell
+    # the path of the library, which depends on the user's settings.
     case System.cmd("cargo", args ++ ["--message-format=json-render-diagnostics"]) do
       {messages, 0} ->
         artifact!(messages)
@@ -30,7 +30,7 @@ defmodule Mix.ZenMonitor.Library.Cargo do
     end
   end
 
-  @doc "What `rustc` says its version is."
+  @doc "The version that `rustc` reports."
   @spec rustc_version() :: String.t()
   def rustc_version do
     {output, 0} = System.cmd("rustc", ["--version"])

@@ -1,6 +1,6 @@
 defmodule Mix.ZenMonitor.Library.Manifest do
   @moduledoc false
-  # What a packed library says about itself: a text of lines `field: value`, which people can read.
+  # The description of a packed library: a text of lines `field: value`, which people can read, too.
 
   @fields [:package, :sources, :target, :nif, :rustc, :library]
   @enforce_keys @fields
@@ -8,7 +8,7 @@ defmodule Mix.ZenMonitor.Library.Manifest do
 
   @typedoc """
   The version of the package, the hash of the native sources, the target, the version of the VM's
-  interface, what `rustc` said its version was, and the digest of the library.
+  interface, the version of `rustc`, and the digest of the library.
   """
   @type t :: %__MODULE__{
           package: String.t(),
@@ -19,7 +19,7 @@ defmodule Mix.ZenMonitor.Library.Manifest do
           library: String.t()
         }
 
-  @typedoc "What a manifest has to say to fit."
+  @typedoc "The values that a manifest must have to fit."
   @type expected :: %{
           package: String.t(),
           sources: String.t(),
@@ -38,7 +38,7 @@ defmodule Mix.ZenMonitor.Library.Manifest do
     Enum.map_join(@fields, &"#{&1}: #{Map.fetch!(manifest, &1)}\n")
   end
 
-  @doc "A manifest from its text, or what is wrong with that."
+  @doc "The manifest of a text, or what is wrong with the text."
   @spec decode(String.t()) :: {:ok, t} | {:error, String.t()}
   def decode(text) do
     values =
@@ -55,7 +55,7 @@ defmodule Mix.ZenMonitor.Library.Manifest do
     end
   end
 
-  @doc "Whether a manifest fits, and otherwise what was found, what is expected and what to do."
+  @doc "Checks that a manifest fits. The error says what was found, what is expected and what to do."
   @spec check(t, expected) :: :ok | {:error, String.t()}
   def check(manifest, expected) do
     case Enum.find([:target, :package, :nif, :sources], &(not same?(&1, manifest, expected))) do

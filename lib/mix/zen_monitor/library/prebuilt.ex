@@ -1,16 +1,16 @@
 defmodule Mix.ZenMonitor.Library.Prebuilt do
   @moduledoc false
-  # A library that was packed before, and is taken in place of a build. Nothing here builds: what does
-  # not fit is an error.
+  # A packed library that is used in place of a build. A library that does not fit is an error, and nothing is
+  # built in its place.
 
   alias Mix.ZenMonitor.Library.{Archive, Checksums, Manifest}
 
   @variable "ZEN_MONITOR_LIBRARY"
 
-  @typedoc "Where to look, and who says so."
+  @typedoc "Where to look, and which setting says so."
   @type location :: {Path.t(), said_by :: String.t()}
 
-  @doc "Where the user has told us to look, or `nil`."
+  @doc "Where to look, or `nil` if the user has not set it."
   @spec location() :: location | nil
   def location do
     case {System.get_env(@variable, ""), Application.get_env(:zen_monitor, :library)} do
@@ -22,9 +22,9 @@ defmodule Mix.ZenMonitor.Library.Prebuilt do
   end
 
   @doc """
-  The library at a location, with the digest of the file that it comes from.
+  The library at a location, and the digest of the file that it comes from.
 
-  Raises unless it is whole and fits.
+  Raises unless the library is undamaged and fits.
   """
   @spec read!(location, Manifest.expected()) :: {library :: binary, digest :: String.t()}
   def read!({path, said_by}, expected) do
@@ -46,7 +46,7 @@ defmodule Mix.ZenMonitor.Library.Prebuilt do
     end
   end
 
-  # A dependency is compiled in its own folder, but it is the project that the user means.
+  # A dependency is compiled in its own folder, but a relative path counts from the root of the project.
   defp expand(path), do: Path.expand(path, project())
 
   defp project, do: Path.dirname(Mix.Project.deps_path())
@@ -86,7 +86,7 @@ defmodule Mix.ZenMonitor.Library.Prebuilt do
     end
   end
 
-  # A bare library lies beside its manifest, as both were packed.
+  # An unpacked library is expected beside its manifest.
   defp unpack(file, bytes) do
     if Path.extname(file) == ".so" do
       manifest = Path.rootname(file) <> ".manifest"

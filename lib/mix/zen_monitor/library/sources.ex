@@ -1,7 +1,7 @@
 defmodule Mix.ZenMonitor.Library.Sources do
   @moduledoc false
-  # What the native library is built from. All paths are below the root of the package, which is the
-  # current directory when its compilers run.
+  # The sources of the native library. All paths start at the root of the package, which is the current
+  # directory when its compilers run.
 
   @files [
     "native/**/*.rs",
@@ -14,8 +14,8 @@ defmodule Mix.ZenMonitor.Library.Sources do
   @doc """
   A hash of the content of all sources, in hexadecimal digits.
 
-  Content rather than modification times: an upgraded package may bring files that are older than the
-  last build, and a deleted file has no time at all.
+  Modification times would not do: an upgraded package may bring files that are older than the last build, and a
+  deleted file has no time at all.
   """
   @spec hash() :: String.t()
   def hash do
@@ -24,7 +24,7 @@ defmodule Mix.ZenMonitor.Library.Sources do
     contents |> :erlang.md5() |> Base.encode16(case: :lower)
   end
 
-  @doc "The oldest version of Rust that builds them, such as `1.91`."
+  @doc "The oldest version of Rust that can build them, such as `1.91`."
   @spec rust_version() :: String.t()
   def rust_version do
     [_, version] = Regex.run(~r/^rust-version = "([\d.]+)"/m, File.read!("Cargo.toml"))

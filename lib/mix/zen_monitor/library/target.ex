@@ -1,15 +1,15 @@
 defmodule Mix.ZenMonitor.Library.Target do
   @moduledoc false
-  # The machines that a library is for, by the names that Rust gives them.
+  # The kinds of machines, by their names in Rust.
 
-  @doc "The target that Cargo is told of, or that of the VM that runs this."
+  @doc "The target that is set for Cargo, or else that of the VM that runs this."
   @spec wanted() :: String.t()
   def wanted, do: System.get_env("CARGO_BUILD_TARGET") || from(architecture())
 
   @doc """
-  The name that Rust has for what the VM calls its system architecture.
+  The name in Rust of what the VM calls its system architecture.
 
-  What is not known here is returned as it is, to be seen in the message that it does not fit.
+  An unknown architecture is returned as it is. It shows in the error that says that the library does not fit.
   """
   @spec from(String.t()) :: String.t()
   def from(architecture) do

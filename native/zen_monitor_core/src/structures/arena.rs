@@ -9,12 +9,12 @@ use crate::structures::limits::Full;
 use crate::structures::sync::OnceBox;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Places in a chunk, the unit of growth.
+/// Places in a chunk. The array grows by one chunk at a time.
 pub const CHUNK: u32 = 256;
 const BRANCH: u32 = 1024;
 const ROOTS: u32 = 4096;
 
-// Arrays of these very lengths, because then no index has to be checked.
+// With the lengths in the types, the compiler leaves out the checks of indexes.
 type Chunk<T> = [T; CHUNK as usize];
 type Branch<T> = [OnceBox<Chunk<T>>; BRANCH as usize];
 
@@ -43,7 +43,7 @@ impl<T> Default for Arena<T> {
 }
 
 impl<T> Arena<T> {
-    /// One that grows to `most` chunks and no further.
+    /// An array of at most `most` chunks.
     pub(crate) fn with_most(most: u32) -> Self {
         Arena {
             roots: boxed(OnceBox::new),
@@ -57,7 +57,7 @@ impl<T: Default> Arena<T> {
     /// Adds a chunk and returns the id of its first place. [`Full`] when there are as many as there may be.
     pub fn grow(&self) -> Result<u32, Full> {
         let one_more = |chunks| (chunks < self.most).then_some(chunks + 1);
-        // Relaxed: the number only has to be unique; the chunk is published by its OnceBox.
+        // Relaxed: the number only has to be unique. The OnceBox publishes the chunk.
         let chunk = self
             .chunks
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)

@@ -1,11 +1,11 @@
-//! The bell that wakes the owner of a queue once per quiet spell.
+//! The bell of a queue. It tells when the queue's owner must be woken: once, for the first of many pushes.
 
 use crate::structures::sync::{AtomicBool, Ordering};
 
 /// Tells producers whether the one consumer of a queue must be woken.
 ///
-/// Invariant: while something waits in the queue, the bell is rung or a producer is about to ring
-/// it. The consumer keeps to it by testing the queue again after [`Bell::rest`].
+/// Invariant: while something waits in the queue, the bell is rung, or a producer is about to ring it. To
+/// keep this, the consumer looks at the queue once more after [`Bell::rest`].
 ///
 /// ```
 /// use zen_monitor_core::structures::bell::Bell;
@@ -29,17 +29,17 @@ impl Default for Bell {
 }
 
 impl Bell {
-    /// Called by a producer after it has pushed. `true` means that the consumer was at rest and
-    /// this producer must wake it.
+    /// A producer rings after it has pushed. `true` means that the consumer is at rest, and that this
+    /// producer must wake it.
     #[inline]
     pub fn ring(&self) -> bool {
-        // AcqRel: releases the push to the consumer's swap in `rest`; a read-modify-write on both
-        // sides puts the two in one order, so one of them always sees the other.
+        // AcqRel: releases the push to the consumer's swap in `rest`. Both are read-modify-writes, so one
+        // comes before the other, and the later one sees the earlier.
         !self.rung.swap(true, Ordering::AcqRel)
     }
 
-    /// Called by the consumer when it found the queue empty. It must test the queue once more
-    /// afterwards, and carry on with [`Bell::ring`] when something came in between.
+    /// The consumer calls this when it has found the queue empty. Then it must look once more. If something
+    /// has come in between, it rings the bell itself and goes on.
     #[inline]
     pub fn rest(&self) {
         // AcqRel: acquires the pushes of every producer whose `ring` came before.

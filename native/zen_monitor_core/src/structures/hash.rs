@@ -1,26 +1,27 @@
 //! Hashing that keeps neighbours together.
 //!
 //! Processes are spawned and references made in sequence, and are often monitored in sequence too.
-//! So the keys of a block of [`BLOCK`] neighbours share a shard and lie side by side in its table:
-//! one cache miss brings in the next fifteen ids. Blocks are scattered like anything in a hash
-//! table. Scattering every key instead makes a million monitors cost four times as much.
+//! So the keys of a block of [`BLOCK`] neighbours share a shard and lie side by side in its table: one
+//! cache miss brings in the next fifteen ids. The blocks themselves are scattered as in any hash table. If
+//! every key is scattered instead, a million monitors take four times as long.
 
 /// Neighbouring keys that stay together.
 pub const BLOCK: u32 = 64;
 
-/// The hash of a key whose neighbours differ in `sequence`, the rest being in `rest`.
+/// The hash of a key. Neighbours differ in `sequence` and have the same `rest`.
 ///
-/// Its low bits give the place in a table, its top seven the tag that `hashbrown` filters by, and
-/// [`shard`] takes bits between the two.
+/// The low bits give the place in a table, and the top seven the tag by which `hashbrown` filters. [`shard`]
+/// uses bits between the two.
 #[inline]
 pub fn hash(rest: u64, sequence: u32) -> u64 {
     let block = mix(rest ^ mix(u64::from(sequence / BLOCK)));
     let offset = u64::from(sequence % BLOCK);
-    // Added, so that keys with a stride of whole blocks do not all begin at the same few places.
+    // The offset is added, not put in the low bits: else keys that are whole blocks apart would all begin at
+    // the same few places.
     block.wrapping_add(offset) ^ (offset << 57)
 }
 
-/// Which of `shards`, a power of two of at most 2^16, a hash belongs to.
+/// The shard of a hash. `shards` is a power of two of at most 2^16.
 #[inline]
 pub fn shard(hash: u64, shards: usize) -> usize {
     (hash >> 40) as usize & (shards - 1)
@@ -28,7 +29,8 @@ pub fn shard(hash: u64, shards: usize) -> usize {
 
 #[inline]
 fn mix(value: u64) -> u64 {
-    // A multiplication by an odd constant spreads upwards, the folded half spreads downwards.
+    // The multiplication by an odd constant spreads bits upwards. Folding the upper half in spreads them
+    // downwards.
     let product = u128::from(value ^ 0x9E37_79B9_7F4A_7C15) * 0xD6E8_FEB8_6659_FD93;
     (product as u64) ^ (product >> 64) as u64
 }

@@ -5,23 +5,23 @@ use crate::structures::sync::{Mutex, MutexGuard};
 /// How many entries are handled while one lock is held.
 pub const HELD: usize = 64;
 
-/// Holds the lock of a shard for as long as what is to be done next belongs there too. Neighbours
-/// share a shard, so a batch of them costs one lock instead of one each.
+/// Holds the lock of a shard for as long as the next entry is in that shard, too. Neighbours share a
+/// shard, so a batch of them takes one lock instead of one for each.
 ///
-/// Who walks along a batch bounds its length by [`HELD`].
+/// The caller bounds the length of a batch by [`HELD`], so that no lock is held for long.
 pub struct Held<'a, S> {
     shards: &'a [Mutex<S>],
     held: Option<(usize, MutexGuard<'a, S>)>,
 }
 
 impl<'a, S> Held<'a, S> {
-    /// Begins with none.
+    /// Holds no lock at first.
     #[inline]
     pub fn new(shards: &'a [Mutex<S>]) -> Self {
         Held { shards, held: None }
     }
 
-    /// The shard of this number. The one before it is let go first: no two are ever held.
+    /// The shard of this number. The lock of the former one is released first: no two are ever held.
     #[inline]
     pub fn lock(&mut self, number: usize) -> &mut S {
         if self.held.as_ref().is_none_or(|(held, _)| *held != number) {

@@ -1,30 +1,29 @@
-//! A queue of ids that producers need no lock for, in blocks of four bytes an id.
+//! A queue of ids. Producers take no lock. An id takes four bytes, in blocks of 512 ids.
 //!
-//! Queues for any kind of value keep a state beside each one, which is four times as much for an id, in
-//! blocks of half a kilobyte. What waits while a million monitors are placed would leave so many such
-//! holes between the tables that grow at the same time that a tenth of their memory were lost for good.
+//! A queue for any kind of value keeps a state beside each value. For an id that is four times the memory,
+//! in blocks of half a kilobyte. Such blocks lie between the tables, which grow while ids wait, and leave
+//! holes there when they are freed: a tenth of the tables' memory, which nothing uses again.
 //!
 //! Invariants:
 //!
-//! - Places are given out in order, each to one producer, who fills it at once. A place is [`EMPTY`]
+//! - Places are given out in order. Each goes to one producer, who fills it at once. A place is [`EMPTY`]
 //!   until then.
-//! - `next` leads from the head and from the tail to the last block. The tail may be behind the head, and
-//!   behind the last block that ids were pushed to: who comes late to a full block moves it less far than
-//!   others did, or not at all.
-//! - A block is let go of when all of it was taken: then it is full, or it was closed, and nobody fills it
-//!   any more.
-//! - A block is closed, under the lock of the head, when as many ids were taken from it as were pushed to
-//!   it. Nobody has been behind it by then, so with it the queue has none. The head and the tail have no
-//!   block from then on, until somebody pushes who gives them one, under the same lock.
+//! - From the head and from the tail, `next` leads to the last block. The tail may lag behind the head and
+//!   behind the last block that has ids: a producer that comes late to a full block may move the tail less
+//!   far than others did, or not at all.
+//! - A block is dropped when all of its ids were taken. By then it is full or closed, so nobody fills it.
+//! - A block is closed under the lock of the head, when as many ids were taken from it as were pushed to
+//!   it. It is the last block then, so the queue is empty. Head and tail have no block from then on, until
+//!   a producer gives them one, under the same lock.
 
 use crate::structures::sync::{ArcSwapOption, AtomicU32, Mutex, OnceLock, Ordering};
 use std::sync::Arc;
 
-/// Places in a block, of which a model needs but a few.
+/// Places in a block. A few are enough for a model.
 const BLOCK: u32 = if cfg!(any(loom, shuttle)) { 2 } else { 512 };
 /// No id is as large as this.
 const EMPTY: u32 = u32::MAX;
-/// More places than anybody has asked a full block for.
+/// More than the count of places ever reaches in a full block.
 const CLOSED: u32 = 1 << 31;
 
 /// A queue of ids with many producers; consumers take turns. It has no block before the first push.
@@ -53,9 +52,10 @@ struct Head {
 }
 
 struct Block {
-    /// How many ids are in the blocks before this one, since the queue has had any.
+    /// How many ids the blocks before this one have had, since the queue last had none.
     before: u64,
-    /// Places given out, and now and then a few more than there are; [`CLOSED`] or more once it is closed.
+    /// How many places producers have asked for, which may be a few more than there are. [`CLOSED`] or more
+    /// once the block is closed.
     given: AtomicU32,
     ids: [AtomicU32; BLOCK as usize],
     next: OnceLock<Arc<Block>>,
@@ -80,7 +80,23 @@ impl IdQueue {
         }
     }
 
-    /// Adds an id where the tail is full or closed, or there is none.
+    /// Adds ids at the end, in order. Others may come in between.
+    #[inline]
+    pub fn push_many(&self, mut ids: &[u32]) {
+        debug_assert!(!ids.contains(&EMPTY));
+        while let Some(&first) = ids.first() {
+            let tail = self.tail.load();
+            let mut pushed = tail.as_ref().map_or(0, |tail| tail.push_many(ids));
+            drop(tail);
+            if pushed == 0 {
+                self.push_behind(first);
+                pushed = 1;
+            }
+            ids = &ids[pushed..];
+        }
+    }
+
+    /// Adds an id when the tail is full or closed, or there is none.
     #[cold]
     fn push_behind(&self, id: u32) {
         while !self.append(id) {
@@ -101,15 +117,15 @@ impl IdQueue {
             }
             block = block.next();
         }
-        // Whoever comes next need not walk so far. Nothing else depends on it. The tail is held, so that no
-        // other block can be where it is.
+        // The next producer then has a shorter way; nothing else depends on this. `tail` keeps its block
+        // alive, so no other block can have its address.
         self.tail.compare_and_swap(Arc::as_ptr(tail), Some(block));
         true
     }
 
     /// Gives the queue its first block, unless it has one.
     fn open(&self) {
-        // A block that is closed is out of the queue by the time that the lock is had.
+        // Whoever closed a block held this lock until the block was out of the queue.
         let head = &mut *self.head.lock();
         if head.block.is_none() {
             *head = Head::at(Arc::new(Block::behind(0)));
@@ -117,7 +133,7 @@ impl IdQueue {
         }
     }
 
-    /// Gives its memory back, unless it holds an id, or one is just being pushed.
+    /// Gives the memory back, unless the queue holds an id or one is just being pushed.
     pub fn give_back(&self) {
         let head = &mut *self.head.lock();
         let Some(block) = &head.block else {
@@ -133,7 +149,7 @@ impl IdQueue {
         }
     }
 
-    /// Takes the first id. `None` as well if that is just being pushed.
+    /// Takes the first id. `None` if there is none, or if the first is just being pushed.
     #[inline]
     pub fn pop(&self) -> Option<u32> {
         self.head.lock().pop()
@@ -149,8 +165,8 @@ impl IdQueue {
 
     /// How many ids it holds, those included that are just being pushed.
     pub fn len(&self) -> usize {
-        // Held to the end, so that its blocks are not given back in between. The head first: what was
-        // taken had been pushed before.
+        // The lock is held to the end, so that no block is given back meanwhile. The head is read first: what
+        // was taken by then had been pushed before.
         let head = self.head.lock();
         let Some(first) = &head.block else {
             return 0;
@@ -158,9 +174,9 @@ impl IdQueue {
         let taken = first.before + u64::from(head.place);
         let mut block = self.tail.load_full().unwrap_or_else(|| first.clone());
         loop {
-            // Relaxed: whoever must not overlook a push has met its producer at a bell.
+            // Relaxed: a caller that must see a push has met its producer at a bell.
             let given = block.given.load(Ordering::Relaxed).min(BLOCK);
-            // The tail may stand at a full block, and ids be behind it.
+            // The tail may lag at a full block that has more ids behind it.
             match block.next.get() {
                 Some(next) if given == BLOCK => block = next.clone(),
                 _ => return (block.before + u64::from(given)).saturating_sub(taken) as usize,
@@ -168,7 +184,7 @@ impl IdQueue {
         }
     }
 
-    /// Whether it holds no id, not even one that is just being pushed.
+    /// Whether the queue holds no id, and none is just being pushed.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -218,36 +234,47 @@ impl Block {
     /// Adds an id, unless the block is full or closed.
     #[inline]
     fn push(&self, id: u32) -> bool {
-        // Relaxed: it only has to be one place for each.
-        let place = self.given.fetch_add(1, Ordering::Relaxed);
-        let Some(free) = self.ids.get(place as usize) else {
-            return false;
-        };
-        // Release: who takes the id sees what was done before it was pushed.
-        free.store(id, Ordering::Release);
-        if place == BLOCK / 2 {
-            self.next();
-        }
-        true
+        self.push_many(&[id]) == 1
     }
 
-    /// Closes it, if exactly so many of its places were given out.
+    /// Adds as many of some ids as there is room for, which is for none once the block is full or closed. Returns
+    /// how many.
+    #[inline]
+    fn push_many(&self, ids: &[u32]) -> usize {
+        // Relaxed: all that matters is that each producer gets places of its own.
+        let place = self.given.fetch_add(ids.len() as u32, Ordering::Relaxed);
+        let Some(free) = self.ids.get(place as usize..) else {
+            return 0;
+        };
+        for (free, &id) in free.iter().zip(ids) {
+            // Release: who takes the id sees what was done before it was pushed.
+            free.store(id, Ordering::Release);
+        }
+        let pushed = free.len().min(ids.len());
+        let middle = (BLOCK / 2) as usize;
+        if (place as usize..place as usize + pushed).contains(&middle) {
+            self.next();
+        }
+        pushed
+    }
+
+    /// Closes the block, if exactly so many of its places were given out.
     fn close(&self, given: u32) -> bool {
-        // Both relaxed: it only has to come before or after each `push`. Who pushes after it looks no
-        // further before it has had the lock of the head.
+        // Both relaxed: this only has to come before or after each `push`. A producer that comes after it
+        // takes the lock of the head next, and that orders all else.
         self.given
             .compare_exchange(given, CLOSED, Ordering::Relaxed, Ordering::Relaxed)
             .is_ok()
     }
 
-    /// Whether a block that an id was not pushed to is closed: otherwise it is full, and never will be.
+    /// Why a block has refused an id: it is closed, or else full. A full block is never closed.
     fn is_closed(&self) -> bool {
-        // Relaxed: at least as new as what the `push` has found.
+        // Relaxed: the same thread has read the word in `push`, so it reads that value or a newer one.
         self.given.load(Ordering::Relaxed) >= CLOSED
     }
 
-    /// The next block. It is made when half of this one is full, by one producer, so that hardly ever
-    /// anybody waits for that.
+    /// The next block. One producer makes it when this one is half full, so that hardly anybody ever
+    /// waits for it.
     fn next(&self) -> Arc<Block> {
         let make = || Arc::new(Block::behind(self.before + u64::from(BLOCK)));
         self.next.get_or_init(make).clone()
@@ -271,7 +298,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn behaves_as_a_queue(ops in prop::collection::vec((0..3u8, 1..700u32), 1..20)) {
+        fn behaves_as_a_queue(ops in prop::collection::vec((0..4u8, 1..700u32), 1..20)) {
             let (queue, mut model) = (IdQueue::default(), VecDeque::new());
             let mut next = 0;
             for (op, count) in ops {
@@ -282,6 +309,12 @@ mod tests {
                         next += count;
                     }
                     1 => {
+                        let ids: Vec<u32> = (next..next + count).collect();
+                        queue.push_many(&ids);
+                        model.extend(ids);
+                        next += count;
+                    }
+                    2 => {
                         let mut taken = Vec::from_iter(queue.pop());
                         queue.pop_many(count as usize - taken.len(), &mut taken);
                         let expected = model.len().min(count as usize);
@@ -307,7 +340,14 @@ mod tests {
         std::thread::scope(|scope| {
             for producer in 0..PRODUCERS {
                 let queue = &queue;
-                scope.spawn(move || (0..EACH).for_each(|n| queue.push(n * PRODUCERS + producer)));
+                let id = move |n| n * PRODUCERS + producer;
+                scope.spawn(move || match producer % 2 {
+                    0 => (0..EACH).for_each(|n| queue.push(id(n))),
+                    _ => (0..EACH / 50).for_each(|n| {
+                        let some: Vec<u32> = (n * 50..(n + 1) * 50).map(id).collect();
+                        queue.push_many(&some);
+                    }),
+                });
             }
             let mut left = PRODUCERS * EACH;
             while left > 0 {
@@ -376,7 +416,7 @@ mod models {
             (0..2).for_each(|id| queue.push(id));
             let producers = [&[2][..], &[3, 4]].map(|ids| {
                 let queue = queue.clone();
-                loom::thread::spawn(move || ids.iter().for_each(|&id| queue.push(id)))
+                loom::thread::spawn(move || queue.push_many(ids))
             });
             let mut taken = Vec::from_iter(queue.pop());
             producers
@@ -393,17 +433,20 @@ mod models {
         });
     }
 
-    /// The consumer gives back the block that producers are about to push to, which some ids have been in.
+    /// The consumer gives back the block that producers are about to push to. Some ids have been in it.
     #[test]
     fn no_id_is_lost_in_what_is_given_back() {
-        for before in 0..=BLOCK {
+        for (before, together) in (0..=BLOCK).flat_map(|n| [(n, false), (n, true)]) {
             explore(move || {
                 let queue = Arc::new(IdQueue::default());
                 (0..before).for_each(|id| queue.push(id));
                 (0..before).for_each(|id| assert_eq!(queue.pop(), Some(id)));
                 let producers = [&[10][..], &[20, 21]].map(|ids| {
                     let queue = queue.clone();
-                    loom::thread::spawn(move || ids.iter().for_each(|&id| queue.push(id)))
+                    loom::thread::spawn(move || match together {
+                        true => queue.push_many(ids),
+                        false => ids.iter().for_each(|&id| queue.push(id)),
+                    })
                 });
                 queue.give_back();
                 let mut taken = Vec::from_iter(queue.pop());
@@ -424,7 +467,7 @@ mod models {
         }
     }
 
-    /// A consumer that finds the queue empty, and so goes to rest, is woken for what it has not found.
+    /// A consumer that finds the queue empty and goes to rest is woken for an id that it did not see.
     #[test]
     fn no_id_is_left_without_a_wake() {
         explore(|| {
@@ -453,7 +496,7 @@ mod models {
         });
     }
 
-    /// All schedules with so many switches of threads that nobody asked for: without a bound it takes hours.
+    /// All schedules with up to three forced switches of threads: without that bound, it takes hours.
     fn explore(model: impl Fn() + Send + Sync + 'static) {
         let mut builder = loom::model::Builder::new();
         builder.preemption_bound = Some(3);

@@ -1,6 +1,6 @@
-//! The ids of what lies in sharded slabs: a shard, and a place in its slab, in 32 bits.
+//! Ids of sharded slabs: 32 bits that name a shard and a place in its slab.
 
-/// The ids of a table with so many shards.
+/// The ids of a table of `SHARDS` shards.
 ///
 /// ```
 /// use zen_monitor_core::structures::ids::Ids;
@@ -12,11 +12,11 @@
 pub struct Ids<const SHARDS: usize>;
 
 impl<const SHARDS: usize> Ids<SHARDS> {
-    /// How many places a shard may have. The last 32-bit number stays free: it marks the end of a list and
-    /// the empty place of a queue.
+    /// How many places a shard may have. No id is `u32::MAX`, which marks the end of a list and the empty
+    /// place of a queue.
     pub const MOST: u32 = u32::MAX / SHARDS as u32;
 
-    /// The id of a place, which is below [`Ids::MOST`], in a shard.
+    /// The id of a place in a shard. The place must be below [`Ids::MOST`].
     #[inline]
     pub fn of(shard: usize, local: u32) -> u32 {
         local * SHARDS as u32 + shard as u32

@@ -34,8 +34,8 @@ pub struct Index {
     draining: Option<Draining>,
 }
 
-/// A table that is emptied little by little. What is in a bucket before the cursor does not count any
-/// more, and is not even looked at: to erase it would cost as much as to move it.
+/// A table that is emptied little by little. Ids in buckets before the cursor have been moved. They are
+/// still there, because erasing each would cost as much as moving it, and nothing looks at them.
 pub(crate) struct Draining {
     table: HashTable<u32>,
     cursor: usize,
@@ -108,14 +108,14 @@ impl Index {
         self.live.len() == self.live.capacity()
     }
 
-    /// What it holds, for others to take.
+    /// All ids, as a table from which others take them little by little.
     pub(crate) fn into_draining(mut self, rehash: impl Fn(u32) -> u64) -> Draining {
         self.finish(&rehash);
         Draining::new(self.live)
     }
 
     fn finish(&mut self, rehash: &impl Fn(u32) -> u64) {
-        // The arithmetic of STEP keeps this empty-handed; finishing here keeps it correct anyway.
+        // STEP is so large that there is nothing left to do here. Should that ever change, it stays correct.
         while self.draining.is_some() {
             self.advance(rehash);
         }
@@ -213,7 +213,7 @@ mod tests {
     }
 
     proptest! {
-        /// As in the tables, an id that is free keeps its former key, and is soon given another.
+        /// As in the tables, a free id keeps its former key until it is used again.
         #[test]
         fn behaves_as_a_map_of_keys(ops in prop::collection::vec((0..3u8, 0..400u32), 0..3_000)) {
             let mut index = Index::default();
@@ -287,7 +287,7 @@ mod tests {
     #[test]
     fn what_is_before_the_cursor_is_not_looked_at() {
         let mut index = Index::default();
-        // So many that half of them are moved. Keys of one hash follow on each other.
+        // With 58 ids, about half are moved. All have the same hash, so they lie side by side.
         let same = |_| 0;
         for id in 0..58 {
             index.insert(0, id, same);

@@ -1,8 +1,8 @@
-//! How many things the tables can name, and what is refused beyond that.
+//! What is returned when a table has no room.
 //!
-//! Ids have 32 bits and counters share their words with flags. The guide to the architecture has
-//! all limits in one table. Whoever meets one is told [`Full`], and nothing has changed then.
+//! Ids have 32 bits, and some counters share a word with flags. The guide to the architecture has a table of
+//! all limits. A call that would exceed one returns [`Full`], and changes nothing.
 
-/// A table is full, or one entry of it has as much as it may.
+/// A table is full, or one entry of it has as much as it may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;

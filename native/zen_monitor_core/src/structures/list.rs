@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// No id. Real ids stay below 2^30, which leaves room for marks next to it.
+/// The end of a list. Ids stay below 2^30, so there is room for other marks beside it.
 pub const NIL: u32 = u32::MAX;
 
 /// The two links of one member.
@@ -24,7 +24,7 @@ impl Default for Links {
 }
 
 impl Links {
-    /// The member before, or whatever mark the owner has set while it is unlisted.
+    /// The member before. While the member is in no list, a mark that its owner has set.
     #[inline]
     pub fn prev(&self) -> u32 {
         self.prev.load(Ordering::Relaxed)
@@ -36,13 +36,13 @@ impl Links {
         self.next.load(Ordering::Relaxed)
     }
 
-    /// Sets the first link.
+    /// Sets the link to the member before.
     #[inline]
     pub fn set_prev(&self, id: u32) {
         self.prev.store(id, Ordering::Relaxed);
     }
 
-    /// Sets the second link.
+    /// Sets the link to the member after.
     #[inline]
     pub fn set_next(&self, id: u32) {
         self.next.store(id, Ordering::Relaxed);

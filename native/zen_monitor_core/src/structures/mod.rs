@@ -6,10 +6,11 @@
 //! - What few values have: [`beside`].
 //! - Order: [`list`], linked through the values themselves; [`id_queue`], filled without a lock.
 //! - Meeting of threads: [`bell`], [`seqlock`], and [`held`], which takes locks of neighbours once.
+//! - [`window`]: what may go out, of a budget.
 //! - [`limits`] and [`ids`]: how much there may be, and how it is named.
 //!
-//! All of them take what threads meet in from `sync`, where a model checker puts its own.
-//! They use nothing but each other.
+//! Locks and atomics come from `sync`, where a model checker puts its own in their place.
+//! The structures use nothing but each other.
 
 pub mod arena;
 pub mod bell;
@@ -25,3 +26,4 @@ pub mod list;
 pub mod seqlock;
 pub mod slab;
 pub(crate) mod sync;
+pub mod window;

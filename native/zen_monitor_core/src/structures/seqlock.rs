@@ -1,11 +1,11 @@
-//! One number and its key, read without a lock.
+//! One number with its key, read without a lock.
 
 use crate::structures::sync::{AtomicU32, AtomicUsize, Ordering, fence};
 
-/// A value that is looked up by the one key it has, which changes with it. At first there is neither.
+/// A value that is looked up by its key. Both change together. At first there is neither.
 ///
-/// The version leaves 2 when divided by 4 while there is a value, 0 while there is none, and is odd while the two
-/// change. The key alone would not do in its place: it may change twice while it is read, and be what it was before.
+/// The version modulo 4 tells the state: 0 while there is no value, 2 while there is one, odd while the two
+/// change. To read the key twice instead would not do: it may change and change back in between.
 ///
 /// ```
 /// use zen_monitor_core::structures::seqlock::Seqlock;
@@ -26,13 +26,13 @@ pub struct Seqlock {
 }
 
 impl Seqlock {
-    /// The value, if this is its key. `None` may also mean that it is just being changed.
+    /// The value, if this is its key. `None` may also mean that the two are just being changed.
     #[inline]
     pub fn get(&self, key: usize) -> Option<u32> {
         // Acquire: what is read next is at least as new as the version.
         let version = self.version.load(Ordering::Acquire);
-        // Relaxed, these three: had one of the first two been written after this version, the fence,
-        // which pairs with the one in `set`, would let the third read a newer one.
+        // Relaxed, all three loads: if the key or the value was written after this version, the fence,
+        // which pairs with the one in `set`, makes the third load read a newer version.
         if self.key.load(Ordering::Relaxed) != key {
             return None;
         }
@@ -42,26 +42,26 @@ impl Seqlock {
         (unchanged && version % 4 == 2).then_some(value)
     }
 
-    /// Changes both. Callers take turns under a lock of theirs.
+    /// Changes both. Callers must hold a lock, so that they take turns.
     pub fn set(&self, key: usize, value: u32) {
-        // Relaxed: only its callers write it, in turn.
+        // Relaxed: only callers write it, and they take turns.
         let version = self.version.load(Ordering::Relaxed);
         self.version
             .store(version.wrapping_add(1), Ordering::Relaxed);
-        // Release: who reads what follows reads that version too, or a newer one.
+        // Release: whoever reads the new key or value reads the odd version, too, or a newer one.
         fence(Ordering::Release);
         self.key.store(key, Ordering::Relaxed);
         self.value.store(value, Ordering::Relaxed);
-        // Release: who reads this version reads what it is of.
+        // Release: whoever reads this version reads its key and value.
         self.version
             .store(version.wrapping_add(2 + version % 4), Ordering::Release);
     }
 
-    /// Forgets both. Callers take turns with those of [`Seqlock::set`].
+    /// Forgets both. Callers hold the same lock as those of [`Seqlock::set`].
     pub fn clear(&self) {
-        // Relaxed: as there.
+        // Relaxed: as in `set`.
         let version = self.version.load(Ordering::Relaxed);
-        // Release: who reads this version sees what the caller did before.
+        // Release: whoever reads this version sees what the caller did before.
         self.version
             .store(version.wrapping_add(version % 4), Ordering::Release);
     }
@@ -72,7 +72,7 @@ mod models {
     use super::*;
     use loom::sync::Arc;
 
-    /// Pids of two lives of a node that are monitored by turns.
+    /// As when pids of two lives of a node are monitored in turn.
     #[test]
     fn a_key_that_comes_back_has_its_own_value() {
         loom::model(|| {

@@ -1,5 +1,5 @@
-//! A slab that grows by small chunks: ids stay valid, nothing is ever copied to grow, and freed
-//! places are taken again before new memory is.
+//! A slab that grows by small chunks. Ids stay valid, nothing is copied to grow, and a freed place is used
+//! again before the slab takes more memory.
 
 use crate::structures::limits::Full;
 
@@ -32,7 +32,7 @@ impl<T> Default for Slab<T> {
 }
 
 impl<T> Slab<T> {
-    /// One that holds `most` values and no more; its ids are below that.
+    /// A slab of at most `most` values. Ids are below `most`.
     pub fn with_most(most: u32) -> Self {
         Slab {
             chunks: Vec::new(),
@@ -82,8 +82,8 @@ impl<T> Slab<T> {
         sum(&self.chunks, CHUNK) - sum(&self.free, FREE_CHUNK)
     }
 
-    /// Gives the place of `id` back. The value stays in it until the place is taken again, so ids
-    /// must not be used after this; a `T` that owns memory is emptied by its owner first.
+    /// Frees the place of `id`, which must not be used any more. The value stays in it until the place is
+    /// used again; so a caller whose `T` owns memory empties it first.
     #[inline]
     pub fn remove(&mut self, id: u32) {
         match self.free.last_mut() {
@@ -98,7 +98,7 @@ impl<T> Slab<T> {
 }
 
 impl<T> Slab<T> {
-    /// All ids are below this, those of free places too.
+    /// The number of places, taken and free. All ids are below it.
     pub fn places(&self) -> u32 {
         let last = self.chunks.last().map_or(0, Vec::len);
         (self.chunks.len().saturating_sub(1) * CHUNK + last) as u32

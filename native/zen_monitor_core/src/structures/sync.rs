@@ -1,5 +1,5 @@
-//! What threads meet in: the atomics, locks and queues that the core uses. A model checker replaces
-//! some of them by its own, which are the points where it may switch threads.
+//! The atomics, locks and queues through which threads of the core meet. A model checker replaces some of
+//! them by its own: those are the points at which it may switch threads.
 
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{
@@ -31,7 +31,7 @@ pub(crate) use {
     modelled::{ArcSwapOption, Mutex, OnceLock},
 };
 
-/// So many shards; a few where each lock is one more place to switch threads.
+/// The number of shards of a table. Under shuttle there are two, since each lock multiplies the schedules.
 pub(crate) const fn shards(amount: usize) -> usize {
     if cfg!(shuttle) { 2 } else { amount }
 }

@@ -8,6 +8,8 @@
 //! - While its connection takes nothing, no more certificates come in than it has been allowed, so its
 //!   memory is bounded. Its owner must tell the subscriber of the others in another way. Those that wait
 //!   for the budget of their taker are as many as that lets be.
+//! - Who finds the taker asleep may *pass on* what waits, if that is all there is. Until it has said what became of
+//!   it, nothing else leaves, so it is in order, too.
 //! - Only the last to reclaim takes. A call of its predecessor that is still under way gets nothing,
 //!   or what it took would be forgotten with what its successor sends.
 
@@ -46,6 +48,18 @@ struct Desk<C> {
     /// Taken by a former reader that did not say that it sent them.
     returned: VecDeque<C>,
     in_flight: VecDeque<C>,
+    /// Passed on by somebody else.
+    passed: VecDeque<C>,
+}
+
+impl<C> Desk<C> {
+    fn len(&self) -> usize {
+        self.returned.len() + self.in_flight.len() + self.passed.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// What became of a certificate that was pushed.
@@ -67,6 +81,7 @@ impl<C> Default for Outbox<C> {
                 reader: None,
                 returned: VecDeque::new(),
                 in_flight: VecDeque::new(),
+                passed: VecDeque::new(),
             }),
             closed: AtomicBool::new(false),
             withheld: AtomicUsize::new(0),
@@ -127,7 +142,7 @@ impl<C> Outbox<C> {
     /// is nothing for anybody but the reader.
     pub fn take(&self, reader: u64, limit: usize, mut accept: impl FnMut(&C) -> bool) -> bool {
         let mut desk = self.desk.lock();
-        if desk.reader != Some(reader) {
+        if desk.reader != Some(reader) || !desk.passed.is_empty() {
             return false;
         }
         for _ in 0..limit {
@@ -165,6 +180,39 @@ impl<C> Outbox<C> {
         sent
     }
 
+    /// Shows all that waits to `accept`, in order, for a caller that sends it in place of the reader, and tells
+    /// whether it may: not if there is more than `limit`, something that was taken may have to be sent again, or
+    /// `accept` returns `false`. The caller must say what became of it, by [`Outbox::passed_on`] or
+    /// [`Outbox::take_back`].
+    pub fn pass_on(&self, limit: usize, mut accept: impl FnMut(&C) -> bool) -> bool {
+        let mut desk = self.desk.lock();
+        if desk.reader.is_none() || self.is_closed() || !desk.is_empty() {
+            return false;
+        }
+        while let Some(certificate) = self.waiting.pop() {
+            // First on the desk, then shown: a panic in `accept` loses nothing.
+            desk.passed.push_back(certificate);
+            if desk.passed.len() > limit || !desk.passed.back().is_some_and(&mut accept) {
+                desk.returned = std::mem::take(&mut desk.passed);
+                return false;
+            }
+        }
+        !desk.passed.is_empty()
+    }
+
+    /// Forgets what was passed on: it is on its way. Returns how many certificates that is.
+    pub fn passed_on(&self) -> usize {
+        std::mem::take(&mut self.desk.lock().passed).len()
+    }
+
+    /// Puts back what was passed on and not sent, before all that the reader takes next.
+    pub fn take_back(&self) {
+        let mut desk = self.desk.lock();
+        let mut passed = std::mem::take(&mut desk.passed);
+        passed.append(&mut desk.returned);
+        desk.returned = passed;
+    }
+
     /// Whether no certificate is left to be taken.
     pub fn is_drained(&self) -> bool {
         self.waiting.is_empty() && self.desk.lock().returned.is_empty()
@@ -183,13 +231,13 @@ impl<C> Outbox<C> {
     /// How many certificates wait or are in flight.
     pub fn len(&self) -> usize {
         let desk = self.desk.lock();
-        self.waiting.len() + desk.returned.len() + desk.in_flight.len()
+        self.waiting.len() + desk.len()
     }
 
     /// Whether nothing waits and nothing is in flight.
     pub fn is_empty(&self) -> bool {
         let desk = self.desk.lock();
-        self.waiting.is_empty() && desk.returned.is_empty() && desk.in_flight.is_empty()
+        self.waiting.is_empty() && desk.is_empty()
     }
 
     /// Refuses all further certificates.
@@ -236,13 +284,14 @@ mod tests {
     proptest! {
         #[test]
         fn every_certificate_goes_out_at_least_once_and_in_order(
-            ops in prop::collection::vec((0..5u8, 0..5usize), 0..200)
+            ops in prop::collection::vec((0..7u8, 0..5usize), 0..200)
         ) {
             let outbox = Outbox::default();
             let mut reader = 1;
             outbox.reclaim(reader);
             let (mut pushed, mut sent) = (0u32, 0u32);
             let mut taken: Vec<u32> = Vec::new();
+            let mut passed: Vec<u32> = Vec::new();
             for (op, amount) in ops {
                 match op {
                     0 => for _ in 0..amount {
@@ -259,14 +308,36 @@ mod tests {
                         outbox.reclaim(reader);
                         taken.clear();
                     }
+                    4 if passed.is_empty() => {
+                        let waits = (pushed - sent) as usize;
+                        let may = outbox.pass_on(amount, |certificate| {
+                            passed.push(*certificate);
+                            true
+                        });
+                        prop_assert!(!may || waits <= amount && taken.is_empty());
+                        if !may {
+                            passed.clear();
+                        }
+                    }
+                    4 => {
+                        prop_assert!(!outbox.pass_on(amount, |_| true));
+                        prop_assert_eq!(outbox.passed_on(), passed.len());
+                        sent += passed.drain(..).len() as u32;
+                    }
+                    5 => {
+                        outbox.take_back();
+                        passed.clear();
+                    }
                     // What a former reader had still under way.
                     _ => {
                         prop_assert_eq!(take(&outbox, reader - 1, amount), []);
                         prop_assert_eq!(outbox.sent(reader - 1), 0);
                     }
                 }
-                let expected: Vec<u32> = (sent..sent + taken.len() as u32).collect();
-                prop_assert_eq!(&taken, &expected);
+                let away = if passed.is_empty() { &taken } else { &passed };
+                let expected: Vec<u32> = (sent..sent + away.len() as u32).collect();
+                prop_assert_eq!(away, &expected);
+                prop_assert!(taken.is_empty() || passed.is_empty());
                 prop_assert_eq!(outbox.is_empty(), sent == pushed);
                 prop_assert_eq!(outbox.len(), (pushed - sent) as usize);
             }

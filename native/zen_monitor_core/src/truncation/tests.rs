@@ -3,7 +3,7 @@ use Toy::*;
 use proptest::prelude::*;
 use std::rc::Rc;
 
-/// Everything that has elements shares them, as the terms of a process do.
+/// Terms share their elements, as those of a process do.
 #[derive(Clone, Debug, PartialEq)]
 enum Toy {
     Atom(&'static str),
@@ -21,7 +21,7 @@ impl Toy {
         *self == Atom("__struct__") && matches!(value, Atom(_))
     }
 
-    /// The term without the marks of what was made anew.
+    /// The term without the marks that tell which parts were made anew.
     fn plain(&self) -> Toy {
         let all = |toys: &[Toy]| toys.iter().map(Toy::plain).collect();
         match self {
@@ -181,7 +181,7 @@ fn what_need_not_change_is_returned_as_it_is() {
 #[test]
 fn nesting_ends_at_the_deepest_level_that_is_ever_kept() {
     let nested = |levels| (0..levels).fold(Atom("core"), |inner, _| tuple([inner]));
-    // The atom at the core is at the level of as many tuples as surround it.
+    // The level of the innermost atom is the number of tuples around it.
     let deepest = nested(MAX_DEPTH - 1);
     assert_eq!(truncated(&deepest, usize::MAX, 10), deepest);
     let deeper = truncated(&nested(MAX_DEPTH), usize::MAX, 10);
@@ -222,7 +222,7 @@ fn a_few_are_at_most_as_many_as_are_kept() {
     assert_eq!(*few, [1, 2, 3, 4]);
 }
 
-/// The rules once more, from the top and without regard to cost.
+/// The rules once more, in the plainest way, whatever that costs.
 fn model(toy: &Toy, levels: usize, max: usize) -> Toy {
     let all = |toys: &[Toy]| toys.iter().map(|toy| model(toy, levels - 1, max)).collect();
     match toy {

@@ -2,17 +2,17 @@
 
 use super::{DEAD, Kind, Numbers, RUN, SUBSCRIBE, UNSUBSCRIBE, varint};
 
-/// Reads runs from bytes that anybody may have sent.
+/// Reads runs from bytes that need not be well-formed.
 pub struct Decoder<'a> {
     rest: &'a [u8],
     malformed: bool,
 }
 
-/// Pids of which the same is said.
+/// Pids of one kind and one creation.
 pub struct Run {
-    /// What is said of them.
+    /// What the sender says of them.
     pub kind: Kind,
-    /// Which life of their node they are of.
+    /// Which life of their node they belong to.
     pub creation: u32,
     pids: [Numbers; RUN],
     len: usize,
@@ -35,13 +35,13 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// The runs that have not been read, and none once something made no sense.
+    /// The runs that have not been read yet. Empty after a malformed run.
     pub fn rest(&self) -> &'a [u8] {
         self.rest
     }
 
-    /// Whether something made no sense. What followed it is given up, since nothing tells where the next
-    /// run would begin; what was read before it is good.
+    /// Whether a run was malformed. What was read before it is good. What follows it is dropped, since
+    /// nothing tells where the next run would begin.
     pub fn is_malformed(&self) -> bool {
         self.malformed
     }
@@ -104,7 +104,7 @@ impl<'a> Decoder<'a> {
 impl Iterator for Decoder<'_> {
     type Item = Run;
 
-    /// The next run. One that breaks off has the pids before that.
+    /// The next run. One that breaks off has the pids that were whole.
     fn next(&mut self) -> Option<Run> {
         if self.rest.is_empty() {
             return None;

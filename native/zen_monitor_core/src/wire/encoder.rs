@@ -27,7 +27,7 @@ pub struct Encoder {
 struct Open {
     kind: Kind,
     creation: u32,
-    /// The place of the byte that counts its pids.
+    /// Where the byte is that counts its pids.
     count: usize,
     last: Numbers,
 }
@@ -57,13 +57,13 @@ impl Encoder {
         self.write(pid, last);
     }
 
-    /// What was written. The encoder begins anew.
+    /// The bytes that were written. The encoder is empty afterwards.
     pub fn finish(&mut self) -> Vec<u8> {
         self.open = None;
         std::mem::take(&mut self.bytes)
     }
 
-    /// Begins a run with its first pid, and returns what that differs from.
+    /// Begins the run of a first pid, and returns the numbers that its difference counts from.
     fn begin(&mut self, kind: Kind, pid: Numbers, creation: u32) -> Numbers {
         match kind {
             Kind::Subscribe => self.bytes.push(SUBSCRIBE),

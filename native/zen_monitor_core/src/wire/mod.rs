@@ -1,11 +1,11 @@
-//! The compact form of what two nodes of this version tell each other: pids as runs of numbers.
+//! The compact form in which two nodes of version 3 tell each other about pids: as runs of numbers.
 //!
-//! A binary is a sequence of runs, and each run stands for itself: binaries can be put together, and cut
-//! between any two runs. A run says what is said of its pids, and which life of their node they are of. What
-//! has a name, or another shape, does not go this way. `guides/protocol.md` has the format byte by byte.
+//! A binary is a sequence of runs. Each run can be read by itself: so binaries can be joined, and cut between
+//! any two runs. A run has a kind, the creation of a node, and pids of that life of the node. Names are not sent
+//! in this form. `guides/protocol.md` has the format byte by byte.
 //!
-//! A pid takes a byte at least, so no binary says more than it has bytes, and what is read is one run at
-//! a time, in a place of fixed size.
+//! A pid takes at least one byte, so a binary never holds more pids than bytes. The reader keeps one run at a
+//! time, in a place of fixed size.
 
 mod decoder;
 mod encoder;
@@ -14,7 +14,7 @@ mod varint;
 pub use decoder::{Decoder, Run};
 pub use encoder::Encoder;
 
-/// The version of the format, which every run begins with: in the upper half of its first byte.
+/// The version of the format: the upper half of the first byte of each run.
 pub const VERSION: u8 = 1;
 
 /// The most pids of a run.
@@ -24,17 +24,17 @@ const SUBSCRIBE: u8 = VERSION << 4;
 const UNSUBSCRIBE: u8 = SUBSCRIBE + 1;
 const DEAD: u8 = SUBSCRIBE + 2;
 
-/// The number of a pid, and the upper part of that number.
+/// The ID and the serial of a pid.
 pub type Numbers = [u32; 2];
 
 /// What a run says of its pids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Tell when they die.
+    /// The sender wants to know when they die.
     Subscribe,
-    /// Never mind.
+    /// The sender does not want to know any more.
     Unsubscribe,
-    /// They are dead, for the reason that has this place among those that come with the binary.
+    /// They are dead. The reason is the one at this place among those that come with the binary.
     Dead(u8),
 }
 

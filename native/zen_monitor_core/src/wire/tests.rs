@@ -30,7 +30,7 @@ fn kinds() -> impl Strategy<Value = Kind> {
     ]
 }
 
-/// Stretches of one kind, as they are sent, with neighbours and strangers among the pids.
+/// Stretches of pids of one kind, some of them neighbours, as nodes send them.
 fn items() -> impl Strategy<Value = Vec<Item>> {
     let pids = prop_oneof![
         (0..200_u32, 0..3_u32).prop_map(|(id, serial)| [id, serial]),
@@ -51,7 +51,7 @@ proptest! {
         prop_assert_eq!(read(&write(&items)), (items, false));
     }
 
-    /// A sender cuts where it likes, and a receiver reads one run at a time.
+    /// Wherever a sender cuts between runs, the receiver reads the same.
     #[test]
     fn any_split_says_the_same(items in items(), at in any::<prop::sample::Index>()) {
         let (first, second) = items.split_at(at.index(items.len() + 1));
@@ -70,7 +70,7 @@ proptest! {
         prop_assert_eq!(found, items);
     }
 
-    /// What breaks off in the middle has lost nothing that came before.
+    /// A binary that breaks off still has everything before that.
     #[test]
     fn what_is_cut_off_keeps_its_beginning(items in items(), at in any::<prop::sample::Index>()) {
         let bytes = write(&items);
@@ -80,7 +80,7 @@ proptest! {
         prop_assert!(malformed || found.len() < items.len() || found == items);
     }
 
-    /// Whatever the bytes: nothing is allocated, and no more is read than there are bytes.
+    /// Whatever the bytes are, reading allocates nothing and yields no more pids than there are bytes.
     #[test]
     fn any_bytes_are_bounded(bytes in hostile()) {
         let mut pids = 0;
@@ -93,7 +93,7 @@ proptest! {
         prop_assert!(pids <= bytes.len());
     }
 
-    /// And what is read of them is read again when it is written.
+    /// Whatever is read from them can be written and read again.
     #[test]
     fn what_is_read_from_any_bytes_is_written_again(bytes in hostile()) {
         let (found, _) = read(&bytes);
@@ -101,7 +101,7 @@ proptest! {
     }
 }
 
-/// Bytes at random, and good ones with a few of them changed.
+/// Random bytes, and well-formed ones of which a few were changed.
 fn hostile() -> impl Strategy<Value = Vec<u8>> {
     let damage = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4);
     let damaged = (items(), damage).prop_map(|(items, damage)| {
@@ -128,7 +128,7 @@ fn the_format_is_as_the_guide_has_it() {
         (Kind::Dead(5), [0x7e, 0], 0x0102_0304),
     ];
     let bytes = [
-        // Two neighbours, and one of the next serial: -125 is 249, and 499 with the flag.
+        // Two neighbours, and a pid of the next serial: -125 becomes 249, and 499 with the flag.
         &[0x10, 1, 2, 3, 4, 2, 0xf8, 0x03, 0x04, 0xf3, 0x03, 0x02][..],
         &[0x11, 1, 2, 3, 4, 0, 0x80, 0x02],
         &[0x12, 5, 1, 2, 3, 4, 0, 0xf8, 0x03],

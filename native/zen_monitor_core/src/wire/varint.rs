@@ -1,8 +1,8 @@
-//! Numbers of as many bytes as they need: seven bits in each, the lowest first, and the eighth set where
-//! more follow.
+//! Numbers that take as many bytes as they need: seven bits in each byte, the lowest first. The eighth bit is
+//! set while more follow.
 
 const MORE: u8 = 0x80;
-/// The most bits of a number, and the bytes that these take.
+/// The most bits of a number, and how many bytes these take.
 const BITS: u32 = 33;
 const BYTES: usize = BITS.div_ceil(7) as usize;
 
@@ -17,7 +17,7 @@ pub fn write(bytes: &mut Vec<u8>, mut number: u64) {
     bytes.push(number as u8);
 }
 
-/// Takes a number off the front, if one below 2³³ is there.
+/// Takes a number off the front. `None` if there is none below 2³³.
 #[inline]
 pub fn read(bytes: &mut &[u8]) -> Option<u64> {
     let mut number = 0;
@@ -31,14 +31,14 @@ pub fn read(bytes: &mut &[u8]) -> Option<u64> {
     None
 }
 
-/// A difference as a number that is small where the difference is, whatever its sign.
+/// A difference as a number that is small if the difference is, whatever its sign.
 #[inline]
 pub fn zigzag(difference: u32) -> u32 {
     let signed = difference as i32;
     (signed << 1 ^ signed >> 31) as u32
 }
 
-/// The difference that [`zigzag`] made a number of.
+/// The difference from which [`zigzag`] made this number.
 #[inline]
 pub fn unzigzag(number: u32) -> u32 {
     number >> 1 ^ 0_u32.wrapping_sub(number & 1)

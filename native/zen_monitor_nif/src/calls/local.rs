@@ -1,5 +1,5 @@
-//! `ZenMonitor.Local`, which expands the backlog, and `ZenMonitor.Local.Tables`, which sweeps up after subscribers
-//! whose deaths the VM tells of.
+//! For `ZenMonitor.Local`, which expands the backlog, and for `ZenMonitor.Local.Tables`, which removes the monitors of
+//! dead subscribers.
 
 use crate::calls::timeslice::{SLICE, Timeslice};
 use crate::sides::local::Watch;
@@ -25,13 +25,13 @@ pub fn watched_is_down(env: Env, pid: LocalPid) {
     }
 }
 
-/// Makes the caller `ZenMonitor.Local`, which expands the backlog.
+/// Makes the caller the `ZenMonitor.Local` that is woken. Returns whether it succeeds another one.
 #[rustler::nif]
 fn backlog_answer(env: Env) -> NifResult<bool> {
     Ok(current()?.local.backlog.answer(env))
 }
 
-/// Expands a slice of the backlog. `true` when it was emptied.
+/// Expands a slice of the backlog. `true` when it is empty.
 #[rustler::nif]
 fn backlog_expand(env: Env) -> NifResult<bool> {
     let state = current()?;
@@ -47,7 +47,7 @@ fn backlog_rest() -> NifResult<bool> {
     Ok(local.backlog.rest(|| local.table.is_expanded()))
 }
 
-/// Makes the caller `ZenMonitor.Local.Tables`, which sweeps up after dead subscribers.
+/// Makes the caller the `ZenMonitor.Local.Tables` that is woken. Returns whether it succeeds another one.
 #[rustler::nif]
 fn departures_answer(env: Env) -> NifResult<bool> {
     Ok(current()?.local.departures.answer(env))

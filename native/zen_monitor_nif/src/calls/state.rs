@@ -1,12 +1,12 @@
-//! `ZenMonitor.Supervisor`, to which the state belongs.
+//! For `ZenMonitor.Supervisor`, to which the state belongs.
 
 use crate::state;
 use crate::terms::atoms;
 use rustler::Atom;
 use std::sync::Arc;
 
-/// Makes a fresh state. Not dirty, as [`stop`] is not: a dirty call goes on when its process has been
-/// killed, and might replace the state of the next life.
+/// Makes a fresh state. Neither this nor [`stop`] is dirty: a dirty call goes on when its process has been killed, and
+/// might then replace the state of the next supervisor.
 #[rustler::nif]
 fn start() -> Atom {
     state::replace(Some(Arc::default()));
@@ -20,7 +20,7 @@ fn stop() -> Atom {
     atoms::ok()
 }
 
-/// Frees former states. Dirty: that takes as long as they are large.
+/// Frees former states. Dirty: the larger they are, the longer it takes.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn free() -> Atom {
     state::free_former();

@@ -1,16 +1,16 @@
-//! How much one call on a normal scheduler may do, and what it takes of its process's timeslice.
+//! How much one call on a normal scheduler may do, and which share of its process's timeslice that takes.
 
 use rustler::Env;
 use rustler::schedule::consume_timeslice;
 use std::time::{Duration, Instant};
 
-/// Entries handled by one call, at some hundred nanoseconds each.
+/// How many entries one call handles, at some hundred nanoseconds each.
 pub const SLICE: usize = 1_000;
 /// How long one call works through a list.
 pub const WORKING: Duration = Duration::from_micros(200);
 
-/// Measures a call from here to the end of its scope, and tells the scheduler, so that a process
-/// which makes many such calls gives way to others every fifth of a millisecond.
+/// Measures a call, until the end of the scope, and reports its time to the scheduler. So a process that makes many such
+/// calls gives way to others every fifth of a millisecond.
 pub struct Timeslice<'a> {
     env: Env<'a>,
     began: Instant,
@@ -33,15 +33,15 @@ impl<'a> Timeslice<'a> {
 
 impl Drop for Timeslice<'_> {
     fn drop(&mut self) {
-        // A timeslice is taken for a fifth of what a native call may take: in a storm, several processes
-        // that make such calls take turns on one scheduler, and whoever else is there waits for them all.
+        // The VM takes a timeslice for 1 ms; here it is 0.2 ms. In a storm, several processes that make such calls
+        // take turns on one scheduler, and any other process there waits for all of them.
         let percent = self.began.elapsed().as_micros() / 2;
         consume_timeslice(self.env, percent.clamp(1, 100) as i32);
     }
 }
 
-/// Tells the scheduler that a call took about `items` times a tenth of a microsecond, if that is
-/// more than it takes a call to have cost anyway.
+/// Reports to the scheduler that a call took about `items` times a tenth of a microsecond. Less than one percent of a
+/// timeslice is not reported.
 pub fn consume(env: Env, items: usize) {
     let percent = (items / 100).min(100);
     if percent > 0 {

@@ -1,4 +1,4 @@
-//! Whoever truncates exit reasons, through `ZenMonitor.Truncator`.
+//! For `ZenMonitor.Truncator`.
 
 use crate::calls::direct;
 use crate::terms::truncation;
@@ -10,9 +10,9 @@ direct::nif!("truncate", 3, truncate);
 /// Truncates an exit reason: everything at level `depth` becomes `:truncated`, and binaries of
 /// more than `max_binary_size` bytes are shortened.
 ///
-/// It takes 0.1 µs for a crashed server's reason with its stack trace, and at most 0.4 ms for any
-/// reason, unless that has a binary of more than 400 KB that starts within a byte. The VM gives
-/// no access to such a binary without copying it, so one of them may take 0.8 ms per MB.
+/// The reason of a crashed server with its stack trace takes 0.1 µs, and any reason at most 0.4 ms. There is one
+/// exception: a binary of more than 400 KB that does not start on a byte boundary. The VM copies such a binary
+/// before it can be read, which takes 0.8 ms per MB.
 fn truncate<'a>(
     env: Env<'a>,
     [reason, depth, max_binary_size]: [Term<'a>; 3],

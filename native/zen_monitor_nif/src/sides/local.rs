@@ -1,7 +1,7 @@
 //! What this node monitors.
 //!
-//! The name of a node is its atom's word, except for this node itself: that is `ZenMonitor.Local`,
-//! for ever, because its real name changes when distribution is started or stopped.
+//! The tables know a node by the word of its name. This node itself is always `ZenMonitor.Local` there, because its
+//! real name changes when distribution is started or stopped.
 
 pub mod destinations;
 pub mod envelopes;
@@ -18,6 +18,7 @@ use crate::sides::local::node::{Node, Remote};
 use crate::sides::local::options::WithOptions;
 use crate::sides::local::set::Envelope;
 use crate::sides::local::target::{node_of, target_id};
+use crate::sides::window::Window;
 use crate::terms::reason::Reason;
 use crate::terms::word;
 use rustler::{Env, Error, LocalPid, NifResult, ResourceArc, Term};
@@ -25,12 +26,12 @@ use std::sync::atomic::AtomicU64;
 use zen_monitor_core::monitors::sets::Sets;
 use zen_monitor_core::monitors::table::MonitorTable;
 
-/// Resources that the deaths of subscribers are watched through; each has a lock of its own.
+/// How many resources watch the subscribers. The VM has a lock for each of them.
 const WATCHES: u64 = 64;
 /// How many sets of a dead owner are ended at a time.
 const SWEPT: usize = 64;
 
-/// The monitor table and who is woken for it.
+/// The monitor table, and the bells of the processes that work on it.
 pub struct Local {
     /// The table.
     pub table: MonitorTable<Reason, Remote>,
@@ -43,13 +44,15 @@ pub struct Local {
     pub backlog: Doorbell,
     /// Wakes `ZenMonitor.Local.Dispatcher` when a subscriber has a queue.
     pub ring: Doorbell,
+    /// What was delivered of late.
+    pub delivered: ResourceArc<Window>,
     /// Wakes `ZenMonitor.Local.Tables` when a subscriber died.
     pub departures: Doorbell,
     /// Instructions taken by the Connectors.
     pub swept: AtomicU64,
 }
 
-/// Holds ERTS monitors of subscribers. `calls/local.rs` has what is done when one is down.
+/// A resource that holds ERTS monitors of subscribers. What happens when one is down is in `calls/local.rs`.
 pub struct Watch;
 
 impl Default for Local {
@@ -61,6 +64,7 @@ impl Default for Local {
             watches: (0..WATCHES).map(|_| ResourceArc::new(Watch)).collect(),
             backlog: Doorbell::default(),
             ring: Doorbell::default(),
+            delivered: Window::make(),
             departures: Doorbell::default(),
             swept: AtomicU64::new(0),
         }
@@ -68,7 +72,7 @@ impl Default for Local {
 }
 
 impl Local {
-    /// Watches a process for as long as it lives, for `pid`, its word as a subscriber.
+    /// Watches a process until it dies. `pid` is the word that it has as a subscriber.
     pub fn watch(&self, env: Env, process: &LocalPid, pid: u64) {
         let watch = &self.watches[(pid >> 4 & (WATCHES - 1)) as usize];
         if env.monitor(watch, process).is_none() {
@@ -76,7 +80,7 @@ impl Local {
         }
     }
 
-    /// The node of a name, which is added if it is new.
+    /// The node of a name. A node that is not known yet is added.
     pub fn node(&self, name: Term) -> NifResult<&Node> {
         if !name.is_atom() {
             return Err(Error::BadArg);
@@ -85,7 +89,7 @@ impl Local {
         Ok(self.table.nodes.find_or_add(word, Remote::default))
     }
 
-    /// A target and its node, if anything was ever monitored there.
+    /// The node and the id of a target. `None` if nothing was ever monitored on that node.
     pub fn locate<'a>(
         &self,
         env: Env<'a>,
@@ -108,7 +112,7 @@ impl Local {
         self.options.kinds().contains(&Kind::Bulk) && self.table.is_subscriber(Kind::Bulk.mark(pid))
     }
 
-    /// Expands a part of what is due, and tells whether that was all.
+    /// Expands a slice of the backlog. Returns whether that was all.
     pub fn expand(&self, env: Env, limit: usize) -> bool {
         let done = self.table.expand(limit);
         if !self.table.is_idle() {
@@ -117,7 +121,18 @@ impl Local {
         done
     }
 
-    /// Expands what is due on the spot, and leaves what would take long to `ZenMonitor.Local`.
+    /// Expands a slice of the backlog for a caller that can deliver. `true` if something is due, that was all, and the
+    /// Dispatcher sleeps: then the caller stands in for it.
+    pub fn expand_or_stand_in(&self, env: Env, limit: usize) -> bool {
+        if !self.table.expand(limit) {
+            self.backlog.ring(env);
+            self.ring.ring(env);
+            return false;
+        }
+        !self.table.is_idle() && self.ring.stand_in()
+    }
+
+    /// Expands a slice of the backlog at once, and leaves the rest to `ZenMonitor.Local`.
     pub fn expand_or_defer(&self, env: Env, limit: usize) {
         if !self.expand(env, limit) {
             self.backlog.ring(env);
@@ -131,7 +146,7 @@ impl Local {
         }
     }
 
-    /// Notes the death of a process, whatever it has placed and whatever it owns.
+    /// Notes the death of a process: for monitors of each kind, and for its sets.
     pub fn depart_all(&self, env: Env, pid: u64) {
         for kind in self.options.kinds() {
             self.depart(env, kind.mark(pid));

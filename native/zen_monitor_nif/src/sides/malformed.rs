@@ -1,9 +1,9 @@
-//! How much was ignored because it made no sense.
+//! Counts what was ignored because it was malformed.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-/// How much was ignored, and how much of that was reported when.
+/// How much was ignored, how much of that has been reported, and when.
 pub struct Malformed {
     since: Instant,
     ignored: AtomicU64,
@@ -24,10 +24,10 @@ impl Default for Malformed {
 }
 
 impl Malformed {
-    /// Counts what was ignored. Once in an interval (ms), it answers how much that was since the
-    /// last such answer; the caller reports it.
+    /// Counts what was ignored. At most once in an interval (ms), returns how much that was since it last did; the
+    /// caller reports it.
     pub fn count(&self, amount: u64, interval: u64) -> Option<u64> {
-        // Relaxed, here and below: these are numbers for people.
+        // Relaxed, here and below: only people read these numbers.
         let ignored = self.ignored.fetch_add(amount, Ordering::Relaxed) + amount;
         let last = self.last.load(Ordering::Relaxed);
         let now = self.since.elapsed().as_millis() as u64 + 1;

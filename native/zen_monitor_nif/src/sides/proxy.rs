@@ -16,7 +16,7 @@ use crate::sides::doorbell::Doorbell;
 use crate::sides::proxy::connector::{Certificate, Connector};
 use crate::terms::reason::Reason;
 use parking_lot::Mutex;
-use rustler::{Env, ResourceArc, Term};
+use rustler::{ResourceArc, Term};
 use std::sync::atomic::{AtomicU64, Ordering};
 use zen_monitor_core::subscriptions::table::{Destination, SubscriptionTable};
 
@@ -129,12 +129,13 @@ impl Proxy {
     }
 
     /// Certifies destinations for their reasons, until that was told to many. Returns how many of them are
-    /// done, and how many subscribers were to be told. `is_due` is asked when the table is locked.
+    /// done, and how many subscribers were to be told. `is_due` is asked when the table is locked, and `ring` called for
+    /// each connector that has certificates now.
     pub fn certify(
         &self,
-        env: Env,
         exits: &[(Destination, Reason)],
         is_due: impl FnOnce() -> bool,
+        ring: impl FnMut(ResourceArc<Connector>),
     ) -> (usize, usize) {
         let (mut enqueued, mut shed, mut done) = (0, 0, 0);
         let mut told: Vec<ResourceArc<Connector>> = Vec::new();
@@ -165,9 +166,7 @@ impl Proxy {
             done += 1;
         }
         drop(table);
-        for connector in told {
-            connector.batcher.ring(env);
-        }
+        told.into_iter().for_each(ring);
         count(&self.enqueued, enqueued);
         (done, enqueued + shed)
     }

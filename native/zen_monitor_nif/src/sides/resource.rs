@@ -1,13 +1,13 @@
-//! Where rustler places a value in the memory of a resource, which it does not tell.
+//! Where rustler places a value in the memory of a resource.
 //!
-//! `library.rs` has to know, to drop the resources that it takes over.
+//! rustler does not tell, but `library.rs` has to know in order to drop the resources that it takes over.
 
 use rustler::{Resource, ResourceArc};
 use std::ffi::c_void;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Whether rustler places a value elsewhere in its resource than [`place`] says.
+/// Whether rustler has placed a value elsewhere than [`place`] says.
 static MISPLACED: AtomicBool = AtomicBool::new(false);
 
 /// Where rustler places a value in the memory of a resource.
@@ -16,7 +16,7 @@ pub fn place<T>(memory: *const c_void) -> *const T {
     memory.wrapping_byte_add(offset).cast()
 }
 
-/// Looks where rustler has placed a value, since [`place`] has to know.
+/// Checks that rustler has placed a value where [`place`] says.
 pub fn check_place<T: Resource>(resource: &mut ResourceArc<T>) {
     let expected: *const T = place(resource.as_c_arg());
     if !ptr::eq(expected, &**resource) {
@@ -26,6 +26,6 @@ pub fn check_place<T: Resource>(resource: &mut ResourceArc<T>) {
 
 /// Whether a value was found elsewhere.
 pub fn is_misplaced() -> bool {
-    // Relaxed: it was set long ago, or by a call that the caller does not depend on.
+    // Relaxed: every value is placed in the same way, so the first check has set it long ago.
     MISPLACED.load(Ordering::Relaxed)
 }

@@ -12,6 +12,7 @@ rustler::atoms! {
     local = "Elixir.ZenMonitor.Local",
     miss,
     nodedown,
+    none,
     nonode_at_nohost = "nonode@nohost",
     noproc,
     not_running,

@@ -1,19 +1,20 @@
-//! Many pids and references at a time, made on the heap where they can be, else by the external format.
+//! Makes many pids and references at a time: from their words if the layout of the heap is known, else by the
+//! external format.
 
 use crate::terms::etf::{List, Numbers, Pid, encoded_name};
 use crate::terms::heap;
 use crate::terms::origin::Sample;
 use rustler::{Env, Term};
 
-/// Builds pids and references: at once where [`heap`] can, the others together at the price of one
-/// decoding.
+/// Builds pids and references. Those that [`heap`] can make are made at once. The others are decoded together,
+/// since one decoding of a list takes less than one for each.
 pub struct Batch<'a> {
     env: Env<'a>,
     terms: Vec<Term<'a>>,
-    /// The places of those that are decoded.
+    /// The places of those that are still to be decoded.
     missing: Vec<usize>,
     encoded: List,
-    /// The node of the last pid among these, and its name as it was encoded.
+    /// The node of the last pid that was encoded, and its name as it was encoded.
     node: Option<(Term<'a>, Box<[u8]>)>,
 }
 
@@ -29,7 +30,7 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Adds a pid of the node of a name, of which a sample may be at hand.
+    /// Adds a pid of a node. `sample` is a pid of that node, if one is kept.
     #[inline]
     pub fn pid(&mut self, node: Term<'a>, numbers: [u32; 3], sample: Option<&Sample>) {
         match sample.and_then(|sample| sample.pid(self.env, numbers)) {
@@ -53,7 +54,7 @@ impl<'a> Batch<'a> {
         self.terms.push(term);
     }
 
-    /// How many terms are still to be decoded.
+    /// How many terms [`Batch::build`] will have to decode.
     #[inline]
     pub fn undecoded(&self) -> usize {
         self.missing.len()
@@ -87,7 +88,7 @@ impl<'a> Batch<'a> {
         self.node = Some((node, name));
     }
 
-    /// Adds a reference of this node to be decoded. Nobody but the VM makes an alias in another way.
+    /// Adds a reference of this node to be decoded. An alias can be made in no other way.
     #[cold]
     pub fn encoded_reference(&mut self, numbers: Numbers) {
         self.encoded.reference(self.env, numbers);

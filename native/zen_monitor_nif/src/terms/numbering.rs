@@ -1,13 +1,14 @@
 //! The numbers of this node's own pids, as other nodes know them.
 //!
-//! A local pid is one word, and the bits of its numbers are somewhere in it. OTP 25 repeats some of them, to
-//! tell where in the table of processes it is; OTP 27 rotates them, for the same. As with the heap,
-//! nothing about that is taken on trust: when the library is loaded, [`probe`] has the VM decode pids,
-//! learns what each bit becomes, and compares what would be read and made of some others. As long as it
-//! is unknown, the node does not offer the compact wire.
+//! A local pid is one word that holds the bits of its numbers. OTP 25 has some of the bits twice, and OTP 27 has
+//! rotated them, so that the VM finds the place in its table of processes quickly. That is not documented, so
+//! nothing about it is taken on trust. When the library is loaded, [`probe`] has the VM decode pids and learns
+//! what becomes of each bit. Then it compares what it would read and make with further pids. If anything differs,
+//! the numbering stays unknown, and the node does not offer the compact wire form.
 //!
-//! The *plain* word of a local pid has its numbers in their order, above the tag that a pid has. Neighbours have
-//! neighbouring ones, and a table that is keyed by them keeps them together; by their words, it does not.
+//! The *plain* word of a local pid has its numbers in their order, above the tag of a pid. Neighbouring pids have
+//! neighbouring plain words, so a table that is keyed by plain words keeps neighbours together. The words of the
+//! VM would not.
 
 use crate::terms::etf::{Identity, Pid, decode_pids};
 use crate::terms::word;
@@ -15,30 +16,30 @@ use rustler::Env;
 use std::sync::OnceLock;
 use zen_monitor_core::wire::Numbers;
 
-/// The bits of a word that tell that it is a local pid.
+/// The bits of a word that mark it as a local pid.
 const TAG: u64 = 0b1111;
 const TAG_BITS: u32 = TAG.count_ones();
 
 static NUMBERING: OnceLock<Numbering> = OnceLock::new();
 
-/// How the words of local pids are made of their numbers.
+/// How the words of local pids are made from their numbers.
 pub struct Numbering {
-    /// How many bits the number has, and its upper part.
+    /// How many bits the ID and the serial have.
     bits: [u32; 2],
     tag: u64,
-    /// What the numbers stand for in the word.
+    /// From the numbers to the word.
     whole: Bits,
-    /// What the word stands for in the numbers.
+    /// From the word to the numbers.
     numbers: Bits,
 }
 
-/// What each bit of a word becomes, by the values of its bytes.
+/// What a word becomes: for each of its bytes, a table of what each value of that byte contributes.
 struct Bits([[u64; 256]; 8]);
 
 impl Bits {
     const NONE: Bits = Bits([[0; 256]; 8]);
 
-    /// Has a bit become others.
+    /// Notes which bits a bit becomes.
     fn set(&mut self, bit: u32, others: u64) {
         let table = &mut self.0[bit as usize / 8];
         for (byte, entry) in table.iter_mut().enumerate() {
@@ -57,13 +58,13 @@ impl Bits {
 }
 
 impl Numbering {
-    /// That of this VM, if it is known.
+    /// The numbering of this VM, if it is known.
     #[inline]
     pub fn known() -> Option<&'static Numbering> {
         NUMBERING.get()
     }
 
-    /// The plain word of a word, which is the word itself for what is no local pid.
+    /// The plain word of a word. A word that is no local pid is its own plain word.
     #[inline]
     pub fn plain(&self, word: u64) -> u64 {
         if word & TAG != self.tag {
@@ -72,21 +73,21 @@ impl Numbering {
         self.join(split(self.numbers.of(word)))
     }
 
-    /// The plain word of the local pid that has these numbers, if one can have them.
+    /// The plain word of the local pid with these numbers, if a local pid can have them.
     #[inline]
     pub fn plain_of(&self, [id, serial]: Numbers) -> Option<u64> {
         let fits = id <= most(self.bits[0]) && serial <= most(self.bits[1]);
         fits.then(|| self.join([id, serial]))
     }
 
-    /// The word whose plain one this is.
+    /// The word that has this plain word.
     #[inline]
     pub fn whole(&self, plain: u64) -> u64 {
         let numbers = self.numbers_of(plain).map(joined);
         numbers.map_or(plain, |numbers| self.whole.of(numbers) | self.tag)
     }
 
-    /// The numbers of the local pid that has this plain word, if one does.
+    /// The numbers of the local pid that has this plain word. `None` if it is of something else.
     #[inline]
     pub fn numbers_of(&self, plain: u64) -> Option<Numbers> {
         let data = plain >> TAG_BITS;
@@ -101,7 +102,7 @@ impl Numbering {
     }
 }
 
-/// Both numbers in one, so that each has bytes of its own.
+/// Both numbers in one, each in bytes of its own.
 #[inline]
 fn joined([id, serial]: Numbers) -> u64 {
     u64::from(serial) << u32::BITS | u64::from(id)
@@ -112,7 +113,7 @@ fn split(joined: u64) -> Numbers {
     [joined as u32, (joined >> u32::BITS) as u32]
 }
 
-/// The largest number of so many bits, of which there is one at least.
+/// The largest number of so many bits, at least one.
 #[inline]
 fn most(bits: u32) -> u32 {
     u32::MAX >> (u32::BITS - bits)
@@ -137,7 +138,7 @@ fn learn(env: Env) -> Option<Numbering> {
             creation: identity.creation,
         };
         let word = word::from_term(decode_pids(env, &[pid])?[0]);
-        // A pid of another node is no single word.
+        // A pid that is not a single word is taken for one of another node.
         word::to_pid(env, word).map(|_| word)
     };
     let longest = |lowest: u32| {
@@ -154,7 +155,7 @@ fn learn(env: Env) -> Option<Numbering> {
     let become_of = |bit: u32| Some((bit, decode(1 << bit)? ^ tag));
     let become_all: Vec<(u32, u64)> = used.map(become_of).collect::<Option<_>>()?;
     for &(bit, others) in &become_all {
-        // By one that no other bit becomes, it is known again.
+        // A bit is recognised in the word by a bit that no other becomes.
         let shared = |&(other, found): &(u32, u64)| if other == bit { 0 } else { found };
         let own = others
             & !become_all
@@ -173,7 +174,7 @@ fn learn(env: Env) -> Option<Numbering> {
         whole,
         numbers,
     };
-    // All bits alone, and many together.
+    // Each bit alone, and many bits together.
     let mask = joined(bits.map(most));
     let alone = (0..u64::BITS).map(|bit| 1 << bit);
     let some = [

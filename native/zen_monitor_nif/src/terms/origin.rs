@@ -1,4 +1,7 @@
-//! The life of a node that its pids were last seen to be of.
+//! The origin of a node's pids, which tells their creation.
+//!
+//! A remote pid on the heap has no creation of its own. It points to a record of the VM, one for each life of a
+//! node. The address of that record is the *origin* of the pid.
 
 use crate::terms::heap;
 use arc_swap::ArcSwapOption;
@@ -7,31 +10,31 @@ use rustler::{Env, OwnedEnv, Term};
 use std::sync::Arc;
 use zen_monitor_core::structures::seqlock::Seqlock;
 
-/// Tells the creation of a pid that is not decoded, and makes pids of that creation.
+/// Tells the creation of a pid without decoding it, and makes pids of that creation.
 #[derive(Default)]
 pub struct Origin {
-    /// The creation of the sample, by what [`heap::remote_pid`] says of it.
+    /// The creation of the sample, by its origin.
     creation: Seqlock,
     sample: ArcSwapOption<Sample>,
 }
 
-/// Held by whoever changes an origin. One for all nodes: it is rarely taken, and what a node has of its own takes
-/// memory for as long as its name is known.
+/// Held by whoever changes an origin. One lock serves all nodes: it is rarely taken, and a lock for each node would
+/// take memory for as long as the name of the node is known.
 static CHANGE: Mutex<()> = Mutex::new(());
 
-/// A pid that is kept, so that its origin stays what it is.
+/// A pid that is kept so that its origin stays valid.
 pub struct Sample {
     origin: usize,
     creation: u32,
-    /// A mutex only because the environment may be dropped by any thread, but not shared.
+    /// The environment that holds the pid. The mutex makes it shareable: any thread may drop it.
     _env: Mutex<OwnedEnv>,
 }
 
 impl Origin {
-    /// The creation of a pid of this node that was read off the heap, if it is the one known.
+    /// The creation of a pid of this node with that origin, if it is the one that is known.
     ///
-    /// The pid exists, and so does what its origin points to: while it does, no other life of the
-    /// node can have the same.
+    /// The pid exists, and so does the record that its origin points to. As long as it does, no other life of
+    /// the node can have the same origin.
     #[inline]
     pub fn creation(&self, origin: usize) -> Option<u32> {
         self.creation.get(origin)
@@ -52,22 +55,22 @@ impl Origin {
         })));
     }
 
-    /// Lets go of the sample, and with it of what the VM keeps of that life of the node.
+    /// Drops the sample, so that the VM can free its record of that life of the node.
     pub fn forget(&self) {
         let _change = CHANGE.lock();
-        // First: another life may have the same origin as soon as the sample is gone.
+        // This comes first: once the sample is gone, another life may have the same origin.
         self.creation.clear();
         self.sample.store(None);
     }
 
-    /// The sample, to make pids by.
+    /// The sample, from which pids can be made.
     pub fn sample(&self) -> Option<Arc<Sample>> {
         self.sample.load_full()
     }
 }
 
 impl Sample {
-    /// A pid of the node, if it is of the life that is known.
+    /// A pid of the node, if its creation is that of the sample.
     #[inline]
     pub fn pid<'a>(&self, env: Env<'a>, [id, serial, creation]: [u32; 3]) -> Option<Term<'a>> {
         if creation != self.creation {
@@ -77,7 +80,7 @@ impl Sample {
         unsafe { heap::make_remote_pid(env, self.origin, [id, serial]) }
     }
 
-    /// The words of such a pid, whose origin exists as long as the sample does.
+    /// The same for a message. The origin exists as long as the sample does.
     #[inline]
     pub fn object<'a>(&self, [id, serial, creation]: [u32; 3]) -> Option<heap::Object<'a>> {
         (creation == self.creation).then_some(heap::Object::Pid(self.origin, [id, serial]))

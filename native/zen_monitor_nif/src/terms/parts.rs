@@ -1,7 +1,7 @@
-//! What goes to another node in the compact form: runs of pids, and what has another shape in between.
+//! The parts of a message in the compact form.
 //!
-//! A part is a binary of runs, with the reasons that these name where they are certificates, or a list of
-//! terms. So all of it stays in the order in which it arose.
+//! A part is a binary of runs (with the reasons that they refer to, if these are certificates), or a list of terms
+//! for what is no pid. Each kind ends where the other begins, so everything stays in order.
 
 use rustler::types::tuple::make_tuple;
 use rustler::{Encoder as _, Env, NewBinary, Term};
@@ -9,21 +9,21 @@ use zen_monitor_core::wire::{Encoder, Kind, Numbers};
 
 /// The most reasons that come with one binary.
 const REASONS: usize = 256;
-/// How many of them a certificate's is compared with: those of a mass exit are few, and take turns.
+/// With how many of the last reasons a new one is compared. The reasons of a mass exit are few, and take turns.
 pub const COMPARED: usize = 8;
 
-/// Puts parts together.
+/// Makes the parts of a message.
 pub struct Parts<'a> {
     env: Env<'a>,
     parts: Vec<Term<'a>>,
     runs: Encoder,
-    /// The reasons that the runs name, each with its number.
+    /// The reasons that the runs refer to, each with its number.
     reasons: Vec<(usize, Term<'a>)>,
     terms: Vec<Term<'a>>,
 }
 
 impl<'a> Parts<'a> {
-    /// Begins.
+    /// Begins a message.
     pub fn new(env: Env<'a>) -> Parts<'a> {
         Parts {
             env,
@@ -43,7 +43,7 @@ impl<'a> Parts<'a> {
         self.runs.push(kind, pid, creation);
     }
 
-    /// Adds a certificate of a pid. The same reason has the same number, and another has another.
+    /// Adds a certificate of a pid. Equal numbers mean equal reasons.
     #[inline]
     pub fn certify(&mut self, reason: (usize, Term<'a>), pid: Numbers, creation: u32) {
         let recent = self.reasons.len().saturating_sub(COMPARED);
@@ -61,7 +61,7 @@ impl<'a> Parts<'a> {
         self.instruct(Kind::Dead(place as u8), pid, creation);
     }
 
-    /// Adds what has another shape.
+    /// Adds an instruction or a certificate of something else.
     pub fn term(&mut self, term: Term<'a>) {
         self.end_runs();
         self.terms.push(term);

@@ -1,4 +1,4 @@
-//! Whether this VM keeps its terms as `heap.rs` expects, by comparison with the external format.
+//! Finds out whether this VM lays out terms as `heap.rs` expects, by comparison with the external format.
 
 use crate::terms::atoms;
 use crate::terms::etf::{Identity, Pid, Reader, decode_pids};
@@ -9,7 +9,7 @@ use crate::terms::heap::{
 use rustler::{Encoder, Env, Term};
 use std::sync::atomic::Ordering;
 
-/// Finds the headers, if this VM is built as `heap.rs` expects.
+/// Finds the headers. If anything is not as `heap.rs` expects, they stay unknown.
 pub fn probe(env: Env) {
     if cfg!(target_pointer_width = "64") {
         probe_references(env);
@@ -40,10 +40,10 @@ fn probe_references(env: Env) {
     }
 }
 
-/// Returns a remote pid, if they are read and made.
+/// Returns a remote pid, if remote pids can be read and made.
 fn probe_pids(env: Env<'_>) -> Option<Term<'_>> {
     let identity = Identity::of_caller(env)?;
-    // Of other lives of this very node, so that no other node becomes known by it.
+    // Pids of other lives of this very node, so that the VM learns of no other node.
     let lives = [1, 2].map(|n| identity.creation.wrapping_add(n).max(n));
     let pid = |creation, id, serial| Pid {
         node: &identity.node,

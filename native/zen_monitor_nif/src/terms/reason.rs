@@ -4,18 +4,18 @@ use rustler::{Env, Error, NifResult, Term};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A reason of more bytes takes too long to build for a normal scheduler.
+/// A reason of more bytes than this is bulky: it takes too long to build for a normal scheduler.
 pub const BULKY: usize = 64 * 1024;
 
-/// A reason of more bytes takes longer to build than the rest of a `:DOWN` by far.
+/// A reason of more bytes than this is heavy: it takes far longer to build than the rest of a `:DOWN`.
 pub const HEAVY: usize = 256;
 
-/// How many bulky and how many heavy reasons wait for delivery; the bulky ones are heavy, too.
+/// How many bulky and how many heavy reasons wait for delivery. A bulky one is heavy, too.
 static BULKY_REASONS: Tally = Tally::of(BULKY);
 static HEAVY_REASONS: Tally = Tally::of(HEAVY);
 
-/// How many terms of more than so many bytes are kept. All relaxed: a stale number costs time,
-/// nothing else.
+/// Counts the reasons of more than `least` bytes that wait. All accesses are relaxed: a stale number costs nothing
+/// but time.
 struct Tally {
     least: usize,
     count: AtomicUsize,
@@ -52,12 +52,12 @@ pub struct Reason(Arc<Encoded>);
 
 struct Encoded {
     etf: Box<[u8]>,
-    /// Whether it is tallied: what waits to be told to other nodes is of no concern to deliveries.
+    /// Whether it waits for delivery, and so is counted. A reason that waits to be sent to another node is not.
     due: bool,
 }
 
 impl Reason {
-    /// Encodes a term.
+    /// Encodes a reason that is not to be delivered here.
     pub fn from_term(term: Term) -> Reason {
         Reason::from_etf(term.to_binary().as_slice())
     }
@@ -68,7 +68,7 @@ impl Reason {
         Reason(Arc::new(Encoded { etf, due }))
     }
 
-    /// Encodes a term that waits to be delivered.
+    /// Encodes a reason that waits to be delivered.
     pub fn due(term: Term) -> Reason {
         let etf: Box<[u8]> = term.to_binary().as_slice().into();
         BULKY_REASONS.add(etf.len());
@@ -81,7 +81,7 @@ impl Reason {
         BULKY_REASONS.count() > 0
     }
 
-    /// How many reasons wait for delivery of which only a few may be built in a row.
+    /// How many heavy reasons wait for delivery. Only a few of them may be built in a row.
     pub fn heavy() -> usize {
         HEAVY_REASONS.count()
     }

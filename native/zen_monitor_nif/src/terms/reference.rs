@@ -1,4 +1,4 @@
-//! The words of a reference: read off the heap where they can be, else from the external format.
+//! Reads the words of a reference: from the heap if its layout is known, else from the external format.
 
 use crate::terms::{etf, heap};
 use rustler::{Env, Term};
@@ -14,8 +14,7 @@ fn encoded_reference(env: Env, term: Term) -> Option<[u32; 3]> {
     Some(etf::numbers(env, term)?.words)
 }
 
-/// The words of a reference of this node that is one from its words alone, which an alias is not since
-/// OTP 27.
+/// The words of a reference of this node, if they are all of it. An alias has more since OTP 27.
 #[inline]
 pub fn plain_reference(env: Env, term: Term) -> Option<[u32; 3]> {
     let encoded = || etf::numbers(env, term).filter(|numbers| numbers.rest.is_none());

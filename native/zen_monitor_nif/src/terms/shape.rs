@@ -1,9 +1,9 @@
-//! What a term is made of, at a glance.
+//! Tells what kind of term a word is, and what it consists of.
 //!
-//! The NIF interface answers one question with each call, and to ask about every part of a term takes longer than
-//! to encode it. So the commonest kinds are recognised by their words, which `heap.rs` explains. They are not
-//! taken on trust either: when the library is loaded, [`probe`] compares what it reads with what the
-//! interface answers. Unless all agrees, the interface is asked.
+//! The NIF interface answers one question per call. To ask it about every part of a term takes longer than to encode
+//! the term. So the commonest kinds are recognised by their words, as `heap.rs` does. Their layout is not taken on
+//! trust either: when the library is loaded, [`probe`] compares what it reads with what the interface answers. If
+//! anything differs, the interface is asked.
 
 use crate::terms::atoms;
 use rustler::sys::{ErlNifTerm, enif_get_list_cell, enif_get_tuple};
@@ -17,29 +17,29 @@ const PRIMARY: usize = 0b11;
 const IMMEDIATE: usize = 0b11;
 const LIST: usize = 0b01;
 const BOXED: usize = 0b10;
-/// Those of an immediate term that tell a small integer, which has all of them.
+/// An immediate term with all of these bits is a small integer.
 const SMALL: usize = 0b1111;
-/// Those of a header that tell a tuple, which has none of them. The others are its size.
+/// A header with none of these bits is that of a tuple. The other bits are its size.
 const TUPLE: usize = 0b11_1111;
 const SIZE: u32 = TUPLE.count_ones();
 /// The bits of a pointer that are no part of the address.
 const TAGS: usize = 0b111;
 
-/// Whether words are read. Relaxed: it is a constant of the VM that is found before any other function of
-/// the library can be called.
+/// Whether words are read. All accesses are relaxed: `probe` finds this out before any other function of the library
+/// can be called.
 static READS: AtomicBool = AtomicBool::new(false);
 
-/// The commonest kinds of terms, and what they are made of: words that are terms of the same environment.
+/// The commonest kinds of terms. Their parts are words, which are terms of the same environment.
 pub enum Shape<'a> {
     /// A small integer.
     Small,
-    /// An atom, an empty list, or what else is a single word.
+    /// An atom, an empty list, or another term of a single word.
     Word,
     /// The head and the tail of a list.
     Cell(ErlNifTerm, ErlNifTerm),
     /// The elements of a tuple, which may be millions.
     Tuple(&'a [ErlNifTerm]),
-    /// Anything else. A small integer, a pid and a port may be among them.
+    /// Anything else. [`ask`] may return this for a pid, a port or a small integer of more than 32 bits, too.
     Other,
 }
 
@@ -49,7 +49,7 @@ pub fn are_read() -> bool {
     READS.load(Ordering::Relaxed)
 }
 
-/// The shape of a term, by its words.
+/// The shape of a term, read from its words.
 ///
 /// # Safety
 ///
@@ -64,7 +64,7 @@ pub unsafe fn read<'a>(word: ErlNifTerm) -> Shape<'a> {
         IMMEDIATE => Shape::Word,
         // SAFETY: a list points to its head and its tail.
         LIST => unsafe { Shape::Cell(*address, *address.add(1)) },
-        // SAFETY: what is boxed points to a header, and that of a tuple is followed by as many terms as it says.
+        // SAFETY: a boxed term points to a header. The header of a tuple is followed by as many terms as it says.
         BOXED => unsafe {
             let header = *address.cast::<usize>();
             if header & TUPLE != 0 {
@@ -76,7 +76,22 @@ pub unsafe fn read<'a>(word: ErlNifTerm) -> Shape<'a> {
     }
 }
 
-/// The same, by the interface.
+/// The head and the tail of a list; `None` for the empty one, and for what is none.
+#[inline]
+pub fn cell(list: Term<'_>) -> Option<(Term<'_>, Term<'_>)> {
+    if !are_read() {
+        return list.list_get_cell().ok();
+    }
+    let env = list.get_env();
+    // SAFETY: it may be called, and the term stays where it is until the NIF returns.
+    match unsafe { read(list.as_c_arg()) } {
+        // SAFETY: the parts of a term are of its environment.
+        Shape::Cell(head, tail) => unsafe { Some((Term::new(env, head), Term::new(env, tail))) },
+        _ => None,
+    }
+}
+
+/// The same as [`read`], by asking the interface.
 pub fn ask(term: Term<'_>) -> Shape<'_> {
     let (env, word) = (term.get_env().as_c_arg(), term.as_c_arg());
     let (mut arity, mut elements) = (0, MaybeUninit::uninit());
@@ -87,7 +102,7 @@ pub fn ask(term: Term<'_>) -> Shape<'_> {
     // array stays where it is until the NIF returns.
     } else if unsafe { enif_get_tuple(env, word, &mut arity, elements.as_mut_ptr()) } != 0 {
         Shape::Tuple(match arity {
-            // The pointer to the elements of the empty tuple need not be one.
+            // For the empty tuple, the pointer to the elements need not be valid.
             0 => &[],
             // SAFETY: as above.
             _ => unsafe { std::slice::from_raw_parts(elements.assume_init(), arity as usize) },
@@ -96,7 +111,7 @@ pub fn ask(term: Term<'_>) -> Shape<'_> {
     } else if unsafe { enif_get_list_cell(env, word, &mut head, &mut tail) } != 0 {
         Shape::Cell(head, tail)
     } else if term.decode::<i32>().is_ok() {
-        // Not every number of as many bits as a word is a small one.
+        // A number of 64 bits may be a big integer, one of 32 bits never is.
         Shape::Small
     } else {
         Shape::Other
@@ -133,8 +148,8 @@ pub fn probe(env: Env) {
         env.make_ref().into(),
         Term::map_new(env),
     ];
-    // SAFETY: a list points to two words, and what is boxed to one at least; of a tuple, the size that was read
-    // is compared before the elements are.
+    // SAFETY: a list points to two words, and a boxed term to one at least. For a tuple, the sizes are compared
+    // before the elements are.
     let agrees = |sample: &Term| is_same(unsafe { read(sample.as_c_arg()) }, ask(*sample));
     READS.store(samples.iter().all(agrees), Ordering::Relaxed);
 }

@@ -1,4 +1,4 @@
-//! Exit reasons as the core's rules of truncation see them.
+//! Shows exit reasons to the core's rules of truncation.
 
 use crate::terms::atoms;
 use rustler::sys::{
@@ -14,13 +14,13 @@ use zen_monitor_core::truncation::{
     self as core, ELLIPSIS, Few, Limits, MAX_ELEMENTS, MAX_WORK, Shape, Terms,
 };
 
-/// The share of a timeslice, in percent, that the most work of one truncation is worth.
+/// The share of a timeslice, in percent, that a truncation with the most work takes.
 const MAX_PERCENT: usize = 50;
 
-/// A binary of so many bytes may be worth some work to read.
+/// For a binary of fewer bytes, reading counts as no work.
 const LARGE: usize = 4_096;
 
-/// How many bytes are shifted to a byte boundary by one unit of the core's work.
+/// How many bytes are shifted to a byte boundary in one unit of the core's work.
 const SHIFTED_BYTES_PER_WORK: usize = 40;
 
 /// Truncates an exit reason. Returns it with the share of a timeslice, in percent, that this took.
@@ -37,8 +37,8 @@ pub fn truncate<'a>(env: Env<'a>, reason: Term<'a>, limits: Limits) -> (Term<'a>
 
 /// The heap that a reason lives on.
 ///
-/// Its terms are bare words, which are a third of the size of rustler's. Invariant: every word that
-/// is passed in is a term of `env`.
+/// Its terms are bare words, which take a third of the memory of rustler's terms. Invariant: every word that is
+/// passed in is a term of `env`.
 struct Heap<'a> {
     env: Env<'a>,
     truncated: ErlNifTerm,
@@ -48,8 +48,8 @@ struct Heap<'a> {
 impl Terms for Heap<'_> {
     type Term = ErlNifTerm;
 
-    // The kinds are tried from the likeliest in an exit reason to the least likely. Asking the VM
-    // for the kind is no way out: rustler's enum has no place for the kinds of a later OTP.
+    // The kinds are tried from the likeliest in an exit reason to the least likely. The interface can also tell
+    // the kind at once, but rustler's enum of kinds has no value for those of a later OTP.
     #[inline]
     fn shape(&self, word: &ErlNifTerm, elements: &mut Few<ErlNifTerm>) -> Shape {
         let term = self.term(*word);
@@ -162,7 +162,7 @@ impl<'a> Heap<'a> {
         }
     }
 
-    /// Whether the list is proper and `elements` has room for it.
+    /// Adds the elements of a list. `false` if it is improper, or `elements` has no room for them.
     #[inline]
     fn push_list(&self, list: ErlNifTerm, elements: &mut Few<ErlNifTerm>) -> bool {
         let env = self.env.as_c_arg();
@@ -183,8 +183,8 @@ impl<'a> Heap<'a> {
         binary.expect("it is a binary").as_slice()
     }
 
-    /// The first bytes of a binary that has at least so many. Unlike [`Heap::bytes`], it never
-    /// makes the VM copy more than these.
+    /// The first `count` bytes of a binary that has at least so many. Unlike [`Heap::bytes`], this never makes the
+    /// VM copy more than these.
     #[inline]
     fn first_bytes(&self, binary: ErlNifTerm, count: usize) -> &'a [u8] {
         // SAFETY: the term is a binary of the environment, and long enough.
@@ -192,7 +192,7 @@ impl<'a> Heap<'a> {
         self.bytes(start)
     }
 
-    /// The VM copies all of a binary that does not start on a byte boundary to show it.
+    /// The work that [`Heap::bytes`] has done. The VM copies a binary that does not start on a byte boundary.
     #[inline]
     fn work_of_reading(&self, binary: ErlNifTerm, bytes: &[u8]) -> usize {
         if bytes.len() < LARGE || self.first_bytes(binary, 1).as_ptr() == bytes.as_ptr() {
@@ -210,7 +210,7 @@ impl<'a> Heap<'a> {
         is_map.then_some(size)
     }
 
-    /// Whether `f` holds for all keys and values of a map but the tag of a struct.
+    /// Whether `f` returns `true` for all keys and values of a map. The tag of a struct is left out.
     #[inline]
     fn all_values(
         &self,

@@ -1,24 +1,24 @@
-//! How long a term takes to encode.
+//! Tells how long a term takes to encode, before it is encoded.
 
 use crate::terms::shape::{self, Shape};
 use rustler::sys::ErlNifTerm;
 use rustler::{Binary, Env, MapIterator, Term};
 
-/// The most parts of a light term. To encode so many takes some 30 µs.
+/// The most parts of a light term. Encoding so many takes some 30 µs.
 pub const LIGHT: usize = 1_000;
 
-/// So many bytes of a binary take about as long as a part.
+/// How many bytes of a binary count as one part.
 const BYTES_PER_PART: usize = 64;
 
-/// What the longest atom weighs, and so every one: to find out how long it is would take as long as to encode
-/// it. A pid, a port and a reference are encoded with an atom, the name of their node.
+/// How many parts an atom counts as. That is the weight of the longest one: to find out how long an atom is would
+/// take as long as to encode it. A pid, a port and a reference are encoded with an atom, the name of their node.
 const ATOM: usize = 4;
 
-/// No light term is deeper, since each level takes native stack.
+/// A deeper term is not light, since each level takes native stack.
 const LEVELS: usize = 64;
 
-/// How many parts a term has that is encoded in so little time that a normal scheduler may do it; `None` for
-/// any other. To find that out never takes longer, whatever the term.
+/// How many parts a light term has: one that a normal scheduler may encode. `None` for any other term. Weighing a term
+/// stops after [`LIGHT`] parts, so it takes bounded time, too.
 #[inline]
 pub fn weigh(term: Term) -> Option<usize> {
     let (env, left) = (term.get_env(), LIGHT);
@@ -31,19 +31,19 @@ pub fn weigh(term: Term) -> Option<usize> {
     holds.then_some(LIGHT - scale.left)
 }
 
-/// How many more parts there may be.
+/// Counts how many more parts a term may have.
 ///
-/// Terms are bare words, and there is code of its own for each way to look at them: all that a look finds stays
-/// in registers then, which makes it several times as fast. Invariant: every word that is passed in is a term of
-/// `env`.
+/// Terms are bare words. There is one instance of the code for reading words and one for asking the interface, so
+/// that what is found stays in registers, which makes it several times as fast. Invariant: every word that is passed
+/// in is a term of `env`.
 struct Scale<'a> {
     env: Env<'a>,
     left: usize,
 }
 
 impl<'a> Scale<'a> {
-    /// Whether it holds a term so deep at most. Inlined where the parts of a term are looked at, most of which
-    /// have none themselves.
+    /// Whether there is room for a term of at most so many levels. It is inlined into the loops over the parts of a
+    /// term, most of which have no parts themselves.
     #[inline(always)]
     fn holds<const READ: bool>(&mut self, word: ErlNifTerm, levels: usize) -> bool {
         match self.look::<READ>(word) {
@@ -65,7 +65,7 @@ impl<'a> Scale<'a> {
     #[inline(always)]
     fn look<const READ: bool>(&self, word: ErlNifTerm) -> Shape<'a> {
         if READ {
-            // SAFETY: it may be called, and the term stays where it is until the NIF returns.
+            // SAFETY: `are_read` has allowed it, and the term stays where it is until the NIF returns.
             unsafe { shape::read(word) }
         } else {
             shape::ask(self.term(word))
@@ -82,15 +82,15 @@ impl<'a> Scale<'a> {
         while self.holds::<READ>(head, levels) {
             match self.look::<READ>(tail) {
                 Shape::Cell(next, rest) => (head, tail) = (next, rest),
-                // What ends it is a part, too.
+                // The end of a list is a part, too: an empty list, or any other term.
                 _ => return self.holds::<READ>(tail, levels),
             }
         }
         false
     }
 
-    /// Large integers may be of megabytes, functions have an environment of any size, and bits are shifted: it
-    /// holds none of them.
+    /// Three kinds of terms are never light: large integers, which may have megabytes; functions, which have an
+    /// environment of any size; and bitstrings, whose bits must be shifted.
     #[inline(never)]
     fn holds_other<const READ: bool>(&mut self, word: ErlNifTerm, levels: usize) -> bool {
         let term = self.term(word);

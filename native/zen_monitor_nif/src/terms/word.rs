@@ -1,12 +1,12 @@
-//! Immediate terms as plain words.
+//! Terms of a single machine word.
 //!
-//! An atom or a local pid is one machine word that no garbage collector moves and no environment
-//! owns, so the tables can hold it as a number and turn it back into a term in any environment.
+//! An atom or a local pid is one machine word. No garbage collector moves it and no environment owns it. So the
+//! tables can keep it as a number, and it can be turned back into a term in any environment.
 
 use rustler::sys::ErlNifTerm;
 use rustler::{Env, LocalPid, Term};
 
-/// The word of an atom or of a local pid; meaningless for any other term.
+/// The word of an atom or of a local pid. For any other term, the word means nothing outside of its environment.
 #[inline]
 pub fn from_term(term: Term) -> u64 {
     // SAFETY: ErlNifTerm is a transparent wrapper of the VM's unsigned word.

@@ -2,6 +2,7 @@
 //! [`HELD`](crate::structures::held::HELD).
 
 use super::{Ids, Member, Shard, Subscribers, locate};
+use crate::monitors::references::hash_of;
 use crate::monitors::slot::{Reference, Slot};
 use crate::structures::arena::Arena;
 use crate::structures::held::Held;
@@ -43,7 +44,7 @@ impl Subscribers {
                 break;
             };
             slots.get(slot).occupy(reference, Ids::of(number, local));
-            found.insert(slots, slot);
+            found.insert_at(slots, hash_of(reference), slot);
             list::push_back(&mut subscriber.head, slot, |id| {
                 &slots.get(id).subscriber_links
             });

@@ -163,19 +163,18 @@ impl<R: Clone, X> MonitorTable<R, X> {
 
     /// Puts targets into the outboxes of their nodes, each with the id of its node.
     fn push_each(&self, targets: impl Iterator<Item = (u32, u32)>, mut wake: impl FnMut(&Node<X>)) {
-        // Neighbours are of one node, mostly: it is woken once.
-        let mut last: Option<&Node<X>> = None;
-        for (node, target) in targets {
-            let node = self.nodes.get(node);
-            if let Some(former) = last.replace(node)
-                && former.id() != node.id()
-            {
-                wake(former);
+        let mut targets = targets.peekable();
+        let mut neighbours = Vec::with_capacity(HELD);
+        // Neighbours are of one node, mostly: they go into its outbox together, and it is woken once.
+        while let Some((node, target)) = targets.next() {
+            neighbours.push(target);
+            if targets.peek().is_some_and(|(next, _)| *next == node) {
+                continue;
             }
-            node.outbox.push(target);
-        }
-        if let Some(last) = last {
-            wake(last);
+            let node = self.nodes.get(node);
+            node.outbox.push_many(&neighbours);
+            neighbours.clear();
+            wake(node);
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Several monitors at a time: neighbours share a shard, and so its lock. Who calls bounds how many by
 //! [`HELD`](crate::structures::held::HELD).
 
-use super::{Ids, Key, Left, SHARDS, Targets, hash_of};
+use super::key::{Key, hash_of};
+use super::{Ids, Left, SHARDS, Targets};
 use crate::monitors::slot::Slot;
 use crate::monitors::stay::Stay;
 use crate::structures::arena::Arena;

@@ -1,4 +1,4 @@
-//! Certificates as they go out: as terms, or in parts.
+//! Makes messages of certificates: lists, or parts in the compact form.
 
 use crate::sides::proxy::destination::destination_to_term;
 use crate::terms::etf::{Identity, Pid, decode_pids};
@@ -8,20 +8,20 @@ use rustler::{Encoder, Env, Error, NifResult, Term};
 use zen_monitor_core::subscriptions::table::Destination;
 use zen_monitor_core::wire::Numbers;
 
-/// What a certificate is of.
+/// What a certificate is about.
 #[derive(Clone, Copy)]
 pub enum Dead {
-    /// What the table knows.
+    /// A destination that the table knows.
     Known(Destination),
     /// The same, with the number of the subscription.
     Numbered(Destination, u32),
     /// A pid of a former life of this node.
     Former(Numbers, u32),
-    /// It is with its reason.
+    /// The reason has the whole certificate.
     Encoded,
 }
 
-/// Certificates as version 2 knows them.
+/// The certificates as a list, as version 2 knows them. Each has the place of its reason.
 pub fn certificates<'a>(
     env: Env<'a>,
     taken: &[(Dead, usize)],
@@ -39,7 +39,7 @@ pub fn certificates<'a>(
     taken.iter().map(to_term).collect()
 }
 
-/// Certificates in parts.
+/// The same in the parts of the compact form.
 pub fn certificate_parts<'a>(
     env: Env<'a>,
     taken: &[(Dead, usize)],

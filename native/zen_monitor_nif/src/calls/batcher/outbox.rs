@@ -1,9 +1,10 @@
-//! The outbox of a connector, from which its Batcher sends.
+//! The outbox of a connector, from which its Batcher takes certificates.
 
 use crate::calls::batcher::certificates::{Dead, certificate_parts, certificates};
 use crate::calls::timeslice::consume;
 use crate::sides::proxy::connector::{Certificate, Connector};
 use crate::sides::proxy::{CERTIFICATES, REASONS, count};
+use crate::sides::window::Errand;
 use crate::state::current;
 use crate::terms::parts::COMPARED;
 use crate::terms::reason::Reason;
@@ -11,11 +12,10 @@ use crate::terms::{atoms, word};
 use rustler::{Atom, Binary, Encoder, Env, NifResult, ResourceArc, Term};
 use std::sync::atomic::Ordering;
 
-/// Deaths that could not be told, made into certificates by one call.
-const UNTOLD: usize = 256;
+/// How many rows of the dead one call makes into certificates.
+const ROWS: usize = 256;
 
-/// Makes the caller the Batcher of a connector, which must sweep. Returns whether there was one
-/// before it.
+/// Makes the caller the Batcher of a connector. It must sweep. Returns whether it succeeds another one.
 #[rustler::nif]
 fn proxy_answer_certificates(env: Env, connector: ResourceArc<Connector>) -> bool {
     let succeeds = connector.batcher.answer(env);
@@ -23,7 +23,7 @@ fn proxy_answer_certificates(env: Env, connector: ResourceArc<Connector>) -> boo
     succeeds
 }
 
-/// Adds a certificate, the external term format of `{destination, reason}`.
+/// Adds a certificate. `encoded` is `{destination, reason}` in the external term format.
 #[rustler::nif]
 fn proxy_enqueue(env: Env, connector: ResourceArc<Connector>, encoded: Binary) -> NifResult<Atom> {
     let state = current()?;
@@ -32,11 +32,13 @@ fn proxy_enqueue(env: Env, connector: ResourceArc<Connector>, encoded: Binary) -
     Ok(atoms::ok())
 }
 
-/// Takes up to `limit` certificates, for a message in the given version of the compact wire, in parts, or in a
-/// list, where that is 0. Returns them with how many they are, and how many more may be asked for, which is
-/// 0 when none is left. What it could not be told of comes when all else has been sent. `closed` when the
-/// connector is detached, `bulky` when the next certificate has to be taken by [`proxy_take_bulky`]. Only
-/// its Batcher is given any.
+/// Takes up to `limit` certificates. `version` is that of the compact form, or 0 for a list. Deaths that the outbox has
+/// refused come when all else has been sent. Returns
+///
+/// - `{certificates, amount, left}`: what to send, how many certificates it holds, and how many more may be asked
+///   for, which is 0 when none is left. A caller that is not the Batcher gets none;
+/// - `:closed` when the connector is detached;
+/// - `:bulky` when the next certificate must be taken by [`proxy_take_bulky`].
 #[rustler::nif]
 fn proxy_take<'a>(
     env: Env<'a>,
@@ -68,30 +70,54 @@ fn take<'a>(
     limit: usize,
     bulky: usize,
 ) -> NifResult<Term<'a>> {
-    let mut reasons: Vec<Reason> = Vec::new();
-    let mut taken: Vec<(Dead, usize)> = Vec::new();
-    let mut size = 0;
     let mut wanted = limit.min(CERTIFICATES);
     let mut more = false;
     if connector.outbox.is_drained() {
-        wanted = wanted.min(UNTOLD);
+        wanted = wanted.min(ROWS);
         more = current()?.proxy.recover(connector, wanted);
     }
+    let mut taken = Taken::default();
     let reader = word::of_caller(env);
-    let stopped = connector.outbox.take(reader, wanted, |certificate| {
+    let accept = |certificate: &Certificate| taken.add(certificate, bulky);
+    let stopped = connector.outbox.take(reader, wanted, accept);
+    consume(env, taken.len() + taken.size / 64);
+    if stopped && taken.len() == 0 {
+        return Ok(atoms::bulky().encode(env));
+    }
+    let left = match taken.len() {
+        amount if stopped || more || amount == wanted => limit - amount,
+        _ => 0,
+    };
+    // The reasons are built after the outbox is unlocked: if the caller is killed, its successor needs the outbox
+    // at once.
+    Ok((taken.build(env, version)?, taken.len(), left).encode(env))
+}
+
+/// Certificates that were taken, each with the place of its reason.
+#[derive(Default)]
+struct Taken {
+    dead: Vec<(Dead, usize)>,
+    reasons: Vec<Reason>,
+    /// Bytes of all the reasons.
+    size: usize,
+}
+
+impl Taken {
+    /// Adds one, unless all reasons would have more than `bulky` bytes.
+    fn add(&mut self, certificate: &Certificate, bulky: usize) -> bool {
         let reason = certificate.reason();
-        let recent = reasons.len().saturating_sub(COMPARED);
+        let recent = self.reasons.len().saturating_sub(COMPARED);
         let same = |known: &Reason| known == reason;
-        let place = match reasons[recent..].iter().rposition(same) {
+        let place = match self.reasons[recent..].iter().rposition(same) {
             Some(place) => recent + place,
             None => {
                 let length = reason.as_etf().len();
-                if size + length > bulky {
+                if self.size + length > bulky {
                     return false;
                 }
-                size += length;
-                reasons.push(reason.clone());
-                reasons.len() - 1
+                self.size += length;
+                self.reasons.push(reason.clone());
+                self.reasons.len() - 1
             }
         };
         let dead = match certificate {
@@ -100,36 +126,95 @@ fn take<'a>(
             Certificate::Former(numbers, creation, _) => Dead::Former(*numbers, *creation),
             Certificate::Encoded(_) => Dead::Encoded,
         };
-        taken.push((dead, place));
+        self.dead.push((dead, place));
         true
-    });
-    // Not before: whoever succeeds the caller, were it killed meanwhile, needs the outbox at once.
-    let reasons = reasons.iter().map(|reason| reason.to_term(env));
-    let reasons = reasons.collect::<NifResult<Vec<Term>>>()?;
-    consume(env, taken.len() + size / 64);
-    if stopped && taken.is_empty() {
-        return Ok(atoms::bulky().encode(env));
     }
-    let left = match taken.len() {
-        amount if stopped || more || amount == wanted => limit - amount,
-        _ => 0,
-    };
-    let amount = taken.len();
-    let certificates = match version {
-        0 => certificates(env, &taken, &reasons)?,
-        _ => certificate_parts(env, &taken, &reasons)?,
-    };
-    Ok((certificates, amount, left).encode(env))
+
+    fn len(&self) -> usize {
+        self.dead.len()
+    }
+
+    /// The certificates of a message in a version.
+    fn build<'a>(&self, env: Env<'a>, version: u32) -> NifResult<Vec<Term<'a>>> {
+        let reasons = self.reasons.iter().map(|reason| reason.to_term(env));
+        let reasons = reasons.collect::<NifResult<Vec<Term>>>()?;
+        match version {
+            0 => certificates(env, &self.dead, &reasons),
+            _ => certificate_parts(env, &self.dead, &reasons),
+        }
+    }
 }
 
-/// The version of the compact wire that the node of a connector speaks, or 0.
+/// Rings after something has come into an outbox, or takes a few certificates out of it, for a caller that sends them
+/// while the Batcher sleeps: `{connector, pid, version, certificates, amount}`. It must say what became of them, by
+/// [`proxy_passed_on`] or [`proxy_take_back`].
+pub fn pass_on<'a>(
+    env: Env<'a>,
+    connector: &ResourceArc<Connector>,
+    errand: Errand,
+) -> Option<Term<'a>> {
+    let room = errand.room(&connector.sent).min(errand.few as usize);
+    if room == 0 {
+        connector.batcher.ring(env);
+        return None;
+    }
+    if !connector.batcher.stand_in() {
+        return None;
+    }
+    let mut taken = Taken::default();
+    let version = connector.version.load(Ordering::Relaxed);
+    let accept = |certificate: &Certificate| taken.add(certificate, REASONS);
+    let passed = connector.outbox.pass_on(room, accept);
+    match taken.build(env, version) {
+        Ok(certificates) if passed => {
+            let pid = connector.pid(env);
+            Some((connector, pid, version, certificates, taken.len()).encode(env))
+        }
+        _ => {
+            connector.outbox.take_back();
+            connector.batcher.wake(env);
+            None
+        }
+    }
+}
+
+/// Forgets the certificates that were passed on: they were sent until `now`. The Batcher sleeps on, unless there are more,
+/// or nothing is left that might be certified: it notes when it could retire.
+#[rustler::nif]
+fn proxy_passed_on(
+    env: Env,
+    connector: ResourceArc<Connector>,
+    errand: Errand,
+    now: i64,
+) -> NifResult<Atom> {
+    let state = current()?;
+    let proxy = &state.proxy;
+    let passed = connector.outbox.passed_on();
+    errand.enter(&connector.sent, now, passed);
+    count(&proxy.swept, passed);
+    let is_used = || proxy.table.lock().is_subscribed(connector.id);
+    connector
+        .batcher
+        .leave(env, || is_used() && proxy.is_quiet(&connector));
+    Ok(atoms::ok())
+}
+
+/// Has the Batcher send the certificates that were passed on, because they were not sent.
+#[rustler::nif]
+fn proxy_take_back(env: Env, connector: ResourceArc<Connector>) -> Atom {
+    connector.outbox.take_back();
+    connector.batcher.wake(env);
+    atoms::ok()
+}
+
+/// The version of the compact form that the node of a connector speaks, or 0.
 #[rustler::nif]
 fn proxy_version(connector: ResourceArc<Connector>) -> u32 {
     // Relaxed: nothing else is read by it.
     connector.version.load(Ordering::Relaxed)
 }
 
-/// Forgets the certificates that were taken: they were sent. Returns whether the Batcher may sleep.
+/// Forgets the certificates that were taken, since they were sent. Returns whether the Batcher may sleep.
 #[rustler::nif]
 fn proxy_sent(env: Env, connector: ResourceArc<Connector>) -> NifResult<bool> {
     let state = current()?;
@@ -139,15 +224,15 @@ fn proxy_sent(env: Env, connector: ResourceArc<Connector>) -> NifResult<bool> {
     Ok(connector.batcher.rest(is_quiet))
 }
 
-/// Notes that the connection does not take the certificates that were taken, and has let a budget of
-/// `unused` go by: at most `limit` may wait because of that. `false` when the connector is detached.
+/// Notes that the connection has refused what was taken, and that a budget of `unused` has gone by meanwhile. At most
+/// `limit` certificates may wait for that reason. `false` when the connector is detached.
 #[rustler::nif]
 fn proxy_withhold(connector: ResourceArc<Connector>, unused: usize, limit: usize) -> bool {
     connector.outbox.withhold(unused, limit);
     !connector.outbox.is_closed()
 }
 
-/// How many deaths a connector could not be told of since this was last asked.
+/// How many deaths a connector could not be told of since the last call of this function.
 #[rustler::nif]
 fn proxy_shed(connector: ResourceArc<Connector>) -> usize {
     // Relaxed: nothing else is read by it.

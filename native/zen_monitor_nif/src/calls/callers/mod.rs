@@ -1,6 +1,7 @@
-//! For whoever monitors something.
+//! For processes that monitor something.
 //!
-//! Begin with [`monitors`], one at a time. [`several`] has lists of them, and [`sets`] many under one reference.
+//! Begin with [`monitors`]: one monitor at a time. [`several`] handles lists of monitors, and [`sets`] many monitors
+//! under one reference.
 
 pub mod monitors;
 pub mod sets;

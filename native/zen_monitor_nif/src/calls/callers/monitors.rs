@@ -1,4 +1,4 @@
-//! One monitor, placed or removed.
+//! Places and removes one monitor.
 
 use crate::calls::direct;
 use crate::sides::local::Local;
@@ -19,11 +19,15 @@ direct::nif!("monitor", 4, monitor);
 direct::nif!("demonitor", 1, demonitor);
 direct::nif!("monitor_with", 5, monitor_with);
 
-/// Places a monitor for `subscriber` under a fresh reference. `target` is a registered name, a pid of
-/// `node` or a pid of this node. Raises `:system_limit` when a table is full, or the target has as many
-/// monitors as it may. Answers `:alias` for a reference that has more to it than the numbers that are
-/// kept, and `{:start, node}` when that node has no Connector yet; everybody who monitors something on it
-/// before it has one is told so.
+/// Places a monitor for `subscriber` under a fresh reference. `target` is a registered name, a pid of `node` or a pid of
+/// this node. Returns
+///
+/// - `:ok`;
+/// - `{:start, node}` when the monitor is placed, and that node has no Connector yet. Every caller gets this until it
+///   has one;
+/// - `:alias` when the reference is an alias, which needs [`monitor_with`].
+///
+/// Raises `:system_limit` when a table is full or the target has as many monitors as it may have.
 fn monitor<'a>(
     env: Env<'a>,
     [subscriber, node, target, monitor]: [Term<'a>; 4],
@@ -39,8 +43,8 @@ fn monitor<'a>(
     place(env, &state.local, monitor, node, target)
 }
 
-/// Places a monitor with options, as `monitor` does one without. `options` is `:bulk`, or what its
-/// message begins with and whether its reference is an alias.
+/// Places a monitor with options, and returns what [`monitor`] does. `options` is `:bulk` or `{tag, alias?}`: the first
+/// element of the message, and whether the reference is an alias.
 fn monitor_with<'a>(
     env: Env<'a>,
     [subscriber, node, target, monitor, options]: [Term<'a>; 5],
@@ -65,7 +69,7 @@ fn monitor_with<'a>(
     placed
 }
 
-/// Places a monitor, and does what that calls for.
+/// Places a monitor, watches a new subscriber, and wakes the Connector.
 #[inline]
 fn place<'a>(
     env: Env<'a>,
@@ -106,8 +110,7 @@ fn place<'a>(
     Ok((atoms::start(), node).encode(env))
 }
 
-/// Removes a monitor of the calling process; tells whether it had one, and may answer `:bulk` as
-/// [`demonitor_with`] does.
+/// Removes a monitor of the calling process. Returns whether it had one, or `:bulk` as [`demonitor_with`] does.
 fn demonitor<'a>(env: Env<'a>, [monitor]: [Term<'a>; 1]) -> NifResult<Term<'a>> {
     let state = current()?;
     let local = &state.local;
@@ -121,8 +124,8 @@ fn demonitor<'a>(env: Env<'a>, [monitor]: [Term<'a>; 1]) -> NifResult<Term<'a>> 
     Ok(demonitor_with(env, local, reference, &mut { wake }))
 }
 
-/// Removes a monitor with options of the calling process. Answers whether it had one: `true` or
-/// `false`, but `:bulk` when it had none and its mailbox may hold bulk messages.
+/// Removes a monitor with options of the calling process. Returns `true` if it had one. If not, returns `false`, or
+/// `:bulk` when the mailbox of the process may hold bulk messages.
 #[cold]
 #[inline(never)]
 fn demonitor_with<'a>(
@@ -144,7 +147,7 @@ fn demonitor_with<'a>(
     false.encode(env)
 }
 
-/// The references under which `subscriber` monitors a target. Dirty: it walks all monitors of it.
+/// The references under which `subscriber` monitors a target. Dirty: it walks all monitors of the target.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn monitors<'a>(
     env: Env<'a>,

@@ -1,4 +1,4 @@
-//! Sets, made, changed and ended by those who own them.
+//! Makes, changes, reads and ends sets.
 
 use crate::calls::direct;
 use crate::calls::timeslice::{Timeslice, WORKING};
@@ -21,7 +21,8 @@ use zen_monitor_core::structures::limits::Full;
 direct::nif!("set_put", 3, set_put);
 direct::nif!("set_delete", 3, set_delete);
 
-/// Makes an empty set that belongs to the calling process. `reference` is a fresh one.
+/// Makes an empty set that belongs to the calling process. `monitor` is a fresh reference, and `tag` the first element
+/// of the messages. Raises `:system_limit` when there is no room for a set.
 #[rustler::nif]
 fn set_open<'a>(env: Env<'a>, monitor: Term<'a>, tag: Term<'a>, bulk: bool) -> NifResult<bool> {
     let state = current()?;
@@ -43,7 +44,8 @@ fn set_open<'a>(env: Env<'a>, monitor: Term<'a>, tag: Term<'a>, bulk: bool) -> N
     Ok(true)
 }
 
-/// The set of a reference, if it belongs to the calling process. Otherwise what to answer.
+/// The set of a reference, if it belongs to the calling process. Otherwise the answer of the call: `:closed` when there
+/// is no such set, or `{:owner, pid}` when it belongs to another process.
 fn own<'a>(env: Env<'a>, local: &Local, monitor: Term<'a>) -> Result<Arc<Set>, Term<'a>> {
     let set = find(env, local, monitor).ok_or_else(|| atoms::closed().to_term(env))?;
     if set.owner == word::of_caller(env) {
@@ -56,10 +58,12 @@ fn find(env: Env, local: &Local, monitor: Term) -> Option<Arc<Set>> {
     local.sets.find(reference(env, monitor)?)
 }
 
-/// Puts a part of a list of destinations into a set of the calling process. Answers how many are new:
-/// alone when that was all, else with what is left of the list, and with the nodes that have no Connector yet.
-/// In place of what is left, `:system_limit` when there is no room for some.
-/// `:closed` when there is no such set, `{:owner, pid}` when it is another's. `name` is this node's name.
+/// Puts a part of a list of destinations into a set of the calling process. `name` is the name of this node. Returns
+///
+/// - `added`, how many are new, when the list is done and every node has a Connector;
+/// - `{added, rest, nodes}` otherwise: with the rest of the list, and the nodes that have no Connector yet;
+/// - `{added, :system_limit, nodes}` when there is no room for some;
+/// - `:closed` or `{:owner, pid}`, as [`own`] does.
 fn set_put<'a>(env: Env<'a>, [monitor, list, name]: [Term<'a>; 3]) -> NifResult<Term<'a>> {
     let state = current()?;
     let local = &state.local;
@@ -92,8 +96,8 @@ fn set_put<'a>(env: Env<'a>, [monitor, list, name]: [Term<'a>; 3]) -> NifResult<
     Ok((added, destinations.rest, unanswered).encode(env))
 }
 
-/// Takes a part of a list of destinations out of a set of the calling process. Answers how many were
-/// members, and as [`set_put`] does.
+/// Deletes a part of a list of destinations from a set of the calling process. Returns `deleted`, how many were members,
+/// when the list is done, or else `{deleted, rest}`; and `:closed` or `{:owner, pid}`, as [`own`] does.
 fn set_delete<'a>(env: Env<'a>, [monitor, list, name]: [Term<'a>; 3]) -> NifResult<Term<'a>> {
     let state = current()?;
     let local = &state.local;
@@ -121,8 +125,8 @@ fn set_delete<'a>(env: Env<'a>, [monitor, list, name]: [Term<'a>; 3]) -> NifResu
     }
 }
 
-/// Takes a part of the members out of a set of the calling process, and ends it when none is left. `true`
-/// when it has ended, `false` when there is more to do, or as [`set_put`] answers.
+/// Removes a part of the members of a set of the calling process, and ends the set when none is left. Returns `true` when
+/// it has ended and `false` when there is more to do; and `:closed` or `{:owner, pid}`, as [`own`] does.
 #[rustler::nif]
 fn set_close<'a>(env: Env<'a>, monitor: Term<'a>) -> NifResult<Term<'a>> {
     let state = current()?;
@@ -145,7 +149,7 @@ fn set_close<'a>(env: Env<'a>, monitor: Term<'a>) -> NifResult<Term<'a>> {
     Ok(false.encode(env))
 }
 
-/// Whether a destination is in a set. `destination` is in a list.
+/// Whether a destination is in a set. `destination` is a list of that one destination.
 #[rustler::nif]
 fn set_member<'a>(
     env: Env<'a>,
@@ -173,8 +177,8 @@ fn set_size<'a>(env: Env<'a>, monitor: Term<'a>) -> NifResult<Term<'a>> {
     })
 }
 
-/// What is in a set, in the order in which it was put. Dirty: it takes as long as that is much. `name` is
-/// this node's name.
+/// The members of a set, in the order in which they were put. `name` is the name of this node. Dirty: the more members
+/// there are, the longer it takes.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn set_members<'a>(env: Env<'a>, monitor: Term<'a>, name: Term<'a>) -> NifResult<Vec<Term<'a>>> {
     let state = current()?;

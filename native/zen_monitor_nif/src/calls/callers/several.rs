@@ -1,4 +1,4 @@
-//! Many monitors, each with its reference, placed or removed by one call.
+//! Places and removes many monitors by one call. Each has a reference of its own.
 
 use crate::calls::direct;
 use crate::calls::timeslice::{Timeslice, WORKING};
@@ -7,7 +7,7 @@ use crate::sides::local::kind::Kind;
 use crate::sides::local::node::Node;
 use crate::state::current;
 use crate::terms::reference::{plain_reference, reference};
-use crate::terms::{atoms, word};
+use crate::terms::{atoms, shape, word};
 use rustler::{Encoder, Env, Error, NifResult, Term};
 use zen_monitor_core::structures::held::HELD;
 use zen_monitor_core::structures::limits::Full;
@@ -15,10 +15,13 @@ use zen_monitor_core::structures::limits::Full;
 direct::nif!("monitor_all", 4, monitor_all);
 direct::nif!("demonitor_all", 1, demonitor_all);
 
-/// Places monitors of a part of a list of destinations for the calling process, in bulk or not, and puts
-/// their references in front of a list, the last one first. Answers that list, alone when that was all, else with
-/// what is left of the destinations, and with the nodes that have no Connector yet. The second is
-/// `:system_limit` when there is no room for some. `name` is this node's name.
+/// Places monitors on a part of a list of destinations for the calling process. `bulk` says whether they are bulk
+/// monitors, and `name` is the name of this node. Each monitor gets the next of `references`, a list of fresh ones
+/// that is as long as that of the destinations. Returns
+///
+/// - `:ok` when the list is done and every node has a Connector;
+/// - `{rest, references, nodes}` otherwise: the rest of both lists, and the nodes that have no Connector yet;
+/// - `{:system_limit, references, nodes}` when there is no room for some.
 fn monitor_all<'a>(
     env: Env<'a>,
     [list, mut references, bulk, name]: [Term<'a>; 4],
@@ -41,9 +44,9 @@ fn monitor_all<'a>(
         words.clear();
         more = destinations.take(HELD, &mut keys, &mut nodes)?;
         for _ in &keys {
-            let monitor: Term = env.make_ref().into();
+            let (monitor, rest) = shape::cell(references).ok_or(Error::BadArg)?;
             words.push(plain_reference(env, monitor).ok_or(Error::BadArg)?);
-            references = references.list_prepend(monitor);
+            references = rest;
         }
         let wake = |node: &Node| node.host.connector.ring(env);
         let (newcomer, outcome) = local.table.monitor_each(pid, &words, &keys, wake);
@@ -52,27 +55,33 @@ fn monitor_all<'a>(
         }
         note_unanswered(env, &nodes, &mut unanswered);
         if let Err(Full) = outcome {
-            return Ok((references, atoms::system_limit(), unanswered).encode(env));
+            return Ok((atoms::system_limit(), references, unanswered).encode(env));
         }
     }
     if !more && unanswered.is_empty() {
-        return Ok(references);
+        return Ok(atoms::ok().to_term(env));
     }
-    Ok((references, destinations.rest, unanswered).encode(env))
+    Ok((destinations.rest, references, unanswered).encode(env))
 }
 
-/// Removes a part of a list of monitors of the calling process. Answers `{removed, rest, others}`: how many
-/// it had, what is left of the list, and the references of which it had no monitor.
+/// Removes a part of a list of monitors of the calling process. Returns `{removed, rest, others}`: how many it had, the
+/// rest of the list, and the references under which it had no monitor.
 fn demonitor_all<'a>(env: Env<'a>, [mut list]: [Term<'a>; 1]) -> NifResult<Term<'a>> {
     let state = current()?;
     let local = &state.local;
     let timeslice = Timeslice::begin(env);
     let caller = word::of_caller(env);
     let (mut removed, mut others) = (0, Term::list_new_empty(env));
+    let (mut monitors, mut words) = (Vec::with_capacity(HELD), Vec::with_capacity(HELD));
     while !list.is_empty_list() && timeslice.elapsed() < WORKING {
-        let (mut monitors, mut words) = (Vec::with_capacity(HELD), Vec::with_capacity(HELD));
-        while monitors.len() < HELD && !list.is_empty_list() {
-            let (monitor, rest) = list.list_get_cell()?;
+        if !list.is_list() {
+            return Err(Error::BadArg);
+        }
+        monitors.clear();
+        words.clear();
+        while monitors.len() < HELD
+            && let Some((monitor, rest)) = shape::cell(list)
+        {
             list = rest;
             match reference(env, monitor) {
                 Some(reference) => {
@@ -94,13 +103,17 @@ fn demonitor_all<'a>(env: Env<'a>, [mut list]: [Term<'a>; 1]) -> NifResult<Term<
                     }
                 }
             }
-            monitors = left.iter().map(|&place| monitors[place]).collect();
-            words = left.iter().map(|&place| words[place]).collect();
+            for (to, &from) in left.iter().enumerate() {
+                monitors[to] = monitors[from];
+                words[to] = words[from];
+            }
+            monitors.truncate(left.len());
+            words.truncate(left.len());
             if words.is_empty() {
                 break;
             }
         }
-        for monitor in monitors {
+        for &monitor in &monitors {
             others = others.list_prepend(monitor);
         }
     }

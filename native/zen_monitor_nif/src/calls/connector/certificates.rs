@@ -1,6 +1,8 @@
-//! The certificates that come in as terms. `compact.rs` has the others.
+//! Certificates that come in as lists. Those in the compact form are in `compact.rs`.
 
+use crate::calls::dispatcher::delivery::StandIn;
 use crate::calls::timeslice::{SLICE, Timeslice};
+use crate::sides::local::Local;
 use crate::sides::local::target::certified_id;
 use crate::state::current;
 use crate::terms::atoms;
@@ -11,49 +13,55 @@ use std::time::Duration;
 
 /// How long one call may certify.
 pub const CERTIFYING: Duration = Duration::from_micros(300);
-/// How many certificates there are between two looks at the clock.
+/// The call looks at the clock once for so many certificates.
 pub const LOOK: usize = 16;
-/// How many parts of reasons one call may encode, which takes about as long: the reasons between two looks at
-/// the clock may have twice as many.
+/// How many parts of reasons one call may encode. That takes about as long as [`CERTIFYING`]. The clock alone would not
+/// do: the reasons between two looks may have twice as many parts.
 pub const PARTS: usize = 8 * LIGHT;
 
-/// Makes the targets of the first `certificates` due, and returns the rest of the list and what was
-/// no certificate of a process on the node: `{:ok, rest, malformed}`, or `{:bulky, rest, malformed}`
-/// when [`connector_certify_bulky`] must go on.
+/// Makes the targets of the first `certificates` due. Returns `{:ok, rest, malformed, delivered}`: the rest of the list,
+/// what was no certificate of a process on the node, and how many `:DOWN`s were delivered, which is 0 unless there is a
+/// [`StandIn`] in place of `none`. Returns `{:bulky, rest, malformed, delivered}` when [`connector_certify_bulky`] must go
+/// on.
 #[rustler::nif]
 fn connector_certify<'a>(
     env: Env<'a>,
     node: Term<'a>,
     certificates: Term<'a>,
-) -> NifResult<(Atom, Term<'a>, Vec<Term<'a>>)> {
+    stand_in: Term<'a>,
+) -> NifResult<(Atom, Term<'a>, Vec<Term<'a>>, usize)> {
     let mut malformed = Vec::new();
-    let (rest, bulky) = certify(env, node, certificates, false, &mut malformed)?;
+    let stand_in = StandIn::read(stand_in)?;
+    let certified = certify(env, node, certificates, false, stand_in, &mut malformed)?;
+    let (rest, bulky, delivered) = certified;
     let tag = if bulky { atoms::bulky() } else { atoms::ok() };
-    Ok((tag, rest, malformed))
+    Ok((tag, rest, malformed, delivered))
 }
 
-/// The same for reasons that may be of any size. Always answers `{:ok, rest, malformed}`.
+/// The same for reasons of any size. Always returns `{:ok, rest, malformed, 0}`.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn connector_certify_bulky<'a>(
     env: Env<'a>,
     node: Term<'a>,
     certificates: Term<'a>,
-) -> NifResult<(Atom, Term<'a>, Vec<Term<'a>>)> {
+) -> NifResult<(Atom, Term<'a>, Vec<Term<'a>>, usize)> {
     let mut malformed = Vec::new();
-    let (rest, _) = certify(env, node, certificates, true, &mut malformed)?;
-    Ok((atoms::ok(), rest, malformed))
+    let (rest, _, _) = certify(env, node, certificates, true, None, &mut malformed)?;
+    Ok((atoms::ok(), rest, malformed, 0))
 }
 
-/// Certifies until a slice is done, time is up, many parts are encoded, or a reason takes long to encode where
-/// `bulky` says that none may, or the other way round. The node where it comes from may truncate nothing.
-/// Returns the rest, and whether it begins with a bulky reason.
+/// Certifies until a slice is done, the time is up, or enough parts are encoded. It also stops at a reason that takes
+/// long to encode if not `bulky`, and at one that does not if `bulky`. Nothing is taken for granted about the size of a
+/// reason: the other node may not truncate. Returns the rest of the list, whether it begins with a bulky reason, and how
+/// many `:DOWN`s were delivered.
 fn certify<'a>(
     env: Env<'a>,
     node: Term<'a>,
     certificates: Term<'a>,
     bulky: bool,
+    stand_in: Option<StandIn<'a>>,
     malformed: &mut Vec<Term<'a>>,
-) -> NifResult<(Term<'a>, bool)> {
+) -> NifResult<(Term<'a>, bool, usize)> {
     let state = current()?;
     let local = &state.local;
     let node = local.node(node)?;
@@ -78,7 +86,7 @@ fn certify<'a>(
             && let Some(id) = certified_id(destination, node)
         {
             let reason = match &last {
-                // What equals one that is light is light, and what differs from it is soon seen to.
+                // To compare with a light reason takes little time, even if the other is large.
                 Some((term, known)) if *term == reason => known.clone(),
                 _ => {
                     let weight = weigh(reason);
@@ -98,11 +106,26 @@ fn certify<'a>(
         }
         rest = tail;
     }
-    local.expand_or_defer(env, SLICE);
-    Ok((rest, stopped))
+    Ok((rest, stopped, due(env, local, stand_in, &timeslice)?))
 }
 
-/// The destination, the number of the subscription if that has one, and the reason.
+/// Expands what was certified, and delivers it if that is asked for. Returns how many `:DOWN`s were.
+pub fn due<'a>(
+    env: Env<'a>,
+    local: &Local,
+    stand_in: Option<StandIn<'a>>,
+    timeslice: &Timeslice,
+) -> NifResult<usize> {
+    match stand_in {
+        Some(stand_in) => stand_in.expand_and_deliver(env, local, timeslice),
+        None => {
+            local.expand_or_defer(env, SLICE);
+            Ok(0)
+        }
+    }
+}
+
+/// The destination of a certificate, the number of the subscription if it has one, and the reason.
 #[inline]
 fn parts_of(certificate: Term<'_>) -> Option<(Term<'_>, Option<u32>, Term<'_>)> {
     if let Ok((destination, reason)) = certificate.decode() {

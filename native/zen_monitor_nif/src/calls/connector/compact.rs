@@ -1,7 +1,8 @@
-//! The compact wire as Connectors speak it: what they send, and the certificates that come in.
+//! The compact form, on the side of a Connector: the instructions that it sends, and the certificates that come in.
 
-use crate::calls::connector::certificates::{CERTIFYING, LOOK, PARTS};
+use crate::calls::connector::certificates::{CERTIFYING, LOOK, PARTS, due};
 use crate::calls::connector::instructions::{TAKEN, take};
+use crate::calls::dispatcher::delivery::StandIn;
 use crate::calls::timeslice::{SLICE, Timeslice};
 use crate::sides::local::target::{LOCAL, immediate};
 use crate::state::current;
@@ -14,7 +15,7 @@ use rustler::{Atom, Binary, Encoder, Env, Error, NifResult, Term};
 use zen_monitor_core::monitors::targets::Instruction;
 use zen_monitor_core::wire::{Decoder, Kind, Run};
 
-/// As `connector_take` answers, but in parts, and with how many instructions these hold.
+/// As `connector_take`, but returns parts, and how many instructions they hold: `{parts, amount, emptied?}`.
 #[rustler::nif]
 fn connector_take_parts<'a>(
     env: Env<'a>,
@@ -51,19 +52,21 @@ fn connector_take_parts<'a>(
     Ok((parts.finish(), instructions, emptied))
 }
 
-/// As `connector_certify`, for runs whose reasons are in a tuple: `{:ok, rest, certified, malformed}`, or
-/// `{:bulky, …}` when [`connector_certify_bulky_runs`] must go on with the rest.
+/// As `connector_certify`, for runs. `reasons` is the tuple that they refer to. Returns
+/// `{:ok, rest, certified, malformed, delivered}`, or `{:bulky, …}` when [`connector_certify_bulky_runs`] must go on with
+/// the rest.
 #[rustler::nif]
 fn connector_certify_runs<'a>(
     env: Env<'a>,
     node: Term<'a>,
     runs: Binary<'a>,
     reasons: Term<'a>,
+    stand_in: Term<'a>,
 ) -> NifResult<Certified<'a>> {
-    certify(env, node, runs, reasons, false)
+    certify(env, node, runs, reasons, false, StandIn::read(stand_in)?)
 }
 
-/// The same for reasons that may be of any size. Always answers `{:ok, …}`.
+/// The same for reasons of any size. Always returns `{:ok, …}`.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn connector_certify_bulky_runs<'a>(
     env: Env<'a>,
@@ -71,19 +74,20 @@ fn connector_certify_bulky_runs<'a>(
     runs: Binary<'a>,
     reasons: Term<'a>,
 ) -> NifResult<Certified<'a>> {
-    certify(env, node, runs, reasons, true)
+    certify(env, node, runs, reasons, true, None)
 }
 
-type Certified<'a> = (Atom, Term<'a>, usize, Vec<Term<'a>>);
+type Certified<'a> = (Atom, Term<'a>, usize, Vec<Term<'a>>, usize);
 
-/// Certifies until a slice is done, time is up, many parts are encoded, or a reason takes long to encode where
-/// `bulky` says that none may, or the other way round. Whoever calls it sees to it that there are few reasons.
+/// Certifies until a slice is done, the time is up, or enough parts are encoded. It also stops at a reason that takes
+/// long to encode if not `bulky`, and at one that does not if `bulky`. The caller makes sure that there are few reasons.
 fn certify<'a>(
     env: Env<'a>,
     node: Term<'a>,
     runs: Binary<'a>,
     reasons: Term<'a>,
     bulky: bool,
+    stand_in: Option<StandIn<'a>>,
 ) -> NifResult<Certified<'a>> {
     let state = current()?;
     let local = &state.local;
@@ -130,11 +134,17 @@ fn certify<'a>(
         }
         rest = decoder.rest();
     }
-    local.expand_or_defer(env, SLICE);
-    Ok((next, part(rest, rest.len())?, certified, malformed))
+    let delivered = due(env, local, stand_in, &timeslice)?;
+    Ok((
+        next,
+        part(rest, rest.len())?,
+        certified,
+        malformed,
+        delivered,
+    ))
 }
 
-/// The place of the reason of a run that is a certificate of processes.
+/// The place of the reason that a run refers to. `None` if the run is no certificate, or refers to no reason.
 fn place_of(run: &Run, reasons: usize) -> Option<usize> {
     match run.kind {
         Kind::Dead(place) if run.creation < LOCAL => {

@@ -1,4 +1,4 @@
-//! Which nodes understand this one.
+//! The cached compatibility of nodes.
 
 use crate::sides::local::node::Node;
 use crate::state::current;
@@ -6,8 +6,8 @@ use crate::terms::{atoms, word};
 use rustler::{Atom, Encoder, Env, Error, NifResult, Term};
 use std::sync::atomic::Ordering;
 
-/// `Remote::compatibility`: a tag in two bits, the attempt in the next six, and the millisecond
-/// until which it is enforced, signed, in the rest.
+/// The layout of `Remote::compatibility`: a tag in the lowest two bits, the attempt in the next six, and in the rest, as
+/// a signed number, the millisecond until which incompatibility is enforced.
 const MISS: u64 = 0;
 const COMPATIBLE: u64 = 1;
 const UNAVAILABLE: u64 = 2;
@@ -19,7 +19,7 @@ const MOST_ATTEMPTS: u32 = 63;
 #[rustler::nif]
 fn compatibility<'a>(env: Env<'a>, node: Term<'a>) -> NifResult<Term<'a>> {
     let state = current()?;
-    // Acquire: with the release below, who reads it sees what was done before it was set.
+    // Acquire, with the release below: whoever reads a value sees what was done before it was set.
     let word = state
         .local
         .table
@@ -37,8 +37,7 @@ fn compatibility<'a>(env: Env<'a>, node: Term<'a>) -> NifResult<Term<'a>> {
     })
 }
 
-/// Notes what is known of a node. `enforce_until` (monotonic ms) and `attempt` count for
-/// `:incompatible` only.
+/// Notes what is known of a node. `enforce_until` (monotonic ms) and `attempt` are used for `:incompatible` only.
 #[rustler::nif]
 fn set_compatibility(
     node: Term,
@@ -61,9 +60,9 @@ fn set_compatibility(
     Ok(atoms::ok())
 }
 
-/// Forgets that a node is compatible, if that is what is known of it.
+/// Forgets that a node is compatible, if that is what is known.
 pub fn forget_compatible(node: &Node) {
-    // Release as every change of it. A failure means that it holds something else.
+    // Release, as every change. It fails if something else is known, which stays.
     let _ = node.host.compatibility.compare_exchange(
         COMPATIBLE,
         MISS,

@@ -7,7 +7,7 @@ use crate::state::current;
 use crate::terms::word;
 use rustler::{Env, LocalPid, NifResult, Term};
 
-/// The Connector of a node, dead or alive; `nil` if it never had one, or the last has retired.
+/// The Connector of a node, which may have died. `nil` if the node never had one, or the last one has retired.
 #[rustler::nif]
 fn connector<'a>(env: Env<'a>, node: Term<'a>) -> NifResult<Option<LocalPid>> {
     let state = current()?;
@@ -15,8 +15,8 @@ fn connector<'a>(env: Env<'a>, node: Term<'a>) -> NifResult<Option<LocalPid>> {
     Ok(found.and_then(|node| node.host.connector.owner(env)))
 }
 
-/// Makes the caller the Connector of a node. `true` when it succeeds another one, whose
-/// subscriptions are void.
+/// Makes the caller the Connector of a node. `true` when it succeeds another one: the subscriptions of that one end
+/// with it.
 #[rustler::nif]
 fn connector_answer(env: Env, node: Term) -> NifResult<bool> {
     let state = current()?;
@@ -33,7 +33,7 @@ fn connector_rest(node: Term) -> NifResult<bool> {
     Ok(node.host.connector.rest(|| node.is_outbox_empty()))
 }
 
-/// Whether nothing on a node is monitored and nothing waits in its outbox.
+/// Whether nothing is monitored on a node and nothing waits in its outbox.
 #[rustler::nif]
 fn connector_is_unused(node: Term) -> NifResult<bool> {
     let state = current()?;
@@ -41,9 +41,9 @@ fn connector_is_unused(node: Term) -> NifResult<bool> {
     Ok(state.local.table.is_unused(node))
 }
 
-/// Ends the caller's duty as the Connector of a node that is unused; otherwise `false`, and it must
-/// sweep. Nobody would notice if the node were not compatible any more, so that is forgotten. The name of the
-/// node may never be heard of again, so what takes memory is given back.
+/// Has the caller retire as the Connector of a node that is unused. `false` when the node is in use again: then the caller
+/// must sweep. Without a Connector nobody would notice that the node is not compatible any more, so its compatibility is
+/// forgotten. The name of the node may never be used again, so its memory is given back.
 #[rustler::nif]
 fn connector_retire(env: Env, node: Term) -> NifResult<bool> {
     let state = current()?;
@@ -58,14 +58,14 @@ fn connector_retire(env: Env, node: Term) -> NifResult<bool> {
     Ok(retired)
 }
 
-/// Whether a node must have a Connector: it has one, alive or crashed, or something is monitored.
+/// Whether a node must have a Connector: it has one that did not retire, or something is monitored on it.
 #[rustler::nif]
 fn connector_is_wanted(node: Term) -> NifResult<bool> {
     let state = current()?;
     Ok(is_wanted(&state.local, state.local.node(node)?))
 }
 
-/// The names of all nodes that must have a Connector. Dirty: it looks at each that was ever known.
+/// The names of all nodes that must have a Connector. Dirty: it looks at every node that was ever known.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn connectors_wanted(env: Env<'_>) -> NifResult<Vec<Term<'_>>> {
     let state = current()?;

@@ -1,4 +1,4 @@
-//! What a node is told, and what becomes of that which it cannot be told.
+//! The instructions for a node: taken to be sent, confirmed, taken back, or given up.
 
 use crate::calls::timeslice::{SLICE, Timeslice};
 use crate::sides::local::Local;
@@ -11,12 +11,12 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use zen_monitor_core::monitors::targets::Instruction;
 
-/// How long one call may take instructions, which it makes terms of afterwards.
+/// How long one call may take instructions. It makes terms of them afterwards.
 const TAKING: Duration = Duration::from_micros(300);
-/// Targets that are taken from an outbox together.
+/// How many targets are taken from an outbox together.
 pub const TAKEN: usize = 128;
 
-/// Queues a slice of a node's subscriptions once more. `true` when all were seen.
+/// Puts a slice of the targets that the node was told of into the outbox once more. `true` when all were seen.
 #[rustler::nif]
 fn connector_resubscribe(env: Env, node: Term) -> NifResult<bool> {
     let state = current()?;
@@ -25,8 +25,8 @@ fn connector_resubscribe(env: Env, node: Term) -> NifResult<bool> {
     Ok(state.local.table.resubscribe(node, SLICE))
 }
 
-/// The next instructions for a node, at most `limit` and fewer when they take long, and whether its
-/// outbox was emptied. `name` is what named targets of the node are addressed with.
+/// Takes the next instructions for a node: at most `limit`, and fewer when they take long. Returns them, and whether
+/// the outbox was emptied. `name` is the node name that destinations with a registered name are sent with.
 #[rustler::nif]
 fn connector_take<'a>(
     env: Env<'a>,
@@ -56,8 +56,8 @@ fn connector_take<'a>(
     Ok((instructions.map(|pair| pair.encode(env)).collect(), emptied))
 }
 
-/// Shows `add` the next instructions for a node, of which `take_some` takes some: at most `limit`, and fewer when
-/// they take long, or when `add` answers `false`. Returns whether the outbox was emptied.
+/// Hands the next instructions for a node to `add`: at most `limit`, and fewer when they take long or `add` returns
+/// `false`. `take_some` takes up to so many from the outbox. Returns whether the outbox was emptied.
 pub fn take(
     local: &Local,
     limit: usize,
@@ -83,7 +83,7 @@ pub fn take(
     false
 }
 
-/// Closes the chunk that was taken: it was sent.
+/// Confirms the chunk that was taken: it was sent.
 #[rustler::nif]
 fn connector_confirm(node: Term) -> NifResult<Atom> {
     let state = current()?;
@@ -91,7 +91,7 @@ fn connector_confirm(node: Term) -> NifResult<Atom> {
     Ok(atoms::ok())
 }
 
-/// Takes a slice of the chunk back: it was not sent. `true` when nothing is left of it.
+/// Takes back a slice of the chunk, which was not sent. `true` when nothing is left of it.
 #[rustler::nif]
 fn connector_withdraw(env: Env, node: Term) -> NifResult<bool> {
     let state = current()?;
@@ -100,7 +100,7 @@ fn connector_withdraw(env: Env, node: Term) -> NifResult<bool> {
     Ok(state.local.table.withdraw(node, SLICE))
 }
 
-/// Makes a slice of what waits for a node due, since it cannot be told. Answers how much became due, and
+/// Gives up a slice of what waits for a node that cannot be told: the monitors become due. Returns how many, and
 /// whether nothing is left.
 #[rustler::nif]
 fn connector_fail(env: Env, node: Term) -> NifResult<(usize, bool)> {
@@ -120,8 +120,8 @@ fn connector_excess(node: Term, limit: usize) -> NifResult<usize> {
     Ok(node.pending().saturating_sub(limit))
 }
 
-/// Makes what waits for a node due, as [`connector_fail`] does, after a look at `amount` of it and at
-/// a slice at most. Answers at how much it has looked, and how much became due.
+/// Gives up what waits for a node, as [`connector_fail`] does, among the next `amount` targets and a slice at most.
+/// Returns at how many targets it has looked, and how many monitors became due.
 #[rustler::nif]
 fn connector_shed(env: Env, node: Term, amount: usize) -> NifResult<(usize, usize)> {
     let state = current()?;
@@ -133,7 +133,7 @@ fn connector_shed(env: Env, node: Term, amount: usize) -> NifResult<(usize, usiz
     Ok((amount, shed))
 }
 
-/// Makes everything that a node was told to watch due, since the connection to it is gone.
+/// Makes all monitors due that a node was told of, since the connection to it is lost.
 #[rustler::nif]
 fn connector_expire(env: Env, node: Term) -> NifResult<Atom> {
     let state = current()?;

@@ -1,7 +1,10 @@
-//! What the Dispatcher calls.
+//! The functions that the Dispatcher calls.
 
 use crate::calls::dispatcher::run::{BATCH, Run};
-use crate::calls::timeslice::Timeslice;
+use crate::calls::timeslice::{SLICE, Timeslice};
+use crate::sides::doorbell::Doorbell;
+use crate::sides::local::Local;
+use crate::sides::window::Errand;
 use crate::state::current;
 use crate::terms::atoms;
 use crate::terms::reason::Reason;
@@ -13,17 +16,22 @@ use zen_monitor_core::monitors::share::Share;
 /// How long one call may deliver.
 const DELIVERY: Duration = Duration::from_micros(200);
 
-/// Makes the caller `ZenMonitor.Local.Dispatcher`, which delivers.
+/// After how long a call that has certified leaves the delivery to the Dispatcher.
+const SHORT: Duration = Duration::from_micros(100);
+
+/// Makes the caller the Dispatcher that is woken. Returns whether it succeeds another one.
 #[rustler::nif]
 fn dispatcher_answer(env: Env) -> NifResult<bool> {
     Ok(current()?.local.ring.answer(env))
 }
 
-/// Sends up to `limit` `:DOWN`s, and fewer when they take long. `name` is this node's name. `share`
-/// bounds what any one subscriber is given but in bulk: `{each, burst}` for as many at once, and one every so many
-/// nanoseconds, or `:all`. Answers how many were sent, and whether to call again with what is left of the limit, even if
-/// that is 0: then a bulk message is not sent yet. `:bulky` when [`dispatcher_deliver_bulky`] must
-/// do it, because a reason waits that takes long to build.
+/// Sends up to `limit` `:DOWN`s, and fewer when they take long. `name` is the name of this node. `share` bounds what one
+/// subscriber gets, apart from bulk messages: `{each, burst}` allows `burst` messages at once and one more every `each`
+/// nanoseconds, `:all` any number. Returns
+///
+/// - `{sent, again?}`: how many were sent, and whether to call again with the rest of the limit. That may be so even
+///   if the rest is 0: then a bulk message is not sent yet;
+/// - `:bulky` when [`dispatcher_deliver_bulky`] must do it, because a waiting reason takes long to build.
 #[rustler::nif]
 fn dispatcher_deliver<'a>(
     env: Env<'a>,
@@ -37,7 +45,7 @@ fn dispatcher_deliver<'a>(
     Ok(deliver(env, name, limit, share)?.encode(env))
 }
 
-/// The same on a dirty scheduler, where sending costs more and nobody waits.
+/// The same on a dirty scheduler, where sending costs more, but keeps no other process waiting.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn dispatcher_deliver_bulky<'a>(
     env: Env<'a>,
@@ -60,7 +68,7 @@ fn deliver<'a>(
     let mut run = Run::new(env, &state.local, name);
     let mut done = false;
     while !done && timeslice.elapsed() < DELIVERY {
-        // Who still has something due then has had its share.
+        // If no turn was taken, every subscriber that still has something due has had its share.
         let any = run.turns(BATCH.min(limit - run.sent), share)?;
         done = !any || run.sent == limit;
     }
@@ -75,6 +83,78 @@ fn deliver<'a>(
     Ok((run.sent, !done || !local.options.is_delivered()))
 }
 
+/// What a Connector is given to deliver itself what it has just certified, if the Dispatcher sleeps:
+/// `{name, errand, share}`, with the name of this node and the share of each subscriber.
+pub struct StandIn<'a> {
+    name: Term<'a>,
+    errand: Errand,
+    share: Term<'a>,
+}
+
+impl<'a> StandIn<'a> {
+    /// Reads it, or `none`.
+    pub fn read(term: Term<'a>) -> NifResult<Option<Self>> {
+        if atoms::none() == term {
+            return Ok(None);
+        }
+        let (name, errand, share) = term.decode()?;
+        Ok(Some(StandIn {
+            name,
+            errand,
+            share,
+        }))
+    }
+
+    /// Expands what is due, and delivers up to a batch of it, if that is all, the call has not taken long, and there
+    /// is room. Whatever is left is left to the Dispatcher. Returns how many were delivered.
+    pub fn expand_and_deliver(
+        self,
+        env: Env<'a>,
+        local: &Local,
+        timeslice: &Timeslice,
+    ) -> NifResult<usize> {
+        let room = self.errand.room(&local.delivered).min(BATCH);
+        if room == 0 || timeslice.elapsed() > SHORT || Reason::is_any_bulky() {
+            local.expand_or_defer(env, SLICE);
+            return Ok(0);
+        }
+        if !local.expand_or_stand_in(env, SLICE) {
+            return Ok(0);
+        }
+        let mut standing = Standing {
+            env,
+            bell: &local.ring,
+            is_left: false,
+        };
+        // What has failed is tried again by the Dispatcher, whose failure it is then.
+        let Ok((sent, _)) = deliver(env, self.name, room, self.share) else {
+            return Ok(0);
+        };
+        let elapsed = timeslice.elapsed().as_nanos() as i64;
+        let now = self.errand.after(elapsed);
+        self.errand.enter(&local.delivered, now, sent);
+        standing.is_left = true;
+        let is_delivered = || local.table.is_idle() && local.options.is_delivered();
+        local.ring.leave(env, is_delivered);
+        Ok(sent)
+    }
+}
+
+/// Wakes the Dispatcher when who stands in for it fails.
+struct Standing<'a, 'b> {
+    env: Env<'a>,
+    bell: &'b Doorbell,
+    is_left: bool,
+}
+
+impl Drop for Standing<'_, '_> {
+    fn drop(&mut self) {
+        if !self.is_left {
+            self.bell.wake(self.env);
+        }
+    }
+}
+
 /// Puts the Dispatcher to rest; `false` when a subscriber has a queue or a bulk message is due.
 #[rustler::nif]
 fn dispatcher_rest() -> NifResult<bool> {
@@ -85,7 +165,7 @@ fn dispatcher_rest() -> NifResult<bool> {
         .rest(|| local.table.is_idle() && local.options.is_delivered()))
 }
 
-/// The present share of each subscriber. Dispatchers come and go, so its time is that of the library.
+/// The present share of each subscriber. Its clock begins with the library, since a Dispatcher may be replaced.
 fn read_share(share: Term) -> NifResult<Share> {
     static BEGINNING: OnceLock<Instant> = OnceLock::new();
     if atoms::all() == share {

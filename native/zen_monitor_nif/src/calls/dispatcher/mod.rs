@@ -1,6 +1,6 @@
 //! For `ZenMonitor.Local.Dispatcher`, which delivers.
 //!
-//! Begin with [`delivery`]. A [`run`] takes what is due, and sends it.
+//! Begin with [`delivery`], the functions that it calls. A [`run`] takes monitors that are due, and sends their messages.
 
 pub mod delivery;
 pub mod run;

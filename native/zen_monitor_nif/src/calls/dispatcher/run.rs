@@ -1,7 +1,7 @@
 //! The delivery of `:DOWN` messages.
 //!
-//! Each is claimed, sent and freed within one call, so whatever kills the Dispatcher neither
-//! loses nor doubles one. What a call fails to send goes back to the queues (`delivery.rs`).
+//! Each message is claimed, sent and freed within one call. So when the Dispatcher is killed, no message is lost and none
+//! is sent twice. What a call has taken and fails to send goes back to the queues (the core's `delivery.rs`).
 
 use crate::sides::local::Local;
 use crate::sides::local::envelopes::Envelopes;
@@ -22,14 +22,14 @@ use zen_monitor_core::monitors::share::Share;
 use zen_monitor_core::monitors::subscribers::Taken;
 use zen_monitor_core::monitors::targets::Key;
 
-/// `:DOWN`s that are built together.
+/// How many `:DOWN`s are built together.
 pub const BATCH: usize = 64;
-/// Bytes of reasons and tags that are built together, at about 10 ns each.
+/// How many bytes of reasons and tags are built together, at about 10 ns for each byte.
 const BATCH_BYTES: usize = 16 * 1024;
-/// How many bytes of a reason that is built already are copied in the time of building one.
+/// How many bytes of a term that is built already can be copied in the time of building one byte.
 const COPIED: usize = 8;
 
-// A batch without a heavy reason or tag need not be counted.
+// The bytes of a batch without a heavy reason or tag need not be counted: there are never too many.
 const _: () = assert!(BATCH * HEAVY <= BATCH_BYTES);
 
 /// One run of the Dispatcher.
@@ -38,15 +38,15 @@ pub struct Run<'a, 'b> {
     local: &'b Local,
     name: Term<'a>,
     batch: Batch<'a>,
-    /// The last reason and its `{:zen_monitor, reason}`: neighbours often share one.
+    /// The last reason and its `{:zen_monitor, reason}`, since neighbours often share a reason.
     cause: Option<(Option<Reason>, Term<'a>)>,
     envelopes: Envelopes<'a, 'b>,
-    /// How many monitors it has consumed.
+    /// How much of the budget is spent: the messages that were sent, and the monitors that were gathered.
     pub sent: usize,
 }
 
 impl<'a, 'b> Run<'a, 'b> {
-    /// Begins, with nothing sent.
+    /// Begins a run, with nothing sent.
     pub fn new(env: Env<'a>, local: &'b Local, name: Term<'a>) -> Self {
         Run {
             env,
@@ -59,14 +59,14 @@ impl<'a, 'b> Run<'a, 'b> {
         }
     }
 
-    /// Takes up to `limit` monitors in turn and sends their `:DOWN`s, but gathers those that go out
-    /// in bulk. `false` when none was due.
+    /// Takes up to `limit` turns and sends the `:DOWN`s. Bulk monitors are gathered instead. `false` when nobody had a
+    /// turn.
     pub fn turns(&mut self, limit: usize, share: Share) -> NifResult<bool> {
         let table = &self.local.table;
         let (mut turns, mut bytes) = (0, 0);
         let mut delivery = Delivery::new(table, limit);
         let mut due: Vec<Due> = Vec::with_capacity(limit);
-        // Where they are in the delivery, which has those that are gathered as well.
+        // Their places in the delivery, which also has those that are gathered.
         let mut numbers = Vec::with_capacity(limit);
         let mut full = Vec::new();
         while turns < limit && bytes < BATCH_BYTES && full.is_empty() {
@@ -75,7 +75,7 @@ impl<'a, 'b> Run<'a, 'b> {
                 _ => 1,
             };
             let first = delivery.len();
-            // A bulk message is one, however much is in it.
+            // A bulk message counts as one, however many entries it has.
             let share = |pid| match Kind::of(pid) {
                 kind if kind.is_bulk() => Share::all(),
                 Kind::Heavy => share.last(),
@@ -89,7 +89,7 @@ impl<'a, 'b> Run<'a, 'b> {
                 let taken = *delivery.taken(number);
                 let kind = Kind::of(taken.pid);
                 if kind.is_set() {
-                    // That of a set which has ended is left to who ends it.
+                    // A member of a set that has ended is removed by whoever ends the set.
                     let Some(opened) = self.envelopes.of(taken.pid) else {
                         delivery.pass_on(number);
                         continue;
@@ -102,7 +102,7 @@ impl<'a, 'b> Run<'a, 'b> {
                     delivery.pass_on(number);
                     continue;
                 }
-                // One that neighbours share is built once, and copied for each.
+                // A reason that neighbours share is built once, and copied for each.
                 let again = matches!(due.last(), Some((_, _, last)) if is_same(last, &reason));
                 let size = reason.as_ref().map_or(0, |reason| reason.as_etf().len());
                 bytes += size / if again { COPIED } else { 1 };
@@ -120,8 +120,8 @@ impl<'a, 'b> Run<'a, 'b> {
         Ok(turns > 0)
     }
 
-    /// Sends those that are claimed, one right after the other, so that their receiver finds many at
-    /// a time; they are freed together afterwards.
+    /// Claims and sends one after the other. Nothing is freed in between, so that a receiver that wakes finds many
+    /// messages at a time.
     fn send_each(
         &mut self,
         delivery: &mut Delivery<Reason, Remote>,
@@ -163,7 +163,7 @@ impl<'a, 'b> Run<'a, 'b> {
         Ok(())
     }
 
-    /// What the messages are made of, if none has options and nothing has to be decoded for them.
+    /// The parts of the messages, if none has options and no part has to be decoded.
     fn loose(&mut self, due: &[Due]) -> Option<Loose<'a, 'b>> {
         let headers = heap::headers()?;
         let mut nodes = Vec::new();
@@ -176,7 +176,7 @@ impl<'a, 'b> Run<'a, 'b> {
             let (_, sample, name) = self.known(&mut nodes, *key);
             objects.push(object(sample.as_deref(), *name, *key)?);
         }
-        // Not before it is known that they are of use: they may be large.
+        // The causes come last, because they may be large and would be of no use after a `None` above.
         let causes = due.iter().map(|(_, _, reason)| self.cause(reason));
         Some(Loose {
             parts: objects.into_iter().zip(causes).collect(),
@@ -194,8 +194,7 @@ impl<'a, 'b> Run<'a, 'b> {
         let Some(pid) = word::to_pid(self.env, receiver) else {
             return;
         };
-        // A dead subscriber has no use for it.
-        // SAFETY: the sample that the object is of is among the nodes of its `Loose`.
+        // SAFETY: the `Loose` that the object comes from holds the sample of its node.
         unsafe {
             heap::with_down(self.env, headers, terms, reference, object, |down| {
                 down.send(&pid);
@@ -203,8 +202,8 @@ impl<'a, 'b> Run<'a, 'b> {
         }
     }
 
-    /// Sends what was gathered for one subscriber, unless nothing of it is left. All is claimed
-    /// before and released after: a demonitor in between waits, for as long as it takes to copy.
+    /// Sends what was gathered for one subscriber, unless nothing of it is left. All is claimed before it is sent and
+    /// freed afterwards. A demonitor in between waits for as long as it takes to copy the message.
     pub fn send_bulk(&mut self, gathered: Gathered) -> NifResult<()> {
         let Some(subscriber) = gathered.entries.first().map(|(taken, _, _)| taken.pid) else {
             return Ok(());
@@ -215,7 +214,7 @@ impl<'a, 'b> Run<'a, 'b> {
             delivery.take(*taken);
         }
         let built = self.build(&gathered.entries)?;
-        // One reference is that of all the members of a set.
+        // The members of a set share one reference.
         let shared = (self.envelopes.address(subscriber))
             .zip(built.first())
             .map(|((owner, tag, _), (reference, _, _))| (owner, tag, *reference));
@@ -272,7 +271,7 @@ impl<'a, 'b> Run<'a, 'b> {
         Ok(terms)
     }
 
-    /// The node of a target, which is the last of `nodes` afterwards; neighbours often share one.
+    /// The node of a target, which is the last of `nodes` afterwards. Neighbours often share a node.
     #[inline]
     fn known<'n>(&self, nodes: &'n mut Vec<Known<'a, 'b>>, key: Key) -> &'n Known<'a, 'b> {
         if nodes
@@ -288,7 +287,6 @@ impl<'a, 'b> Run<'a, 'b> {
 
     fn send(&self, receiver: u64, message: Term<'a>) {
         if let Some(pid) = word::to_pid(self.env, receiver) {
-            // A dead subscriber has no use for it.
             send(self.env, &pid, message);
         }
     }
@@ -323,10 +321,10 @@ fn is_same(one: &Option<Reason>, other: &Option<Reason>) -> bool {
 /// A node, a sample of its pids, and its name.
 type Known<'a, 'b> = (&'b Node, Option<Arc<Sample>>, Term<'a>);
 
-/// What a batch of messages is made of.
+/// The parts of a batch of messages.
 struct Loose<'a, 'b> {
     headers: Headers,
-    /// They hold the samples by which the objects are valid.
+    /// They hold the samples that keep the objects valid.
     _nodes: Vec<Known<'a, 'b>>,
     /// The object and the `{:zen_monitor, reason}` of each message.
     parts: Vec<(Object<'a>, Term<'a>)>,

@@ -1,4 +1,4 @@
-//! What has been counted, and what is standing.
+//! Counters and gauges.
 
 use crate::state::current;
 use rustler::{Encoder, Env, NifResult, Term};
@@ -33,8 +33,7 @@ fn batch_length() -> NifResult<u64> {
     Ok(current()?.local.table.dispatch_counts().waiting)
 }
 
-/// `{subscriptions, certificates enqueued, certificates swept}`: the first is a gauge, the others
-/// count from the start.
+/// `{subscriptions, certificates enqueued, certificates swept}`. The first is a gauge, the others count from the start.
 #[rustler::nif]
 fn proxy_counters() -> NifResult<(usize, u64, u64)> {
     let state = current()?;

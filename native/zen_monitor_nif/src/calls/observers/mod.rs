@@ -1,4 +1,4 @@
-//! For whoever only looks: metrics, telemetry, and people.
+//! For those who only read: metrics, telemetry, and people.
 
 pub mod counters;
 pub mod malformed;

@@ -1,4 +1,4 @@
-//! How much every table and queue holds.
+//! How many entries every table and queue holds.
 
 use crate::state::current;
 use crate::terms::reason::Reason;
@@ -23,8 +23,8 @@ rustler::atoms! {
     watched,
 }
 
-/// What each table and queue holds, by name. All are 0 once nothing is monitored and nothing is
-/// under way, except for the records of subscribers that live. Dirty: it takes every lock once.
+/// How many entries each table and queue holds, by name. When nothing is monitored and nothing is under way, all are 0,
+/// except that each living subscriber has a record. Dirty: it takes every lock once.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn sizes(env: Env<'_>) -> NifResult<Term<'_>> {
     let state = current()?;

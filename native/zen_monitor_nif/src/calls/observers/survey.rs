@@ -1,4 +1,4 @@
-//! What the tables hold, for people who look at them. Nothing here is on anybody's way.
+//! What the tables hold, for people. Nothing else depends on these functions.
 
 use crate::sides::local::kind::{Kind, pid_of};
 use crate::sides::local::target::{add_object, name_of};
@@ -14,11 +14,10 @@ use std::time::{Duration, Instant};
 use zen_monitor_core::monitors::subscribers::Holding;
 use zen_monitor_core::structures::held::HELD;
 
-/// How long one call looks at subscribers, at some nanoseconds each.
+/// How long one call looks at subscribers, at a few nanoseconds each.
 const LOOKING: Duration = Duration::from_millis(20);
 
-/// `{node, targets, monitors, monitors held, instructions waiting}` of every node. Dirty: there are a thousand
-/// shards to be looked at.
+/// `{node, targets, monitors, monitors held, instructions waiting}` of every node. Dirty: it looks at a thousand shards.
 #[rustler::nif(schedule = "DirtyCpu")]
 #[allow(clippy::type_complexity)]
 fn survey_nodes(env: Env<'_>) -> NifResult<Vec<(Term<'_>, u64, u64, u64, usize)>> {
@@ -39,9 +38,9 @@ fn outbox_len(node: Term) -> NifResult<usize> {
     Ok(current()?.local.node(node)?.outbox_len())
 }
 
-/// `{pid, monitors, queued}` of the `limit` subscribers that have the most waiting, then the most
-/// monitors; `{reference, owner, members, queued}` of the `limit` largest sets; and whether all subscribers
-/// were looked at. The members of a set count as monitors of its owner. Dirty: there may be a million.
+/// Three things: `{pid, monitors, queued}` of the `limit` processes that have the most queued, and among equals the most
+/// monitors; `{reference, owner, members, queued}` of the `limit` largest sets; and whether there was time to look at all
+/// subscribers. The members of a set count as monitors of its owner. Dirty: there may be a million subscribers.
 #[rustler::nif(schedule = "DirtyCpu")]
 #[allow(clippy::type_complexity)]
 fn survey_subscribers(
@@ -61,7 +60,7 @@ fn survey_subscribers(
                 _ => most.push(Reverse(holding)),
             }
         }
-        // One process may be four subscribers.
+        // One process may be up to four subscribers.
         if most.len() > limit.saturating_mul(4) {
             most.pop();
         }
@@ -84,7 +83,7 @@ fn survey_subscribers(
     let mut largest = Vec::new();
     let mut batch = Batch::new(env);
     for holding in sets {
-        // One that has ended meanwhile is nobody's.
+        // A set that has ended meanwhile has no owner any more.
         let Some(set) = local.sets.by_word(holding.pid) else {
             continue;
         };
@@ -110,8 +109,8 @@ fn survey_subscribers(
     Ok((listed.collect(), largest.collect(), all))
 }
 
-/// `{sets, members, largest}`: how many sets there are, how many members they have, and how many the largest
-/// of them. Dirty: there may be a million sets, of which it looks at as many as it can in some time.
+/// `{sets, members, largest}`: how many sets there are, how many members they have together, and how many the largest
+/// one has. Dirty: there may be a million sets. It looks at as many as it can in 20 ms.
 #[rustler::nif(schedule = "DirtyCpu")]
 fn survey_sets() -> NifResult<(usize, usize, usize)> {
     let state = current()?;
@@ -126,8 +125,9 @@ fn survey_sets() -> NifResult<(usize, usize, usize)> {
     Ok((count, members, largest))
 }
 
-/// `{monitors, queued, [{reference, object}], [{reference, members, queued}]}` of a process: the monitors with
-/// those of its sets, some monitors, and some sets. Dirty: it may have many sets. `name` is this node's name.
+/// `{monitors, queued, [{reference, object}], [{reference, members, queued}]}` of a process. The first two count the
+/// members of its sets, too; the lists have some of its monitors and some of its sets. `name` is the name of this node.
+/// Dirty: the process may have many sets.
 #[rustler::nif(schedule = "DirtyCpu")]
 #[allow(clippy::type_complexity)]
 fn held<'a>(
@@ -171,7 +171,7 @@ fn held<'a>(
     Ok((monitors, queued, described.collect(), sets.collect()))
 }
 
-/// How many monitors this node has of a target, and some of the processes that placed them.
+/// How many monitors this node has on a target, and some of the processes that placed them.
 #[rustler::nif]
 fn watchers<'a>(env: Env<'a>, node: Term<'a>, target: Term<'a>) -> NifResult<(u32, Vec<Term<'a>>)> {
     let state = current()?;
@@ -202,7 +202,7 @@ fn proxy_watchers<'a>(env: Env<'a>, destination: Term<'a>) -> NifResult<Vec<Term
     Ok(watchers)
 }
 
-/// How many certificates wait for a connector or are on their way out.
+/// How many certificates wait for a connector or are just being sent to it.
 #[rustler::nif]
 fn proxy_outbox_len(connector: ResourceArc<Connector>) -> usize {
     connector.outbox.len()

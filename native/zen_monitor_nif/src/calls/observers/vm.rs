@@ -1,10 +1,10 @@
-//! What was found out about this VM when the library was loaded.
+//! What the probes have found out about this VM when the library was loaded.
 
 use crate::terms::numbering::Numbering;
 use crate::terms::{heap, shape};
 
-/// Whether references, remote pids and messages are read and made without the external format, and the parts
-/// of terms without the interface.
+/// Whether references, remote pids and messages are read and made without the external format, and whether terms are
+/// weighed without asking the interface about each part.
 #[rustler::nif]
 fn reads_heap() -> bool {
     heap::is_known() && shape::are_read()

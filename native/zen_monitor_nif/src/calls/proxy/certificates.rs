@@ -1,27 +1,38 @@
 //! What has died here, to be told to those who watch it.
 
+use crate::calls::batcher::outbox::pass_on;
 use crate::calls::direct;
 use crate::calls::proxy::monitors::SLICE;
 use crate::calls::timeslice::consume;
 use crate::sides::proxy::REASONS;
+use crate::sides::proxy::connector::Connector;
 use crate::sides::proxy::destination::Subject;
+use crate::sides::window::Errand;
 use crate::state::current;
 use crate::terms::reason::Reason;
 use crate::terms::{atoms, word};
-use rustler::{Atom, Env, NifResult, Term};
+use rustler::{Atom, Encoder, Env, NifResult, ResourceArc, Term};
 use std::time::{Duration, Instant};
 use zen_monitor_core::subscriptions::table::Destination;
 
 /// How long one call may encode reasons.
 const CERTIFYING: Duration = Duration::from_micros(300);
 
-direct::nif!("proxy_certify", 1, proxy_certify);
+/// For how many connectors one call passes certificates on.
+const PASSED: usize = 4;
+
+direct::nif!("proxy_certify", 2, proxy_certify);
 
 /// Puts a certificate into the outbox of every subscriber of destinations that are down: a list of
 /// `[destination | reason]`, each reason truncated. Returns the rest of the list: that for which there was no
-/// time.
-fn proxy_certify<'a>(env: Env<'a>, [exits]: [Term<'a>; 1]) -> NifResult<Term<'a>> {
+/// time. With an errand, not `none`, it returns also what the caller is to send in place of Batchers that sleep:
+/// `{rest, passed}`.
+fn proxy_certify<'a>(env: Env<'a>, [exits, errand]: [Term<'a>; 2]) -> NifResult<Term<'a>> {
     let state = current()?;
+    let errand: Option<Errand> = match errand {
+        none if atoms::none() == none => None,
+        errand => Some(errand.decode()?),
+    };
     let began = Instant::now();
     let mut read: Vec<(Destination, Reason)> = Vec::with_capacity(SLICE);
     let mut rests = Vec::with_capacity(SLICE);
@@ -50,10 +61,15 @@ fn proxy_certify<'a>(env: Env<'a>, [exits]: [Term<'a>; 1]) -> NifResult<Term<'a>
         }
         rest = tail;
     }
-    let (done, told) = state.proxy.certify(env, &read, || true);
+    let mut passed = Vec::new();
+    let ring = |connector: ResourceArc<Connector>| match errand {
+        Some(errand) if passed.len() < PASSED => passed.extend(pass_on(env, &connector, errand)),
+        _ => connector.batcher.ring(env),
+    };
+    let (done, told) = state.proxy.certify(&read, || true, ring);
     consume(env, told);
     consume(env, bytes / 64);
-    Ok(rests.get(done).copied().unwrap_or(rest))
+    Ok((rests.get(done).copied().unwrap_or(rest), passed).encode(env))
 }
 
 /// Puts a certificate into the outbox of every subscriber of a destination that is down. The reason passes
@@ -68,7 +84,8 @@ fn proxy_certify_bulky(env: Env, destination: Term, reason: Term) -> NifResult<A
     // A new Proxy is the owner before it locks the table to replace it. Its subscriptions are no
     // business of a former one's call: a name may have another process by now.
     let is_due = || proxy.releases.owner(env) == Some(env.pid());
-    let (_, told) = proxy.certify(env, &[(destination, proxy.share(reason))], is_due);
+    let ring = |connector: ResourceArc<Connector>| connector.batcher.ring(env);
+    let (_, told) = proxy.certify(&[(destination, proxy.share(reason))], is_due, ring);
     consume(env, told);
     Ok(atoms::ok())
 }

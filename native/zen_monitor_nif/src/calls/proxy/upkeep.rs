@@ -33,13 +33,13 @@ fn proxy_free() -> NifResult<Atom> {
     Ok(atoms::ok())
 }
 
-/// Adds a connector.
+/// Adds the connector with a pid.
 #[rustler::nif]
-fn proxy_attach(env: Env) -> NifResult<Term> {
+fn proxy_attach<'a>(env: Env<'a>, pid: Term<'a>) -> NifResult<Term<'a>> {
     let state = current()?;
     let mut attached = None;
     state.proxy.table.lock().attach(|id| {
-        let mut connector = ResourceArc::new(Connector::new(id));
+        let mut connector = ResourceArc::new(Connector::new(id, pid));
         check_place(&mut connector);
         attached.insert(connector).clone()
     });

@@ -1,10 +1,11 @@
-//! Lists of what is monitored, walked through without a call for each.
+//! Reads lists of destinations, many in one call.
 
 use crate::sides::local::Local;
 use crate::sides::local::node::Node;
 use crate::sides::local::target::{named, target_id};
 use crate::terms::etf::node_name;
 use crate::terms::heap;
+use crate::terms::shape;
 use crate::terms::{atoms, word};
 use rustler::{Env, Error, LocalPid, NifResult, Term};
 use std::collections::HashMap;
@@ -18,19 +19,19 @@ pub struct Destinations<'a, 'b> {
     local: &'b Local,
     /// This node's name.
     name: Term<'a>,
-    /// Whether nodes are added on which nothing was ever monitored.
+    /// Whether nodes that are not known yet are added.
     adds: bool,
-    /// The nodes of the pids seen, and which lives of theirs, by what [`heap::remote_pid`] says of them. No
-    /// other life can have the same as long as the list exists.
+    /// The lives of nodes that the pids so far belong to, by the origin that [`heap::remote_pid`] reads. As long as
+    /// the list exists, no other life can have the same origin.
     lives: HashMap<usize, Life<'b>>,
     recent: Option<(usize, Life<'b>)>,
     here: Option<&'b Node>,
 }
 
-/// A node and its creation.
+/// A node and the creation of one life of it.
 type Life<'b> = (&'b Node, u32);
 
-/// A destination's node and what tells it apart there.
+/// The node of a destination and its id there.
 pub type Located<'b> = (&'b Node, [u32; 3]);
 
 impl<'a, 'b> Destinations<'a, 'b> {
@@ -48,8 +49,9 @@ impl<'a, 'b> Destinations<'a, 'b> {
         }
     }
 
-    /// Adds the keys of the next destinations, up to `limit`, and their nodes wherever they change. `false`
-    /// at the end of the list. Where no nodes are added, what is on unknown ones is left out.
+    /// Adds the keys of up to `limit` destinations to `keys`. Adds a node to `nodes` whenever it differs from that of
+    /// the destination before. Destinations on unknown nodes are left out, unless such nodes are added. Returns `false`
+    /// at the end of the list.
     pub fn take(
         &mut self,
         limit: usize,
@@ -57,10 +59,9 @@ impl<'a, 'b> Destinations<'a, 'b> {
         nodes: &mut Vec<&'b Node>,
     ) -> NifResult<bool> {
         for _ in 0..limit {
-            if self.rest.is_empty_list() {
-                return Ok(false);
-            }
-            let (destination, rest) = self.rest.list_get_cell()?;
+            let Some((destination, rest)) = shape::cell(self.rest) else {
+                break;
+            };
             if let Some((node, id)) = self.locate(destination)? {
                 let node_id = node.id();
                 if nodes.last().is_none_or(|last| last.id() != node_id) {
@@ -70,10 +71,14 @@ impl<'a, 'b> Destinations<'a, 'b> {
             }
             self.rest = rest;
         }
-        Ok(!self.rest.is_empty_list())
+        let is_over = self.rest.is_empty_list();
+        if !is_over && !self.rest.is_list() {
+            return Err(Error::BadArg);
+        }
+        Ok(!is_over)
     }
 
-    /// A destination. `None` when its node is unknown.
+    /// The node and the id of a destination. `None` when its node is unknown.
     #[inline]
     fn locate(&mut self, destination: Term<'a>) -> NifResult<Option<Located<'b>>> {
         if let Some((origin, [id, serial])) = heap::remote_pid(destination) {
@@ -104,7 +109,7 @@ impl<'a, 'b> Destinations<'a, 'b> {
         Ok(node.map(|node| (node, named(name))))
     }
 
-    /// The life of its node that a remote pid is of.
+    /// The life of its node that a remote pid belongs to.
     #[cold]
     fn life(&mut self, origin: usize, pid: Term<'a>) -> NifResult<Option<Life<'b>>> {
         let known = self.lives.get(&origin).copied();
@@ -150,7 +155,7 @@ fn identified<'b>(node: Option<&'b Node>, pid: Term) -> NifResult<Option<Located
     .transpose()
 }
 
-/// Adds the names of those nodes that have no Connector.
+/// Adds to `unanswered` the names of those nodes that have no Connector.
 pub fn note_unanswered<'a>(env: Env<'a>, nodes: &[&Node], unanswered: &mut Vec<Term<'a>>) {
     for node in nodes {
         let name = word::to_term(env, node.name());

@@ -1,4 +1,4 @@
-//! The sets that a run of the Dispatcher meets.
+//! The sets whose members a run of the Dispatcher delivers.
 
 use crate::sides::local::Local;
 use crate::sides::local::kind::Kind;
@@ -7,12 +7,12 @@ use rustler::{Env, Term};
 use std::sync::Arc;
 use zen_monitor_core::monitors::slot::Reference;
 
-/// The sets that messages are sent for, the one looked up last at hand.
+/// Looks up the sets that messages are sent for, and remembers the last one.
 pub struct Envelopes<'a, 'b> {
     env: Env<'a>,
     local: &'b Local,
     recent: Option<(u64, Option<Opened<'a>>)>,
-    /// How many members of that set are consumed whose message is not sent yet.
+    /// How many members of that set are claimed while their message is not sent yet.
     telling: usize,
 }
 
@@ -25,7 +25,7 @@ pub struct Opened<'a> {
 }
 
 impl Drop for Envelopes<'_, '_> {
-    /// What a panic has kept from being told are members still.
+    /// If a panic has kept messages from being sent, their members stay members.
     fn drop(&mut self) {
         if let (1.., Some((_, Some(opened)))) = (self.telling, &self.recent) {
             self.local.sets.add(&opened.set, self.telling);
@@ -34,7 +34,7 @@ impl Drop for Envelopes<'_, '_> {
 }
 
 impl<'a, 'b> Envelopes<'a, 'b> {
-    /// Begins with none.
+    /// Begins without a set.
     pub fn new(env: Env<'a>, local: &'b Local) -> Self {
         Envelopes {
             env,
@@ -44,7 +44,7 @@ impl<'a, 'b> Envelopes<'a, 'b> {
         }
     }
 
-    /// The set of a subscriber's word. `None` when it has ended: nothing is sent for it.
+    /// The set that has this word as a subscriber. `None` when it has ended: nothing is sent for it then.
     #[inline]
     pub fn of(&mut self, word: u64) -> Option<&Opened<'a>> {
         if self
@@ -62,8 +62,8 @@ impl<'a, 'b> Envelopes<'a, 'b> {
         self.recent.as_ref().and_then(|(_, opened)| opened.as_ref())
     }
 
-    /// The same as what a message needs: its receiver, what it begins with, and its reference. `None` for what is
-    /// no set, too. The word of one that has ended is not that of a process, so nothing is sent to it.
+    /// What a message for a member needs: the receiver, the tag and the reference. `None` when the subscriber is no
+    /// set, or a set that has ended. The word of a set is not that of a process, so nothing is sent to it.
     #[inline]
     pub fn address(&mut self, word: u64) -> Option<(u64, Term<'a>, Reference)> {
         if !Kind::of(word).is_set() {
@@ -73,7 +73,7 @@ impl<'a, 'b> Envelopes<'a, 'b> {
         Some((opened.set.owner, opened.tag, opened.set.reference))
     }
 
-    /// Notes that a monitor is consumed, if it is a member of a set, before its message is sent.
+    /// Called when a monitor has been claimed, before its message is sent: a member leaves its set now.
     #[inline]
     pub fn consumed(&mut self, word: u64) {
         if !Kind::of(word).is_set() {
@@ -87,7 +87,7 @@ impl<'a, 'b> Envelopes<'a, 'b> {
         self.telling += 1;
     }
 
-    /// Notes that the message for what was consumed is sent.
+    /// Called when the message of what was claimed has been sent.
     #[inline]
     pub fn told(&mut self) {
         self.telling = 0;

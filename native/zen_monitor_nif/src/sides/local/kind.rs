@@ -1,24 +1,25 @@
-//! The kinds of subscribers that a process, or a set, is in the monitor table.
+//! The kinds of subscribers in the monitor table.
 //!
-//! Monitors with options cost the others nothing: a process that places some is one more subscriber for each
-//! [`Kind`], under its own word with a mark in bits that no pid has in use. So who delivers sees from
-//! that word whether there is anything to look up, and a bulk monitor needs no record at all.
+//! Monitors without options must not pay for those with options. So a process that places monitors with options is one
+//! more subscriber for each [`Kind`] of them. The word of that subscriber is the word of the process with a mark, in bits
+//! that no pid uses. Whoever delivers sees from the word alone whether there is anything to look up. A bulk monitor
+//! needs no record at all.
 
-/// What kind of subscriber a monitor belongs to.
+/// The kind of a subscriber, and so of its monitors.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// One without options.
+    /// Monitors without options.
     Plain = 0,
-    /// One whose message has a tag of its own, or whose reference is an alias.
+    /// Monitors whose message has a tag of its own, or whose reference is an alias.
     Tagged = 0b0100,
-    /// One that is delivered together with others.
+    /// Monitors of which many share one message.
     Bulk = 0b1000,
-    /// A tagged one whose tag takes long to build, so that it is taken alone. It has the others taken together
-    /// whether it is due or not.
+    /// Tagged monitors whose tag takes long to build. They are taken one at a time, while all others are taken
+    /// together.
     Heavy = 0b1100,
-    /// A member of a set, whose word is not that of a process: a pid's has both of its lowest bits set.
+    /// Members of a set. The word of a pid has both of its lowest bits set, so this is the word of no process.
     Set = 0b0001,
-    /// One of a set that is told of many in one message.
+    /// Members of a set of which many share one message.
     BulkSet = 0b1001,
 }
 
@@ -40,33 +41,33 @@ impl Kind {
         }
     }
 
-    /// Whether there is a record of what the monitor carries.
+    /// Whether there is a record of the monitor's tag or alias.
     #[inline]
     pub fn is_tagged(self) -> bool {
         matches!(self, Kind::Tagged | Kind::Heavy)
     }
 
-    /// Whether it is that of a set's members.
+    /// Whether these are members of a set.
     #[inline]
     pub fn is_set(self) -> bool {
         matches!(self, Kind::Set | Kind::BulkSet)
     }
 
-    /// Whether many of it share one message.
+    /// Whether many share one message.
     #[inline]
     pub fn is_bulk(self) -> bool {
         matches!(self, Kind::Bulk | Kind::BulkSet)
     }
 
-    /// The word that a process has as a subscriber of this kind, or a set, in place of whose pid is a number
-    /// without its lowest four bits.
+    /// The word of a subscriber of this kind. `pid` is the word of the process. For a set it is a number of the set,
+    /// whose lowest four bits are 0.
     #[inline]
     pub fn mark(self, pid: u64) -> u64 {
         pid | self as u64
     }
 }
 
-/// The word of the process behind that of a subscriber which is no set.
+/// The word of the process of a subscriber that is no set.
 #[inline]
 pub fn pid_of(subscriber: u64) -> u64 {
     subscriber & !0b1100

@@ -1,4 +1,4 @@
-//! What the monitors that were placed with options need beside the monitor table.
+//! What monitors with options need beside the monitor table.
 
 use crate::sides::local::kind::Kind;
 use crate::sides::local::tag::Tag;
@@ -18,20 +18,20 @@ use zen_monitor_core::monitors::targets::Key;
 /// The most entries of one bulk message.
 const ENTRIES: usize = 1_000;
 
-/// The most that the reasons in one bulk message may weigh, in bytes that have to be decoded, at
-/// about 10 ns each. One that is only copied again weighs an eighth.
+/// The most that the reasons in one bulk message may weigh. A reason weighs as many bytes as it is encoded in, at about
+/// 10 ns each to decode. A reason that equals the last one is only copied, and weighs an eighth.
 const WEIGHT: usize = 32 * 1024;
 
-/// A monitor that is due, and what its `:DOWN` says.
+/// A monitor that is due, with the target and the reason that its `:DOWN` names.
 pub type Due = (Taken, Key, Option<Reason>);
 
-/// What the monitors with options need beside the monitor table.
+/// What monitors with options need beside the monitor table.
 #[derive(Default)]
 pub struct WithOptions {
-    /// Whether there ever was one.
+    /// Whether there ever was a monitor with options.
     used: AtomicBool,
     tagged: Options<Tagged>,
-    /// What is to be delivered in bulk, and its subscribers' words.
+    /// What is to be delivered in bulk, by the words of the subscribers.
     gathered: Mutex<HashMap<u64, Gathered>>,
 }
 
@@ -42,19 +42,19 @@ struct Tagged {
     alias: Option<Numbers>,
 }
 
-/// Monitors of one subscriber, taken from its queue and not claimed yet.
+/// Bulk monitors of one subscriber that were taken from its queue and are not claimed yet.
 #[derive(Default)]
 pub struct Gathered {
-    /// What their `:DOWN`s say.
+    /// The monitors, each with what its `:DOWN` says.
     pub entries: Vec<Due>,
     weight: usize,
 }
 
 impl WithOptions {
-    /// The kinds of subscribers that a process may be.
+    /// The kinds of subscribers that a process may be, apart from sets.
     pub fn kinds(&self) -> &'static [Kind] {
-        // Relaxed: a process that asks for itself, or after another's death, has the order of
-        // events from the VM.
+        // Relaxed: a process asks about itself, or about one whose death it was told of. The VM has ordered
+        // these events already.
         if self.used.load(Ordering::Relaxed) {
             &[Kind::Plain, Kind::Tagged, Kind::Bulk, Kind::Heavy]
         } else {
@@ -62,13 +62,14 @@ impl WithOptions {
         }
     }
 
-    /// The kind of bulk monitors, of which there will be some.
+    /// The kind of bulk monitors. The caller is about to place some.
     pub fn bulk(&self) -> Kind {
         self.used.store(true, Ordering::Relaxed);
         Kind::Bulk
     }
 
-    /// Keeps what a monitor is about to carry, and returns its kind. `alias` says whether its reference is one.
+    /// Keeps the tag of a monitor that is about to be placed, and returns its kind. `alias` says whether the
+    /// reference is an alias.
     pub fn keep(&self, numbers: Numbers, tag: Tag, alias: bool) -> Kind {
         let kind = match tag.weight() > HEAVY {
             true => Kind::Heavy,
@@ -80,12 +81,12 @@ impl WithOptions {
         kind
     }
 
-    /// How many monitors carry something.
+    /// How many monitors have a tag or an alias.
     pub fn count(&self) -> usize {
         self.tagged.count()
     }
 
-    /// Forgets what a monitor carried.
+    /// Forgets the tag or alias of a monitor.
     pub fn forget(&self, kind: Kind, reference: Reference) {
         if kind.is_tagged() {
             self.tagged.remove(reference);
@@ -105,7 +106,7 @@ impl WithOptions {
         }
     }
 
-    /// The tag of a monitor's message. Another one if the monitor is gone: its claim fails then.
+    /// The tag of a monitor's message. If the monitor is gone, any tag will do, since its claim will fail.
     pub fn tag<'a>(&self, env: Env<'a>, kind: Kind, reference: Reference) -> Term<'a> {
         let down = atoms::down().to_term(env);
         if !kind.is_tagged() {
@@ -115,7 +116,7 @@ impl WithOptions {
         self.tagged.view(reference, tag).unwrap_or(down)
     }
 
-    /// What the tag of a monitor's message weighs, in bytes that have to be decoded.
+    /// What the tag of a monitor's message weighs: how many bytes have to be decoded.
     pub fn weight(&self, kind: Kind, reference: Reference) -> usize {
         let weight = |tagged: &Tagged| tagged.tag.weight();
         match kind.is_tagged() {
@@ -124,8 +125,8 @@ impl WithOptions {
         }
     }
 
-    /// Keeps a monitor for its subscriber's bulk message. Returns what must be sent now, because it
-    /// fills a message.
+    /// Keeps a monitor for the bulk message of its subscriber. If the message is full by that, returns it to be sent
+    /// now.
     pub fn gather(&self, taken: Taken, key: Key, reason: Option<Reason>) -> Option<Gathered> {
         let mut all = self.gathered.lock();
         let gathered = all.entry(taken.pid).or_default();
@@ -139,7 +140,7 @@ impl WithOptions {
         if full { all.remove(&taken.pid) } else { None }
     }
 
-    /// Takes what was gathered for one subscriber.
+    /// Takes what was gathered for any one subscriber.
     pub fn take_gathered(&self) -> Option<Gathered> {
         let mut all = self.gathered.lock();
         let subscriber = *all.keys().next()?;

@@ -1,4 +1,4 @@
-//! What a message begins with that is no plain `:DOWN`.
+//! Tags: the first element of a message, in place of `:DOWN`.
 
 use crate::terms::etf::Identity;
 use crate::terms::reason::{BULKY, Reason};
@@ -7,27 +7,27 @@ use parking_lot::Mutex;
 use rustler::env::{OwnedEnv, SavedTerm};
 use rustler::{Env, Error, NifResult, Term};
 
-/// What a message begins with.
+/// The first element of a message.
 pub enum Tag {
-    /// An atom's word.
+    /// The word of an atom.
     Atom(u64),
-    /// Another term.
+    /// Another term, in the external format.
     Encoded(Reason),
-    /// Takes ten times the memory, and an eighth of the time, which is its weight. Locked, since an environment serves one
-    /// thread at a time.
+    /// A term in an environment of its own, and its weight. It takes ten times the memory of an encoded one, and an
+    /// eighth of the time to build. The lock is there because an environment serves one thread at a time.
     Copied(Mutex<(OwnedEnv, SavedTerm)>, usize),
 }
 
 impl Tag {
-    /// Keeps a term.
+    /// Keeps a term as a tag.
     pub fn new(env: Env, tag: Term) -> NifResult<Tag> {
         if tag.is_atom() {
             return Ok(Tag::Atom(word::from_term(tag)));
         }
         let identity = Identity::of_caller(env).ok_or(Error::BadArg)?;
         let encoded = tag.to_binary();
-        // An encoded pid of this node would not be one of it any more, once that has a name; and one
-        // that is bulky would have all deliveries take place on a dirty scheduler.
+        // Two kinds of tags are not encoded. As long as this node has no name, a pid in it would be decoded as that
+        // of a foreign node after the node has got one. And a bulky tag would take too long to decode.
         if identity.is_nameless() || encoded.len() > BULKY {
             let owned = OwnedEnv::new();
             let saved = owned.save(tag);
@@ -51,7 +51,7 @@ impl Tag {
         }
     }
 
-    /// What it weighs, in bytes that have to be decoded.
+    /// The weight: how many bytes have to be decoded.
     pub fn weight(&self) -> usize {
         match self {
             Tag::Atom(_) => 0,

@@ -1,7 +1,7 @@
-//! What is monitored, as the tables know it.
+//! Targets: how the tables identify what is monitored.
 //!
-//! The id of a target is three words. Those of a remote pid are its numbers; a name or a pid of this
-//! node is an immediate term, and the last word is a mark that no node has as its creation.
+//! The id of a target is three words. For a remote pid they are its ID, its serial and its creation. A name, or a pid
+//! of this node, is a single machine word: it takes two of the three, and the third is a mark that is no creation.
 
 use crate::sides::local::node::{Node, Remote};
 use crate::terms::batch::Batch;
@@ -12,7 +12,7 @@ use crate::terms::{atoms, word};
 use rustler::{Encoder, Env, LocalPid, Term};
 use zen_monitor_core::monitors::targets::{Key, NAMED};
 
-/// The last word of a pid of this node, and the least of those that are no creation.
+/// The last word in the id of a pid of this node. It is the lowest of the marks that are no creation.
 pub const LOCAL: u32 = u32::MAX - 1;
 const _: () = assert!(LOCAL < NAMED);
 
@@ -30,8 +30,8 @@ fn pair_word(id: [u32; 3]) -> u64 {
     u64::from(id[1]) << 32 | u64::from(id[0])
 }
 
-/// The node that a target is kept under: that of its name, but this node's own processes are under
-/// `ZenMonitor.Local`. A pid from a former life of this node is not among those.
+/// The node under which a target is kept: `name`, or `ZenMonitor.Local` for a pid of this node. A pid of a former life
+/// of this node is not one of its pids.
 #[inline]
 pub fn node_of<'a>(env: Env<'a>, name: Term<'a>, target: Term) -> Term<'a> {
     if target.decode::<LocalPid>().is_ok() {
@@ -41,7 +41,7 @@ pub fn node_of<'a>(env: Env<'a>, name: Term<'a>, target: Term) -> Term<'a> {
     }
 }
 
-/// What a node is called: `name` if it is this one.
+/// The name of a node. `name` is the name of this node.
 pub fn name_of<'a>(env: Env<'a>, node: &Node, name: Term<'a>) -> Term<'a> {
     let remote = word::to_term(env, node.name());
     if remote == atoms::local().to_term(env) {
@@ -51,8 +51,8 @@ pub fn name_of<'a>(env: Env<'a>, node: &Node, name: Term<'a>) -> Term<'a> {
     }
 }
 
-/// The id of a target if that is read off at once: a name, a pid of this node, or a pid of the life
-/// of `host` that is known. [`target_id`] tells all others.
+/// The id of a target that need not be decoded: a name, a pid of this node, or a pid of the life of `host` that is
+/// known. [`target_id`] tells all others.
 #[inline]
 pub fn known_id(target: Term, host: &Remote) -> Option<[u32; 3]> {
     if let Some((origin, [id, serial])) = heap::remote_pid(target) {
@@ -85,7 +85,7 @@ fn decoded_id(target: Term, node: &Node) -> Option<[u32; 3]> {
     Some([pid.id, pid.serial, pid.creation])
 }
 
-/// Adds the term of a target to a batch, as `Process.monitor/1` would name it. `name` is that of its node.
+/// Adds the term of a target to a batch, as `Process.monitor/1` would name it. `name` is the name of its node.
 #[inline]
 pub fn add_object<'a>(batch: &mut Batch<'a>, sample: Option<&Sample>, name: Term<'a>, key: Key) {
     if let Some(term) = immediate(name, key) {
@@ -94,8 +94,7 @@ pub fn add_object<'a>(batch: &mut Batch<'a>, sample: Option<&Sample>, name: Term
     batch.pid(name, key.id, sample);
 }
 
-/// The same as what a message is made of, if no pid has to be decoded for it. It is valid as long as the
-/// sample exists.
+/// The same as a part of a message, if no pid has to be decoded for it. It is valid as long as the sample exists.
 #[inline]
 pub fn object<'a>(sample: Option<&Sample>, name: Term<'a>, key: Key) -> Option<Object<'a>> {
     match immediate(name, key) {
@@ -104,7 +103,7 @@ pub fn object<'a>(sample: Option<&Sample>, name: Term<'a>, key: Key) -> Option<O
     }
 }
 
-/// The term of a target that is no pid of another node.
+/// The term of a target that is a name or a pid of this node.
 #[inline]
 pub fn immediate<'a>(name: Term<'a>, key: Key) -> Option<Term<'a>> {
     let env = name.get_env();
@@ -116,7 +115,7 @@ pub fn immediate<'a>(name: Term<'a>, key: Key) -> Option<Term<'a>> {
     }
 }
 
-/// The id of a certified destination, if it can be one of the node's.
+/// The id of a certified destination, if it can be a destination on that node.
 pub fn certified_id(destination: Term, node: &Node) -> Option<[u32; 3]> {
     if let Ok((name, _)) = destination.decode::<(Term, Term)>() {
         return name.is_atom().then(|| words(word::from_term(name), NAMED));

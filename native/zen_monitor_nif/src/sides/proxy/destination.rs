@@ -1,22 +1,22 @@
-//! What is watched, as the table knows it.
+//! Destinations: how the subscription table identifies what is watched.
 //!
-//! A name or a pid of this node is an immediate term. Nothing else is watched here.
+//! Only names and pids of this node are watched here. Each is a single machine word.
 
 use crate::terms::numbering::Numbering;
 use crate::terms::word;
 use rustler::{Encoder, Env, LocalPid, Term};
 use zen_monitor_core::subscriptions::table::Destination;
 
-/// A destination as it was asked for.
+/// A destination, as an instruction names it.
 pub enum Subject {
-    /// As the table has it.
+    /// One that the table can have.
     Known(Destination),
     /// A pid of another node, or of a former life of this one.
     Foreign,
 }
 
 impl Subject {
-    /// That of a term, if it is one.
+    /// The destination that a term names. `None` if it names none.
     #[inline]
     pub fn of(term: Term) -> Option<Subject> {
         let known = |word, node| Some(Subject::Known(Destination { word, node }));
@@ -44,7 +44,7 @@ pub fn is_local(destination: Destination, home: [u64; 2]) -> bool {
     destination.node == 0 || home.contains(&destination.node)
 }
 
-/// The word of a local pid as the table has it, whose neighbours are those of the pid.
+/// The word under which the table has a local pid. Neighbouring pids have neighbouring words.
 #[inline]
 fn plain(word: u64) -> u64 {
     Numbering::known().map_or(word, |numbering| numbering.plain(word))

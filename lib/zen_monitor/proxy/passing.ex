@@ -1,0 +1,61 @@
+defmodule ZenMonitor.Proxy.Passing do
+  @moduledoc false
+  # A few certificates that go out at once, sent by who certifies in place of Batchers that sleep: one process less
+  # to be woken on the way of an exit that comes alone. The rest is the Batcher's: what a connection refuses, what is
+  # beyond the budget or more than a few, and what has large reasons.
+  #
+  # Invariants:
+  #
+  # - What is passed on stays in the outbox until it is sent, and nothing else leaves it meanwhile. If the caller dies
+  #   in between, that is the death of the Proxy, with all that the outboxes were for.
+  # - The caller is not suspended by a busy connection.
+  # - It sends nothing over another connection than that which the certificates are for: like a Batcher, it
+  #   looks into its mailbox for what tells of the end of one, and if anything is there at all, it sends nothing.
+
+  alias ZenMonitor.{Config, Native, Pace, Telemetry, Wire}
+
+  @type passed ::
+          {native :: reference, connector :: pid, Wire.version(), certificates :: list,
+           amount :: pos_integer}
+
+  @doc "What may be passed on now."
+  @spec errand() :: Pace.errand() | :none
+  def errand, do: Pace.errand(:batcher)
+
+  @doc "Sends what was passed on, or leaves it to the Batchers."
+  @spec send_all([passed], Pace.errand() | :none) :: :ok
+  def send_all([], _errand), do: :ok
+
+  def send_all(passed, errand) do
+    send_each(passed, errand)
+    # As often as other settings are read, but not before what is urgent.
+    Config.note_truncation()
+    :ok
+  end
+
+  defp send_each([], _errand), do: :ok
+
+  defp send_each([{native, connector, _, _, amount} = passed | rest], errand) do
+    began = Telemetry.began()
+
+    if sent?(passed) do
+      Telemetry.batcher_sweep(began, connector, native, amount)
+      Native.proxy_passed_on(native, errand, System.monotonic_time(:nanosecond))
+    else
+      Native.proxy_take_back(native)
+    end
+
+    send_each(rest, errand)
+  end
+
+  # The form of the wire may have been changed since they were put together.
+  defp sent?({_native, connector, version, certificates, _amount}) do
+    version == Wire.current(version) and
+      Process.info(self(), :message_queue_len) == {:message_queue_len, 0} and
+      :erlang.send(connector, message(version, certificates), [:nosuspend, :noconnect]) !=
+        :nosuspend
+  end
+
+  defp message(0, certificates), do: {:dead, node(), certificates}
+  defp message(version, parts), do: {:dead, version, node(), parts}
+end

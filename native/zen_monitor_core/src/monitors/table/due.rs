@@ -1,0 +1,121 @@
+//! What falls due, and its way to the queues of the subscribers.
+
+use super::MonitorTable;
+use crate::monitors::dispatch::Due;
+use crate::monitors::nodes::Node;
+use crate::monitors::targets::{Expired, Key, Targets};
+use crate::structures::held::HELD;
+
+impl<R: Clone, X> MonitorTable<R, X> {
+    /// Makes a target due with the reason of its death certificate, and the number of the subscription that
+    /// this answers, if it has one.
+    pub fn certify(&self, node: &Node<X>, target: [u32; 3], subscription: Option<u32>, reason: R) {
+        let key = Key {
+            node: node.id(),
+            id: target,
+        };
+        if let Some((target, monitors)) =
+            self.targets.certify(key, &node.stay, subscription, reason)
+        {
+            self.dispatch.add_waiting(u64::from(monitors));
+            self.dispatch.backlog.push(Due::Target(target));
+        }
+    }
+
+    /// Makes all subscribed targets of a node due, without a reason, because its connection is
+    /// gone; those of held sessions, too. Targets that wait in its outbox are left to the next sweep.
+    pub fn expire(&self, node: &Node<X>) {
+        let held = node.give_up();
+        for session in held {
+            self.expire_session(node, session);
+        }
+        self.expire_session(node, node.stay.renew(self.nodes.next_session()));
+    }
+
+    fn expire_session(&self, node: &Node<X>, session: u64) {
+        let monitors = self.targets.expire(session);
+        self.dispatch.add_waiting(monitors);
+        self.dispatch.backlog.push(Due::Session {
+            session,
+            node: node.id(),
+            shard: 0,
+        });
+    }
+
+    /// Whether nothing on a node is monitored, and it need not be told anything. What falls due does
+    /// not count. See [`Stay::is_unused`](crate::monitors::stay::Stay::is_unused) for what that means to who asks.
+    pub fn is_unused(&self, node: &Node<X>) -> bool {
+        node.stay.is_unused() && node.is_outbox_empty() && !node.is_held()
+    }
+
+    /// Moves up to about `limit` due monitors to the queues of their subscribers. `true` when the
+    /// backlog was emptied.
+    pub fn expand(&self, limit: usize) -> bool {
+        let mut steps = 0;
+        let mut monitors = Vec::new();
+        while steps < limit {
+            match self.dispatch.backlog.pop() {
+                None => return true,
+                Some(Due::Target(target)) => {
+                    steps += 1 + self.expand_target(target, limit - steps, &mut monitors);
+                }
+                Some(Due::Session {
+                    session,
+                    node,
+                    mut shard,
+                }) => {
+                    while steps < limit && shard < Targets::<R>::SHARDS {
+                        monitors.clear();
+                        let (seen, found) = self.targets.unlist_expired(
+                            &self.slots,
+                            (shard, session),
+                            &self.nodes.get(node).stay,
+                            HELD.min(limit - steps),
+                            &mut monitors,
+                        );
+                        self.enqueue(&monitors);
+                        steps += 1 + seen + monitors.len();
+                        match found {
+                            Expired::Nothing => shard += 1,
+                            Expired::More => {}
+                            Expired::Target(target) => {
+                                self.dispatch.backlog.push(Due::Target(target));
+                            }
+                        }
+                    }
+                    if shard < Targets::<R>::SHARDS {
+                        self.dispatch.backlog.push(Due::Session {
+                            session,
+                            node,
+                            shard,
+                        });
+                    }
+                }
+            }
+        }
+        self.dispatch.backlog.is_empty()
+    }
+
+    fn expand_target(&self, target: u32, limit: usize, monitors: &mut Vec<u32>) -> usize {
+        let mut steps = 0;
+        while steps < limit {
+            monitors.clear();
+            let held = HELD.min(limit - steps);
+            let done = self.targets.unlist(&self.slots, target, held, monitors);
+            self.enqueue(monitors);
+            steps += monitors.len();
+            if done {
+                return steps;
+            }
+        }
+        self.dispatch.backlog.push(Due::Target(target));
+        steps
+    }
+
+    fn enqueue(&self, monitors: &[u32]) {
+        self.subscribers
+            .enqueue(&self.slots, monitors, |subscriber| {
+                self.dispatch.ring.push(subscriber);
+            });
+    }
+}

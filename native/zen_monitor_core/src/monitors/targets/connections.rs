@@ -1,0 +1,129 @@
+//! What becomes of the targets of a session whose connection is lost: they are held and resumed, or expire.
+
+use super::shard::Shard;
+use super::target::{BACKLOG, SUBSCRIBED};
+use super::{Ids, Targets};
+use crate::monitors::slot::Slot;
+use crate::monitors::stay::Stay;
+use crate::structures::arena::Arena;
+use crate::structures::sync::Mutex;
+
+/// Where a walk through an expired session has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expired {
+    /// This target, which has more monitors, is for the backlog.
+    Target(u32),
+    /// There may be more in this shard.
+    More,
+    /// This shard is done.
+    Nothing,
+}
+
+impl<R: Clone> Targets<R> {
+    /// Expires a session, after its node got another one. Returns how many monitors wait for it
+    /// now; their targets are reached with [`Targets::unlist_expired`].
+    pub fn expire(&self, session: u64) -> u64 {
+        let mut waiting = 0;
+        for shard in &self.shards {
+            let sessions = &mut shard.lock().sessions;
+            if let Some(place) = sessions.find(session) {
+                sessions[place].expired = true;
+                waiting += u64::from(sessions[place].monitors);
+            }
+        }
+        waiting
+    }
+
+    /// Holds a session, after its node got another one: nobody watches its targets any more, and that is
+    /// no news to anybody yet. Returns how many monitors that concerns. [`Targets::resume`] or
+    /// [`Targets::expire`] ends it.
+    pub fn hold(&self, session: u64) -> u64 {
+        let mut held = 0;
+        for shard in &self.shards {
+            let sessions = &mut shard.lock().sessions;
+            if let Some(place) = sessions.find(session) {
+                sessions[place].held = true;
+                held += u64::from(sessions[place].monitors);
+            }
+        }
+        held
+    }
+
+    /// Moves targets of a held session to the session of `stay`, up to `limit`. They are not
+    /// subscribed any more. Those that must be put into the outbox are added to `queued`. Returns how many
+    /// were moved, fewer than `limit` when the shard has no more, and how many monitors were held by them.
+    pub fn resume(
+        &self,
+        (number, session): (usize, u64),
+        stay: &Stay,
+        limit: usize,
+        queued: &mut Vec<u32>,
+    ) -> (usize, u64) {
+        let shard = &mut *self.shards[number].lock();
+        let mut monitors = 0;
+        for moved in 0..limit {
+            let Some(place) = shard.sessions.find(session) else {
+                return (moved, monitors);
+            };
+            let local = shard.sessions[place].head;
+            let had = u64::from(shard.sessions[place].monitors);
+            if shard.unsubscribe(local) {
+                queued.push(Ids::of(number, local));
+            }
+            monitors += had - u64::from(shard.sessions[place].monitors);
+            shard.restamp(local, stay);
+        }
+        (limit, monitors)
+    }
+
+    /// The monitors in these sessions that are subscribed, or were before they were held.
+    pub fn monitors_of(&self, sessions: &[u64]) -> u64 {
+        let of_shard = |shard: &Mutex<Shard<R>>| -> u64 {
+            let shard = &shard.lock().sessions;
+            let places = sessions.iter().filter_map(|&session| shard.find(session));
+            places.map(|place| u64::from(shard[place].monitors)).sum()
+        };
+        self.shards.iter().map(of_shard).sum()
+    }
+
+    /// Takes targets out of an expired session, and their monitors as [`Targets::unlist`] does, up to
+    /// `limit` of either. A target that had not been subscribed yet goes over to the session of
+    /// `stay`: the old connection owed it nothing. Returns how many targets were seen, too.
+    pub fn unlist_expired(
+        &self,
+        slots: &Arena<Slot>,
+        (number, session): (usize, u64),
+        stay: &Stay,
+        limit: usize,
+        monitors: &mut Vec<u32>,
+    ) -> (usize, Expired) {
+        let shard = &mut *self.shards[number].lock();
+        for seen in 0..limit {
+            if monitors.len() >= limit {
+                return (seen, Expired::More);
+            }
+            let Some(place) = shard.sessions.find(session) else {
+                return (seen, Expired::Nothing);
+            };
+            let local = shard.sessions[place].head;
+            if !shard.targets[local].is(SUBSCRIBED) {
+                shard.restamp(local, stay);
+                continue;
+            }
+            shard.bury(local, stay, None);
+            if !shard.unlist(slots, local, limit, monitors) {
+                shard.targets[local].state |= BACKLOG;
+                return (seen + 1, Expired::Target(Ids::of(number, local)));
+            }
+            shard.reap(local);
+        }
+        (limit, Expired::More)
+    }
+
+    /// In how many shards a session has a target.
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn shards_of(&self, session: u64) -> u32 {
+        let has_session = |shard: &&Mutex<Shard<R>>| shard.lock().sessions.find(session).is_some();
+        self.shards.iter().filter(has_session).count() as u32
+    }
+}

@@ -1,0 +1,260 @@
+//! The targets of one shard, and what becomes of one of them under the lock of that.
+
+use super::key::{Key, NAMED, hash_of};
+use super::target::{BACKLOG, DEAD, INDEXED, MONITOR, MOST_MONITORS, QUEUED, SUBSCRIBED, Target};
+use super::{Ids, Left};
+use crate::monitors::sessions::{Session, Sessions};
+use crate::monitors::slot::{Place, Slot};
+use crate::monitors::stay::Stay;
+use crate::structures::arena::Arena;
+use crate::structures::beside::Beside;
+use crate::structures::index::Index;
+use crate::structures::limits::Full;
+use crate::structures::list::{self, Links, NIL};
+use crate::structures::slab::Slab;
+use hashbrown::HashMap;
+use rustc_hash::FxBuildHasher;
+
+pub(super) struct Shard<R> {
+    pub(super) index: Index,
+    pub(super) targets: Slab<Target>,
+    pub(super) sessions: Sessions,
+    /// The reasons of the dead; a target that is missing here died with its node.
+    pub(super) reasons: HashMap<u32, R, FxBuildHasher>,
+    /// The numbers of the subscriptions of names, and the last that was given out.
+    pub(super) numbers: Beside<u32, u32, 1>,
+    pub(super) numbered: u32,
+    /// How often monitors that came and went have called for an instruction.
+    pub(super) instructed: u64,
+}
+
+impl<R> Shard<R> {
+    pub(super) fn with_most(most: u32) -> Self {
+        Shard {
+            index: Index::default(),
+            targets: Slab::with_most(most),
+            sessions: Sessions::default(),
+            reasons: HashMap::default(),
+            numbers: Beside::default(),
+            numbered: 0,
+            instructed: 0,
+        }
+    }
+
+    #[inline]
+    pub(super) fn join(
+        &mut self,
+        slots: &Arena<Slot>,
+        (number, hash): (usize, u64),
+        key: Key,
+        stay: &Stay,
+        slot: u32,
+    ) -> Result<Option<u32>, Full> {
+        let found = self
+            .find(hash, key)
+            .and_then(|local| self.current(local, stay));
+        let (local, fresh) = match found {
+            Some(local) => (local, false),
+            None => (self.add(hash, key, stay)?, true),
+        };
+        if key.id[2] == NAMED {
+            self.outlive(local);
+        }
+        let target = &mut self.targets[local];
+        if target.monitors() == MOST_MONITORS {
+            return Err(Full);
+        }
+        self.instructed += u64::from(fresh);
+        target.state += MONITOR;
+        slots.get(slot).set_target(Ids::of(number, local));
+        slots.get(slot).claim.arm();
+        list::push_back(&mut target.head, slot, |id| &slots.get(id).target_links);
+        if target.is(SUBSCRIBED) {
+            self.sessions[target.session].monitors += 1;
+        }
+        Ok(fresh.then(|| Ids::of(number, local)))
+    }
+
+    #[inline]
+    pub(super) fn find(&self, hash: u64, key: Key) -> Option<u32> {
+        self.index.find(hash, |id| {
+            let target = &self.targets[id];
+            target.id == key.id && target.key(&self.sessions) == key
+        })
+    }
+
+    pub(super) fn add(&mut self, hash: u64, key: Key, stay: &Stay) -> Result<u32, Full> {
+        let local = self.targets.insert(Target {
+            id: key.id,
+            head: NIL,
+            state: QUEUED | INDEXED,
+            session: NIL,
+            links: Links::default(),
+        })?;
+        self.enlist(local, key.node, stay);
+        let (targets, sessions) = (&self.targets, &self.sessions);
+        self.index
+            .insert(hash, local, |id| hash_of(targets[id].key(sessions)));
+        Ok(local)
+    }
+
+    /// The found target if a new monitor may join it; otherwise it leaves the index.
+    #[inline]
+    pub(super) fn current(&mut self, local: u32, stay: &Stay) -> Option<u32> {
+        if !self.has_expired(local) {
+            return Some(local);
+        }
+        if !self.targets[local].is(SUBSCRIBED) {
+            self.restamp(local, stay);
+            return Some(local);
+        }
+        self.unindex(local);
+        None
+    }
+
+    #[inline]
+    pub(super) fn has_expired(&self, local: u32) -> bool {
+        self.sessions[self.targets[local].session].expired
+    }
+
+    /// Whether the node watches a target over the connection that stands.
+    #[inline]
+    pub(super) fn is_watched(&self, local: u32) -> bool {
+        let target = &self.targets[local];
+        // A dead target has no session, and is not subscribed.
+        target.is(SUBSCRIBED) && {
+            let session = &self.sessions[target.session];
+            !session.expired && !session.held
+        }
+    }
+
+    /// Makes a target dead: out of the index and of its session. Returns how many monitors it has.
+    pub(super) fn bury(&mut self, local: u32, stay: &Stay, reason: Option<R>) -> u32 {
+        let node = self.targets[local].key(&self.sessions).node;
+        self.numbers.remove(local);
+        self.unindex(local);
+        self.delist(local, stay);
+        let target = &mut self.targets[local];
+        target.state = (target.state | DEAD) & !SUBSCRIBED;
+        target.session = node;
+        let monitors = target.monitors();
+        if let Some(reason) = reason {
+            self.reasons.insert(local, reason);
+        }
+        monitors
+    }
+
+    #[inline]
+    pub(super) fn leave(&mut self, slots: &Arena<Slot>, slot_id: u32) -> Left {
+        let slot = slots.get(slot_id);
+        let local = Ids::local(slot.target());
+        let target = &mut self.targets[local];
+        let listed = slot.place() == Place::Listed;
+        if listed {
+            list::unlink(&mut target.head, slot_id, |id| &slots.get(id).target_links);
+        }
+        target.state -= MONITOR;
+        let mut left = Left {
+            listed,
+            waiting: target.is(DEAD),
+            outbox: None,
+        };
+        if left.waiting {
+            self.reap(local);
+        } else if target.is(SUBSCRIBED) {
+            let session = &mut self.sessions[target.session];
+            session.monitors -= 1;
+            left.waiting = session.expired;
+            if target.monitors() == 0 && !target.is(QUEUED) && !session.expired {
+                target.state |= QUEUED;
+                left.outbox = Some(session.node);
+                self.instructed += 1;
+            }
+        }
+        left
+    }
+
+    /// Takes monitors from the list of a target until `monitors` holds `limit`. `true` means that
+    /// none is left.
+    #[inline]
+    pub(super) fn unlist(
+        &mut self,
+        slots: &Arena<Slot>,
+        local: u32,
+        limit: usize,
+        monitors: &mut Vec<u32>,
+    ) -> bool {
+        let target = &mut self.targets[local];
+        while target.head != NIL && monitors.len() < limit {
+            let id = target.head;
+            list::unlink(&mut target.head, id, |id| &slots.get(id).target_links);
+            slots.get(id).set_place(Place::Transit);
+            monitors.push(id);
+        }
+        target.head == NIL
+    }
+
+    #[inline]
+    pub(super) fn reap(&mut self, local: u32) {
+        let target = &self.targets[local];
+        if target.monitors() == 0 && target.state & (DEAD | QUEUED | BACKLOG) == DEAD {
+            // Most targets die without a reason of their own, and a lookup is not free.
+            if !self.reasons.is_empty() {
+                self.reasons.remove(&local);
+            }
+            self.targets.remove(local);
+        }
+    }
+
+    pub(super) fn restamp(&mut self, local: u32, stay: &Stay) {
+        let former = &self.sessions[self.targets[local].session];
+        if former.number != stay.session() {
+            let node = former.node;
+            self.delist(local, stay);
+            self.enlist(local, node, stay);
+        }
+    }
+
+    pub(super) fn enlist(&mut self, local: u32, node: u32, stay: &Stay) {
+        debug_assert!(!self.targets[local].is(SUBSCRIBED));
+        let number = stay.session();
+        let place = self.sessions.find_or_add(number, || Session {
+            number,
+            node,
+            head: NIL,
+            ..Session::default()
+        });
+        self.targets[local].session = place;
+        let session = &mut self.sessions[place];
+        if session.targets == 0 {
+            stay.enter(number);
+        }
+        session.targets += 1;
+        list::push_back(&mut session.head, local, |id| &self.targets[id].links);
+    }
+
+    pub(super) fn delist(&mut self, local: u32, stay: &Stay) {
+        let target = &self.targets[local];
+        let session = &mut self.sessions[target.session];
+        session.targets -= 1;
+        if target.is(SUBSCRIBED) {
+            session.monitors -= target.monitors();
+        }
+        list::unlink(&mut session.head, local, |id| &self.targets[id].links);
+        if session.targets == 0 {
+            stay.leave(session.number);
+            self.sessions.remove(target.session);
+        }
+    }
+
+    pub(super) fn unindex(&mut self, local: u32) {
+        let target = &mut self.targets[local];
+        if !target.is(INDEXED) {
+            return;
+        }
+        target.state &= !INDEXED;
+        let (targets, sessions) = (&self.targets, &self.sessions);
+        let hash = |id: u32| hash_of(targets[id].key(sessions));
+        self.index.remove(hash(local), |id| id == local, hash);
+    }
+}

@@ -1,0 +1,75 @@
+//! What a stage has sent of late, and what it may send now.
+
+use crate::sides::resource::check_place;
+use rustler::{Decoder, NifResult, Resource, ResourceArc, Term};
+use std::ops::Deref;
+use zen_monitor_core::structures::window;
+
+/// The window of one stage. Whoever sends what is its to send draws on it.
+#[derive(Default)]
+pub struct Window(window::Window);
+
+#[rustler::resource_impl]
+impl Resource for Window {}
+
+impl Window {
+    /// One in which nothing was sent.
+    pub fn make() -> ResourceArc<Window> {
+        let mut window = ResourceArc::new(Window::default());
+        check_place(&mut window);
+        window
+    }
+}
+
+impl Deref for Window {
+    type Target = window::Window;
+
+    fn deref(&self) -> &window::Window {
+        &self.0
+    }
+}
+
+/// What a stage lets others send in its place while it sleeps: `{now, interval, budget, since, few}`, where a
+/// few may have been sent `since` a time. Times are nanoseconds of the VM's monotonic clock.
+#[derive(Clone, Copy)]
+pub struct Errand {
+    now: i64,
+    interval: i64,
+    budget: u64,
+    since: i64,
+    /// How many it may be, and how many there may have been of late.
+    pub few: u64,
+}
+
+impl<'a> Decoder<'a> for Errand {
+    fn decode(term: Term<'a>) -> NifResult<Self> {
+        let (now, interval, budget, since, few) = term.decode()?;
+        Ok(Errand {
+            now,
+            interval,
+            budget,
+            since,
+            few,
+        })
+    }
+}
+
+impl Errand {
+    /// How many items may be sent.
+    pub fn room(&self, window: &Window) -> usize {
+        if window.since(self.since) >= self.few {
+            return 0;
+        }
+        window.room(self.now, self.interval, self.budget) as usize
+    }
+
+    /// The time after so many nanoseconds.
+    pub fn after(&self, elapsed: i64) -> i64 {
+        self.now.saturating_add(elapsed)
+    }
+
+    /// Enters items that were sent until now.
+    pub fn enter(&self, window: &Window, now: i64, amount: usize) {
+        window.enter(now, self.interval, amount as u64);
+    }
+}
