@@ -257,7 +257,7 @@ defmodule ZenMonitorTest do
       pid = on(peer, :target)
       refs = for _ <- 1..10, do: ZenMonitor.monitor(pid)
       [kept | removed] = refs
-      suspend(Dispatcher)
+      suspend_stage(Dispatcher)
       Process.exit(pid, :kill)
       wait_until(fn -> ZenMonitor.Local.batch_length() == 10 end)
 
@@ -266,7 +266,7 @@ defmodule ZenMonitorTest do
       end
 
       assert ZenMonitor.Local.batch_length() == 1
-      resume(Dispatcher)
+      resume_stage(Dispatcher)
       downs([kept])
     end
 
@@ -405,12 +405,12 @@ defmodule ZenMonitorTest do
       watcher = PeerScript.watcher()
       for _ <- 1..100, do: PeerScript.place(watcher, pid)
       wait_until_watched(pid)
-      suspend(Dispatcher)
+      suspend_stage(Dispatcher)
       Process.exit(pid, :kill)
       wait_until(fn -> ZenMonitor.Local.batch_length() == 100 end)
       kill(watcher)
       wait_until(fn -> ZenMonitor.Local.batch_length() == 0 end)
-      resume(Dispatcher)
+      resume_stage(Dispatcher)
       wait_until(fn -> standing() == 0 end)
     end
 

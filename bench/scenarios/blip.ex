@@ -1,8 +1,8 @@
 defmodule Bench.Scenarios.Blip do
   @moduledoc false
-  # The connection to a node with many monitored processes is lost for a moment, with default settings: what that
-  # costs with a `nodedown_grace`, and what without one, when each subscriber monitors anew what has fired, once
-  # the node is back.
+  # The connection to a node with many monitored processes is lost for a moment, with default settings. What does
+  # that cost with a `nodedown_grace`? And what without one, when each subscriber monitors anew what has fired, once
+  # the node is back?
 
   @behaviour Bench.Scenario
 
@@ -81,13 +81,13 @@ defmodule Bench.Scenarios.Blip do
     }
   end
 
-  # Each process has one monitor, and is watched for that.
+  # Each process has one monitor, and so one subscription.
   defp await_watched(pair, size) do
     Contender.until(fn -> Pair.local(pair, __MODULE__, :standing, []) == size end, 30_000)
     Contender.until(fn -> Pair.remote(pair, __MODULE__, :watched, []) == size end, 30_000)
   end
 
-  @doc "The monitors of this node that neither are held nor wait for delivery."
+  @doc "How many monitors of this node are neither held nor waiting for delivery."
   @spec standing() :: integer
   def standing do
     [all, held, waiting] =

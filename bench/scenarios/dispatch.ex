@@ -1,7 +1,7 @@
 defmodule Bench.Scenarios.Dispatch do
   @moduledoc false
-  # The dispatch queue alone, native and as a queue beside ETS: what it takes to deliver the messages
-  # that are due, to one subscriber and dealt out to many; and what bulk messages save of it.
+  # The dispatch queue alone, native and as a queue beside ETS: how long it takes to deliver the messages that are
+  # due, to one subscriber and to many; and what bulk messages save.
 
   @behaviour Bench.Scenario
 

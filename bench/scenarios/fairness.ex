@@ -1,8 +1,8 @@
 defmodule Bench.Scenarios.Fairness do
   @moduledoc false
-  # Whether those that wait for little have to wait for those that wait for much, with the default
-  # budget: first with all settings at their defaults, when the news also queues on its way; then
-  # with all news sent to the local node at once, so that it waits there.
+  # Whether a subscriber with few messages has to wait for one with many, with the default budget: first with all
+  # settings at their defaults, when the news also queues on its way; then with all news sent to the local node at
+  # once, so that it waits there.
 
   @behaviour Bench.Scenario
 

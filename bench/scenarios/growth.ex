@@ -1,7 +1,7 @@
 defmodule Bench.Scenarios.Growth do
   @moduledoc false
-  # Whether a monitor gets dearer when others stand already: those of other processes, and those of
-  # the same one. The other monitors are of as many processes of the remote node.
+  # Whether a monitor costs more when others stand already: those of other processes, and those of the same
+  # process. Each of the other monitors is on another process of the remote node.
 
   @behaviour Bench.Scenario
 

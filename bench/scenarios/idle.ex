@@ -1,8 +1,7 @@
 defmodule Bench.Scenarios.Idle do
   @moduledoc false
-  # What Connectors that have nothing to do use. They belong to nodes that do not exist: a Connector
-  # that has found its node gone has as little to do as one whose node is there, and 200 nodes do
-  # not fit on one machine.
+  # What Connectors use when they have nothing to do. Their nodes do not exist, since 200 nodes do not fit on one
+  # machine. A Connector that has found its node missing has as little to do as one whose node is there.
 
   @behaviour Bench.Scenario
 

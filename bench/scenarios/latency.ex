@@ -84,7 +84,7 @@ defmodule Bench.Scenarios.Latency do
   def first_down(callers) do
     [time] =
       Caller.run(callers, fn state ->
-        # Its messages come in their own order; so another process takes note of the nodedown.
+        # This process receives its messages in their order, so another process notes when the nodedown comes.
         owner = self()
         watcher = spawn(fn -> note_nodedown(owner) end)
         receive do: ({:watching, ^watcher} -> Caller.cut(state.remote))

@@ -1,7 +1,7 @@
 defmodule Bench.Scenarios.NodeDeath do
   @moduledoc false
   # The connection to a node with many monitored processes is cut. No budget holds the messages back.
-  # Meanwhile, a process that has nothing to do with it waits for timers of 1 ms.
+  # Meanwhile, an unrelated process waits for timers of 1 ms.
 
   @behaviour Bench.Scenario
 
@@ -69,7 +69,7 @@ defmodule Bench.Scenarios.NodeDeath do
     %{wall: wall / size, cpu: cost.local / size, stall: longest / 1_000, stall_idle: idle / 1_000}
   end
 
-  # What a stall is without any monitor that fires.
+  # The stall without any monitor.
   defp flood(pair, size) do
     callers = Standing.start(pair, size)
     {_, longest} = Stall.during(pair, fn -> Pair.local(pair, Caller, :flood, [callers]) end)

@@ -1,13 +1,13 @@
 defmodule Bench.Scenarios.Schedulers do
   @moduledoc false
-  # What others on the same scheduler notice. Each VM has one scheduler and a core of its own: whatever
-  # holds anybody up is done by this VM, and not by another one that wants the core.
+  # What other processes on the same scheduler notice. Each VM has one scheduler and a core of its own, so
+  # a delay comes from this VM, and not from another one that needs the core.
 
   @behaviour Bench.Scenario
 
   alias Bench.{Caller, Options, Pair, Report, Rounds, Stall, Targets}
 
-  # Words for each target, its reference and its message.
+  # Words of heap for each target, its reference and its message.
   @heap 50
 
   @impl true
@@ -65,7 +65,7 @@ defmodule Bench.Scenarios.Schedulers do
     Pair.local(pair, Caller, :start, [pair.contender, pair.remote.node, 1, 0, size, options])
   end
 
-  # Until all is settled: the call is the smaller part of it.
+  # The stall counts until everything has settled, since the call itself is only a small part.
   defp stall(pair, callers, action) do
     Pair.settle(pair)
     act = fn -> Pair.local(pair, Caller, action, [callers]) && Process.sleep(500) end

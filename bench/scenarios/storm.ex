@@ -43,7 +43,7 @@ defmodule Bench.Scenarios.Storm do
   def arrivals(callers) do
     [figures] =
       Caller.run(callers, fn state ->
-        # Whoever arrives late itself sees two deliveries at once.
+        # A receiver that is scheduled late would see two deliveries at once.
         Process.flag(:priority, :high)
         began = now()
         Caller.kill(state.remote)
@@ -55,8 +55,8 @@ defmodule Bench.Scenarios.Storm do
     figures
   end
 
-  # The last interval is not full, and the first begins with its messages: so all but the messages of
-  # the first window take all the time from the first to the last.
+  # The messages of the first window come at its beginning. So the time from the first message to the last is what
+  # all others take.
   defp figures(times, began) do
     {first, last} = {hd(times), List.last(times)}
     late = Enum.count(times, &(&1 >= first + @window))
@@ -70,7 +70,7 @@ defmodule Bench.Scenarios.Storm do
     }
   end
 
-  # `oldest` are the arrivals from the first one in the window on, `inside` how many are in it.
+  # `oldest` are the arrivals from the first one in the window on. `inside` is how many are in it.
   defp most([], _oldest, _inside, most), do: most
 
   defp most([time | _] = times, [old | oldest], inside, most) when old <= time - @window do

@@ -1,7 +1,7 @@
 defmodule Bench.Scenarios.Tables do
   @moduledoc false
-  # The native tables beside the same in ETS: monitors are placed, removed and made due, where none
-  # and where many others stand. No processes and no other node take part.
+  # The native tables compared with tables in ETS: monitors are placed, removed and made due, when none and when many
+  # others stand. No other process and no other node takes part.
 
   @behaviour Bench.Scenario
 

@@ -1,6 +1,6 @@
 defmodule Bench.Scenarios.Truncation do
   @moduledoc false
-  # What the truncation of a reason takes, beside the same rules in plain Elixir.
+  # How long the truncation of a reason takes, compared with the same rules in plain Elixir.
 
   @behaviour Bench.Scenario
 

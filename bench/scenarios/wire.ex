@@ -1,7 +1,7 @@
 defmodule Bench.Scenarios.Wire do
   @moduledoc false
-  # What a subscription and a certificate take on the connection: of processes in the order in which they
-  # were started, and in none.
+  # How many octets a subscription and a certificate take: for processes in the order in which they were started,
+  # and in random order.
 
   @behaviour Bench.Scenario
 

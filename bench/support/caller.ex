@@ -1,19 +1,18 @@
 defmodule Bench.Caller do
   @moduledoc false
-  # A process that monitors. It lives in the VM of the local node for the whole of a scenario, and
-  # does one thing at a time.
+  # A process that monitors. It lives in the VM of the local node, and does one thing at a time.
 
   alias Bench.{Contender, Targets}
 
   @type t :: pid
 
   @doc """
-  Starts so many of them, with options of `:erlang.spawn_opt/2`, and hands each its share of the remote
+  Starts so many callers, with options of `:erlang.spawn_opt/2`, and hands each its share of the remote
   targets.
   """
   @spec start(Contender.t(), node, pos_integer, non_neg_integer, pos_integer, keyword) :: [t]
   def start(contender, remote, callers, from, amount, options \\ []) do
-    # The amount is kept because to count a long list takes a millisecond, which others would notice.
+    # The amount is kept, because counting a long list takes a millisecond, which the stall would show.
     state = %{contender: contender, remote: remote, amount: 0, pids: [], refs: []}
     started = for _ <- 1..callers, do: :erlang.spawn_opt(fn -> loop(state) end, options)
     share = div(amount, callers)
@@ -21,7 +20,7 @@ defmodule Bench.Caller do
     started
   end
 
-  @doc "Has a caller watch other targets: those from the nth on."
+  @doc "Gives a caller other targets: those from the nth on."
   @spec fetch(t, non_neg_integer, pos_integer) :: :ok
   def fetch(caller, from, amount), do: [caller] |> run(&fetch_targets(&1, from, amount)) |> hd()
 
@@ -29,11 +28,11 @@ defmodule Bench.Caller do
   @spec stop([t]) :: :ok
   def stop(callers), do: Enum.each(callers, &Process.exit(&1, :kill))
 
-  @doc "All monitor their targets at the same time. Returns the µs until the last has done so."
+  @doc "All callers monitor their targets at the same time. Returns the µs until the last has done so."
   @spec monitor([t]) :: non_neg_integer
   def monitor(callers), do: callers |> run(&place/1) |> Enum.max()
 
-  @doc "All make a list of references as long as that of their targets. Returns the µs as `monitor/1`."
+  @doc "All make a list of references, one for each target. Returns the µs until the last has done so."
   @spec list([t]) :: non_neg_integer
   def list(callers), do: callers |> run(&make_refs/1) |> Enum.max()
 
@@ -128,7 +127,7 @@ defmodule Bench.Caller do
     {time, %{state | refs: refs}}
   end
 
-  # They are kept until the list is whole, as those of monitors are.
+  # The references are kept until the list is complete, as those of monitors are.
   defp make_refs(state) do
     {time, _refs} = :timer.tc(fn -> for _ <- state.pids, do: make_ref() end)
     {time, state}
@@ -141,7 +140,7 @@ defmodule Bench.Caller do
 
   defp await_all(state, cause), do: {await_timed(state, cause), %{state | refs: []}}
 
-  # Such as those that the end of the targets is told by.
+  # The messages are like those that report the end of the targets.
   defp await_flood(state) do
     {to, amount} = {self(), state.amount}
 

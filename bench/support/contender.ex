@@ -1,9 +1,9 @@
 defmodule Bench.Contender do
   @moduledoc false
-  # What is compared: ZenMonitor, `Process.monitor/1`, and version 2 of ZenMonitor if there is one,
-  # through the API that it shares with this one.
+  # What is compared: ZenMonitor, `Process.monitor/1`, and version 2 of ZenMonitor if a build of it is given.
+  # Both versions are called through the API that they share.
   #
-  # Unless said otherwise, these functions run in the VM of the contender.
+  # Unless noted otherwise, these functions run in the VM of the contender.
 
   alias Bench.{Options, Peer}
   alias ZenMonitor.Local.{Connector, Dispatcher}
@@ -23,12 +23,12 @@ defmodule Bench.Contender do
   def code(_, _options), do: Peer.own_code()
 
   @typedoc """
-  `:unthrottled` raises all budgets: what they hold back is not a cost of the work. `:quick` keeps the
-  sizes of the default, and only shortens the intervals.
+  `:unthrottled` raises all budgets, since waiting for a budget is not a cost of the work. `:quick` keeps the
+  default amounts, and only shortens the intervals.
   """
   @type settings :: :default | :unthrottled | :quick
 
-  @doc "Starts what it needs."
+  @doc "Starts the applications that the contender needs."
   @spec start(t, settings) :: :ok
   def start(:process, _settings), do: :ok
 
@@ -52,14 +52,14 @@ defmodule Bench.Contender do
   end
 
   @doc """
-  Lets all subscriptions through at once. Most scenarios with default settings do not look at them,
-  and would spend minutes on them.
+  Lets all subscriptions through at once. Scenarios with default settings measure deliveries, and would spend
+  minutes on the subscriptions.
   """
   @spec place_at_once(t) :: :ok
   def place_at_once(:process), do: :ok
   def place_at_once(_), do: Connector.chunk_size(1_000_000)
 
-  @doc "Lets so much news of deaths through in so many ms."
+  @doc "Sets how many certificates may be sent in how many ms."
   @spec report(t, pos_integer, pos_integer) :: :ok
   def report(:process, _amount, _interval), do: :ok
 
@@ -93,7 +93,7 @@ defmodule Bench.Contender do
     Enum.all?(sizes, &(ZenMonitor.Metrics.get(&1) == 0))
   end
 
-  # What is in them cannot be asked for.
+  # The others cannot be asked.
   def empty?(_), do: true
 
   @doc "Waits until a condition holds."

@@ -1,10 +1,10 @@
 defmodule Bench.EtsTables do
   @moduledoc false
-  # The design of version 2, as its documentation describes it: one table of references, and for each
-  # node one that is sorted by target. What falls due waits in a queue of the Dispatcher, which
-  # consumes the reference and sends the message.
+  # The design of version 2, as its documentation describes it: a table of references, and for each node a
+  # table that is sorted by target. Monitors that fall due wait in a queue of the Dispatcher, which removes
+  # the reference and sends the message.
   #
-  # It keeps no outbox of instructions, which is to its advantage.
+  # This has no outbox of instructions, which is to its advantage.
 
   @enforce_keys [:references, :node]
   defstruct @enforce_keys

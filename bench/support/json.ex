@@ -1,7 +1,6 @@
 defmodule Bench.Json do
   @moduledoc false
-  # As much of JSON as results need. OTP has an encoder of its own from 27 on, which is more than
-  # this project asks for.
+  # As much of JSON as the results need. OTP has an encoder only since 27, and this project supports 25.
 
   @doc "Encodes numbers, strings, atoms, lists, and maps with keys that are strings or atoms."
   @spec encode(term) :: iodata
@@ -10,7 +9,7 @@ defmodule Bench.Json do
 
   def encode(value) when is_atom(value), do: value |> Atom.to_string() |> encode()
   def encode(value) when is_integer(value), do: Integer.to_string(value)
-  # The shortest form that reads as the same number, which Elixir's is, is valid JSON.
+  # Elixir prints the shortest form that reads as the same number. That is valid JSON.
   def encode(value) when is_float(value), do: Float.to_string(value)
   def encode(value) when is_binary(value), do: [?", escape(value), ?"]
   def encode(value) when is_list(value), do: [?[, value |> Enum.map(&encode/1) |> comma(), ?]]

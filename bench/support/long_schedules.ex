@@ -1,17 +1,17 @@
 defmodule Bench.LongSchedules do
   @moduledoc false
   # Notes each time that a process was on a scheduler for 5 ms or more without a break, as
-  # `:erlang.system_monitor/2` reports it, and whether a function of ZenMonitor was named.
+  # `:erlang.system_monitor/2` reports it, and whether the report names a function of ZenMonitor.
   #
-  # A garbage collection happens in whichever function asks for memory. What the VM reports as one
-  # is taken off. What cannot be taken off is the time for which the operating system had the
-  # scheduler wait for a core: so whoever compares looks at the other contenders, too.
+  # A garbage collection happens in whichever function asks for memory, so collections that the VM reports are
+  # subtracted. The time for which the scheduler waits for a core cannot be subtracted. So compare with the other
+  # contenders.
 
   # Milliseconds.
   @limit 5
   @collection 1
 
-  @doc "Has this VM watched."
+  @doc "Begins to watch this VM."
   @spec watch() :: :ok
   def watch do
     watcher =
@@ -48,7 +48,7 @@ defmodule Bench.LongSchedules do
     end
   end
 
-  # Its report arrives before that of the schedule it happened in.
+  # The report of a collection arrives before that of the schedule in which it happened.
   defp collection(collected, subject, held) do
     case collected do
       %{^subject => {at, time}} -> if now() - at <= held + @limit, do: time, else: 0

@@ -1,12 +1,12 @@
 defmodule Bench.Micro do
   @moduledoc false
-  # Runs job maps of Benchee: on Benchee when it is there, otherwise on as much of it as they need.
+  # Runs job maps of Benchee: on Benchee if it is there, and otherwise on a small runner of its own.
 
   alias Bench.{Options, Statistics, Table}
 
   @typedoc """
-  A job takes an input, or what `before_each` makes of it. `after_each` gets what it returned. The
-  hooks run around every single call, outside of what is measured.
+  A job takes an input, or what `before_each` makes of it. `after_each` gets what the job returned. The
+  hooks run around every single call, and are not measured.
   """
   @type job :: (term -> term) | {(term -> term), keyword((term -> term))}
 
@@ -19,10 +19,10 @@ defmodule Bench.Micro do
           percentile_99: float
         }
 
-  # A call that is as short as the reading of a clock is measured many at a time: for so many ns, so that each
-  # batch has its share of the garbage collections that free what the calls make.
+  # Calls that are as short as reading a clock are measured in batches of so many ns, so that each batch has its
+  # share of garbage collections.
   @batch 1_000_000
-  # So many in a row, or to count them would take longer than the shortest of them.
+  # So many calls are unrolled in a row. Otherwise counting them would take longer than the shortest of them.
   @row 8
 
   @doc "Runs every job with every input, prints what it took, and returns it by job and input."
@@ -47,7 +47,7 @@ defmodule Bench.Micro do
       print: [benchmarking: false, configuration: false, fast_warning: false]
     ]
 
-    # It is no dependency where there is no Hex, so the compiler must not look for it.
+    # Without Hex it is no dependency, so the compiler must not look for it.
     suite = apply(Benchee, :run, [jobs, settings])
 
     for scenario <- suite.scenarios, into: %{} do

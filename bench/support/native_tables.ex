@@ -2,10 +2,9 @@ defmodule Bench.NativeTables do
   @moduledoc false
   # The native tables by themselves: without the processes of ZenMonitor and without another node.
   #
-  # The pids that are monitored are made up. They are those that a node would give to processes
-  # that it starts one after the other. The calling process stands in for the Connector: it takes
-  # the instructions as if it had sent them, so the tables get into the state that they have when
-  # all monitors have been placed on the other node.
+  # The monitored pids are made up: those that a node would give to processes that it starts one after the other.
+  # The calling process does the work of the Connector. It takes the instructions as if it had sent them. So the
+  # tables get into the state in which all monitors have been placed on the other node.
 
   alias ZenMonitor.{Metrics, Native}
 
@@ -27,7 +26,7 @@ defmodule Bench.NativeTables do
     Native.free()
   end
 
-  @doc "Has a process of its own monitor so many, from the nth on. It lives on, and keeps nothing."
+  @doc "Starts a process that monitors so many pids, from the nth on. It lives on, and keeps no references."
   @spec subscriber(non_neg_integer, pos_integer) :: pid
   def subscriber(from, amount) do
     owner = self()
@@ -56,13 +55,13 @@ defmodule Bench.NativeTables do
     |> :erlang.binary_to_term()
   end
 
-  @doc "Has a process monitor one of them in bulk."
+  @doc "Places a bulk monitor on a pid for a process."
   @spec monitor_in_bulk(pid, subscriber :: pid) :: term
   def monitor_in_bulk(pid, subscriber) do
     Native.monitor_with(subscriber, @node, pid, make_ref(), :bulk)
   end
 
-  @doc "Sends the instructions that wait, so to speak."
+  @doc "Takes all instructions that wait, and confirms them as if they had been sent."
   @spec settle() :: :ok
   def settle do
     {_, emptied?} = Native.connector_take(@node, @node, 1_000_000)
@@ -79,7 +78,7 @@ defmodule Bench.NativeTables do
     certify(rest)
   end
 
-  @doc "Sends all that is due, as the Dispatcher does, and returns how much that was."
+  @doc "Sends everything that is due, as the Dispatcher does, and returns how many messages that was."
   @spec deliver() :: non_neg_integer
   def deliver do
     unless Native.backlog_expand(), do: raise("more is due than is expanded at once")

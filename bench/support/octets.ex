@@ -1,8 +1,8 @@
 defmodule Bench.Octets do
   @moduledoc false
-  # What goes over the connection between two nodes. Runs in the VM of either.
+  # Counts what goes over the connection between two nodes. Runs in the VM of one of them.
 
-  @doc "The octets that were received from a node so far, and sent to it."
+  @doc "How many octets were received from a node so far, and how many were sent to it."
   @spec with(node) :: {received :: non_neg_integer, sent :: non_neg_integer}
   def with(node) do
     {^node, port} = List.keyfind(:erlang.system_info(:dist_ctrl), node, 0)

@@ -1,6 +1,6 @@
 defmodule Bench.Options do
   @moduledoc false
-  # What a run measures and where its results go, from the command line and the environment.
+  # The options of a run: what it measures, and where the results go.
 
   @full 500_000
 
@@ -31,7 +31,7 @@ defmodule Bench.Options do
   ZEN_MONITOR_V2=DIR  a build of version 2 with its dependencies, as DIR/*/ebin, to compare with
   """
 
-  @doc "The options of the command line. Raises what tells how to do it right."
+  @doc "The options of the command line. Raises an error with the usage if they are wrong."
   @spec parse!([String.t()], %{String.t() => String.t()}, [String.t()]) :: t
   def parse!(argv, env, known) do
     {given, scenarios, invalid} = OptionParser.parse(argv, strict: @switches)
@@ -50,11 +50,11 @@ defmodule Bench.Options do
     }
   end
 
-  @doc "A number that is meant for runs of full size, for this run."
+  @doc "Scales a number that is meant for runs of full size."
   @spec scale(t, pos_integer) :: pos_integer
   def scale(%__MODULE__{size: size}, number), do: max(1, div(number * size, @full))
 
-  @doc "So many rounds at least, unless it is a run to see whether it works."
+  @doc "The number of rounds: at least so many, unless the run only tries whether everything works."
   @spec rounds(t, pos_integer) :: pos_integer
   def rounds(%__MODULE__{rounds: 1}, _least), do: 1
   def rounds(%__MODULE__{rounds: rounds}, least), do: max(rounds, least)

@@ -1,7 +1,7 @@
 defmodule Bench.PlainTruncator do
   @moduledoc false
-  # The rules of `ZenMonitor.Truncator` in plain Elixir, to compare with. The limits are compiled in, as
-  # those of version 2 are.
+  # The rules of `ZenMonitor.Truncator` in plain Elixir, for comparison. The limits are compiled in, as in version
+  # 2.
 
   @widest 4
   @longest 1_024

@@ -1,10 +1,10 @@
 defmodule Bench.Readme do
   @moduledoc false
-  # Keeps the results in the README: what stands between the two markers of a scenario is replaced.
+  # Writes results into the README. The text between the two markers of a scenario is replaced.
 
   alias Bench.Report
 
-  @doc "Puts the results of a scenario in the place of its last."
+  @doc "Replaces the results of a scenario."
   @spec replace(Path.t(), String.t(), Report.t(), map) :: :ok
   def replace(file, scenario, report, run) do
     text = File.read!(file)

@@ -1,7 +1,6 @@
 defmodule Bench.Report do
   @moduledoc false
-  # What a scenario has found, and its three forms: a table for people, JSON, and a section of the
-  # README.
+  # The results of a scenario, in three forms: a table for people, JSON, and a section of the README.
 
   alias Bench.{Chart, Contender, Json, Rounds, Table}
 
@@ -46,7 +45,7 @@ defmodule Bench.Report do
     %{figure: figure, unit: unit, value: value, baselines: baselines, target: target}
   end
 
-  @doc "The rows of some figures of a comparison, and one for what held a scheduler meanwhile."
+  @doc "The rows of some figures of a comparison, and one for the long schedules."
   @spec rows(Rounds.result(), [figure], long_schedules :: target) :: [row]
   def rows(result, figures, long_schedules \\ nil) do
     long = {"5 ms or more on a scheduler", "times", :long_schedules, long_schedules}
@@ -55,7 +54,7 @@ defmodule Bench.Report do
         do: row(name, unit, result[figure], target)
   end
 
-  @doc "The report as a table for a terminal, which is a table of Markdown as well."
+  @doc "The report as a table for a terminal, which is also valid Markdown."
   @spec table(t) :: iodata
   def table(report) do
     names = report.rows |> Enum.flat_map(& &1.baselines) |> Enum.map(&elem(&1, 0)) |> Enum.uniq()
@@ -97,7 +96,7 @@ defmodule Bench.Report do
     :ok
   end
 
-  @doc "The value in terms of the first baseline."
+  @doc "The ratio of the value to the first baseline."
   @spec ratio(row) :: float | nil
   def ratio(%{baselines: [{_, baseline} | _], value: value}) when baseline > 0,
     do: value / baseline
@@ -118,7 +117,7 @@ defmodule Bench.Report do
   defp target(%{target: {:at_most, most}}), do: "≤ #{most}"
   defp target(%{target: {:at_least, least}}), do: "≥ #{least}"
 
-  # Three digits that count.
+  # Three significant digits.
   defp number(nil), do: ""
   defp number(value) when is_integer(value), do: Integer.to_string(value)
   defp number(value) when abs(value) >= 100, do: value |> round() |> Integer.to_string()

@@ -1,11 +1,11 @@
 defmodule Bench.Resources do
   @moduledoc false
-  # What a VM uses, read from outside of it: reading costs it nothing.
+  # What a VM uses, read from outside, so that reading costs the VM nothing.
 
   # The unit in which Linux reports CPU time to user space, whatever its own clock: 10 ms.
   @tick 10_000
 
-  # How often in a row, so many ms apart, memory must have shrunk by less than so many bytes.
+  # Memory is at rest when it has shrunk by less than `@noise` bytes so many times in a row, `@pause` ms apart.
   @steady 3
   @pause 1_000
   @noise 500_000
@@ -20,8 +20,8 @@ defmodule Bench.Resources do
   end
 
   @doc """
-  The resident memory of an OS process that does nothing, in bytes, once its VM has given back what it
-  keeps of memory that is free again: that takes it some seconds, and may be more than what is measured.
+  The resident memory of an OS process that does nothing, in bytes, once its VM has given back free memory. That
+  takes some seconds, and may be more than the memory that is measured.
   """
   @spec resident_at_rest(String.t()) :: non_neg_integer
   def resident_at_rest(os_pid), do: at_rest(os_pid, resident(os_pid), @steady)
@@ -40,7 +40,7 @@ defmodule Bench.Resources do
     String.to_integer(kilobytes) * 1024
   end
 
-  @doc "The machine and the versions that a result holds for."
+  @doc "The machine and the versions with which the results were taken."
   @spec machine() :: %{atom => String.t()}
   def machine do
     %{

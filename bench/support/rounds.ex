@@ -1,6 +1,6 @@
 defmodule Bench.Rounds do
   @moduledoc false
-  # The contenders take turns, so that what disturbs the machine for a while disturbs them all.
+  # Runs the rounds. The contenders take turns, so that a disturbance of the machine disturbs them all.
 
   alias Bench.{Contender, Options, Pair, Statistics}
 
@@ -8,9 +8,9 @@ defmodule Bench.Rounds do
   @type result :: %{atom => %{Contender.t() => number}}
 
   @doc """
-  Starts a pair of nodes for each contender, prepares each with `prepare`, and has each go through
-  `round` in turn, which returns figures by name. `:long_schedules` is one more figure. `settings` are
-  `:rounds`, `fresh: true` for a pair of its own in each, and those of `Bench.Pair.start/3`.
+  Starts a pair of nodes for each contender, calls `prepare` for each pair, and then `round` for each pair in turn.
+  `round` returns figures by name; `:long_schedules` is one more figure. `settings` are `:rounds`, `fresh: true` for a
+  new pair in each round, and those of `Bench.Pair.start/3`.
   """
   @spec compare(Options.t(), keyword, (Pair.t() -> term), (Pair.t(), term -> %{atom => number})) ::
           result
@@ -40,7 +40,7 @@ defmodule Bench.Rounds do
     {samples, for({pair, _} <- pairs, into: %{}, do: {pair.contender, long(pair)})}
   end
 
-  # Those of our own functions; for `Process.monitor/1`, all that there were in its VMs.
+  # Counts the long schedules of our own functions; for `Process.monitor/1`, all in its VMs.
   defp long(pair) do
     seen = Pair.stop(pair)
     ours = for {held, true, place} <- seen, do: "#{held} ms from #{place}"

@@ -1,6 +1,6 @@
 defmodule Bench.Running do
   @moduledoc false
-  # For how long processes run, as the schedulers see it. Runs in their VM.
+  # How long a process is on a scheduler. Runs in the VM of that process.
 
   @doc "Begins to watch a registered process, if there is one."
   @spec begin(atom) :: pid | nil
@@ -12,7 +12,7 @@ defmodule Bench.Running do
     end
   end
 
-  @doc "Ends it, and returns for how many µs the process has run since, `nil` if there was none."
+  @doc "Ends that, and returns for how many µs the process has run since. `nil` if there was no process."
   @spec finish(atom, pid | nil) :: float | nil
   def finish(_name, nil), do: nil
 

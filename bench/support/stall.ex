@@ -1,11 +1,11 @@
 defmodule Bench.Stall do
   @moduledoc false
-  # An unrelated process with a timer of 1 ms, which notes by how much it was ever late.
+  # An unrelated process with a timer of 1 ms, which notes how late the timer was at most.
 
   alias Bench.Pair
 
   @doc """
-  Runs a function, and returns what it does and by how many µs such a process on the node that monitors
+  Runs a function. Returns its result, and by how many µs the timer of such a process on the node that monitors
   was late at most meanwhile. A node with such a timer never comes to rest.
   """
   @spec during(Pair.t(), (() -> result)) :: {result, non_neg_integer} when result: term

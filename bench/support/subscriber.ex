@@ -1,22 +1,21 @@
 defmodule Bench.Subscriber do
   @moduledoc false
-  # Groups of processes that monitor a few targets each, and note when their last `:DOWN` came
-  # without sending anything, which would cost more than what is measured. They live in the VM of
-  # the local node.
+  # Groups of processes that monitor a few targets each. Each process notes when its last `:DOWN` came. It does
+  # not send that anywhere, which would cost more than what is measured. They live in the VM of the local node.
 
   alias Bench.{Contender, Targets}
 
   @typedoc "The process that knows the group."
   @type group :: pid
 
-  @doc "Starts one subscriber for each list of targets; all have placed their monitors then."
+  @doc "Starts one subscriber for each list of targets, and waits until all have placed their monitors."
   @spec start(Contender.t(), [[pid]]) :: group
   def start(contender, lists) do
     {:ok, group} = Agent.start(fn -> start_group(contender, lists) end, timeout: :infinity)
     group
   end
 
-  @doc "One for each of so many processes of the remote node, dealt out to them one by one."
+  @doc "Starts so many subscribers, and deals out the processes of the remote node, so many to each."
   @spec start(Contender.t(), node, pos_integer, pos_integer) :: group
   def start(contender, remote, subscribers, each) do
     pids = :erpc.call(remote, Targets, :slice, [0, subscribers * each])
@@ -24,8 +23,8 @@ defmodule Bench.Subscriber do
   end
 
   @doc """
-  Waits until all have had their last. Returns how long after `cause` was run the first and the last
-  of them had, in µs.
+  Runs `cause`, and waits until all subscribers have their last message. Returns how long that took for the first and
+  for the last of them, in µs.
   """
   @spec finish(group, (() -> term)) :: {first :: integer, last :: integer}
   def finish(group, cause) do
@@ -42,15 +41,15 @@ defmodule Bench.Subscriber do
     )
   end
 
-  @doc "Ends one process that all of them monitor, and waits. As `finish/2`."
+  @doc "Ends one process that all of them monitor. Waits and returns as `finish/2`."
   @spec fan_out(group, pid) :: {integer, integer}
   def fan_out(group, target), do: finish(group, fn -> send(target, :crash) end)
 
-  @doc "Ends all targets of a node, and waits. As `finish/2`."
+  @doc "Ends all targets of a node. Waits and returns as `finish/2`."
   @spec mass_exit(group, node) :: {integer, integer}
   def mass_exit(group, node), do: finish(group, fn -> Bench.Caller.kill(node) end)
 
-  @doc "Ends the group, and fails if any of it had got a message too many."
+  @doc "Ends the group. Fails if any of its processes has a message too many."
   @spec stop(group) :: :ok
   def stop(group) do
     pids = Agent.get(group, & &1.pids, :infinity)

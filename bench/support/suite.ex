@@ -1,6 +1,6 @@
 defmodule Bench.Suite do
   @moduledoc false
-  # Runs scenarios, and writes what they found to wherever the options say.
+  # Runs scenarios, and writes the results to where the options say.
 
   alias Bench.{Options, Report, Resources, Scenarios}
 

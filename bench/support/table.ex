@@ -1,6 +1,6 @@
 defmodule Bench.Table do
   @moduledoc false
-  # A table for a terminal that is one of Markdown as well.
+  # Tables for a terminal that are also valid Markdown.
 
   @doc "The first line is the header."
   @spec render([[String.t()]]) :: iodata

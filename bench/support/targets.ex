@@ -1,9 +1,9 @@
 defmodule Bench.Targets do
   @moduledoc false
-  # The processes that are monitored. Runs in the VM of the remote node, where one process of this
-  # name knows them all.
+  # The processes that are monitored. Runs in the VM of the remote node. A process of this name knows all of
+  # them.
 
-  @doc "Adds processes that do nothing, hibernated and so as small as can be."
+  @doc "Adds processes that do nothing. They hibernate, so they are as small as possible."
   @spec add(pos_integer) :: :ok
   def add(amount) do
     if Process.whereis(__MODULE__) == nil,
@@ -16,7 +16,7 @@ defmodule Bench.Targets do
   @spec slice(non_neg_integer, pos_integer) :: [pid]
   def slice(from, amount), do: Agent.get(__MODULE__, &Enum.slice(&1, from, amount), :infinity)
 
-  @doc "Puts them in an order at random."
+  @doc "Puts them in random order."
   @spec shuffle() :: :ok
   def shuffle, do: Agent.update(__MODULE__, &Enum.shuffle/1, :infinity)
 
@@ -29,7 +29,7 @@ defmodule Bench.Targets do
     end)
   end
 
-  @doc "A process that exits with the reason it is sent, or with one of 5 KB."
+  @doc "Starts a process that exits with the reason that it is sent, or with a reason of 5 KB."
   @spec single() :: pid
   def single do
     spawn(fn ->
@@ -40,7 +40,7 @@ defmodule Bench.Targets do
     end)
   end
 
-  @doc "A process that is dead."
+  @doc "The pid of a dead process."
   @spec dead() :: pid
   def dead do
     {pid, ref} = spawn_monitor(fn -> :ok end)

@@ -234,7 +234,7 @@ defmodule ZenMonitor.Case do
   end
 
   @doc "Suspends the Dispatcher or a Batcher. Nobody takes it to be asleep, so nobody stands in for it, either."
-  def suspend(process) do
+  def suspend_stage(process) do
     :sys.suspend(process)
 
     :sys.replace_state(process, fn state ->
@@ -248,7 +248,7 @@ defmodule ZenMonitor.Case do
   end
 
   @doc "Ends that."
-  def resume(process) do
+  def resume_stage(process) do
     send(process, :wake)
     :sys.resume(process)
   end
@@ -256,14 +256,14 @@ defmodule ZenMonitor.Case do
   @doc "Runs a function while the Dispatcher sends nothing, and returns when so many more wait."
   def while_suspended(amount, fun) do
     waiting = Metrics.get("zen_monitor.local.batch_length")
-    suspend(Dispatcher)
+    suspend_stage(Dispatcher)
     fun.()
 
     Cluster.wait_until(fn ->
       Metrics.get("zen_monitor.local.batch_length") == waiting + amount
     end)
 
-    resume(Dispatcher)
+    resume_stage(Dispatcher)
   end
 
   @doc "The number of standing monitors."

@@ -131,7 +131,7 @@ defmodule ZenMonitor.CrashTest do
     test "that delivers loses nothing", %{peer: peer} do
       pids = on(peer, :targets, [10])
       refs = watch_all(pids)
-      suspend(Dispatcher)
+      suspend_stage(Dispatcher)
 
       for {pid, round} <- Enum.with_index(pids) do
         reason = {:shutdown, {pid, Enum.map(1..500_000, &{&1})}}
@@ -142,7 +142,7 @@ defmodule ZenMonitor.CrashTest do
         kill(deliverer)
       end
 
-      resume(Dispatcher)
+      resume_stage(Dispatcher)
       assert map_size(downs(refs)) == 10
     end
   end

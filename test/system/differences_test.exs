@@ -64,7 +64,7 @@ defmodule ZenMonitor.DifferencesTest do
     targets = on(peer, :targets, [20])
     plain = for target <- targets, do: Process.monitor(target)
     zen = watch_all(targets)
-    suspend(Dispatcher)
+    suspend_stage(Dispatcher)
     Cluster.disconnect(peer)
     node = peer.node
     assert_receive {:nodedown, ^node}, 10_000
@@ -81,7 +81,7 @@ defmodule ZenMonitor.DifferencesTest do
     Cluster.connect(peer)
     assert_receive {:nodeup, ^node}, 10_000
     refute_received {:DOWN, _, :process, _, {:zen_monitor, _}}
-    resume(Dispatcher)
+    resume_stage(Dispatcher)
     assert downs(zen) |> Map.values() |> Enum.uniq() == [:nodedown]
     :net_kernel.monitor_nodes(false)
   end

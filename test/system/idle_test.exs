@@ -37,6 +37,8 @@ defmodule ZenMonitor.IdleTest do
       Process.exit(pid, :kill)
       Process.exit(local, :kill)
       downs([ref, local_ref])
+      # It has slept on, and so does not know the threshold yet.
+      send(Dispatcher, :wake)
 
       connector = Connector.get(pid)
       idle = [Process.whereis(Dispatcher), connector, Batcher.get(Connector.get(local))]

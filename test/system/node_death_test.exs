@@ -30,7 +30,7 @@ defmodule ZenMonitor.NodeDeathTest do
     assert Local.batch_length() == @amount
 
     Dispatcher.demand_amount(@amount)
-    resume(Dispatcher)
+    resume_stage(Dispatcher)
     wait_until(fn -> Local.batch_length() == 0 end)
     assert standing() == 0
     assert :erlang.memory(:system) - before < 20 * @amount

@@ -41,14 +41,14 @@ defmodule ZenMonitor.InfoTest do
       assert test == self()
 
       # Who has something waiting comes first.
-      suspend(Dispatcher)
+      suspend_stage(Dispatcher)
       for pid <- Enum.take(pids, 3), do: PeerScript.remove(guild, pid)
       on(peer, :kill, [Enum.take(pids, 3)])
       wait_until(fn -> ZenMonitor.Local.batch_length() == 3 end)
       assert [%{pid: ^test, waiting: 3, monitors: 10}, _] = Metrics.snapshot().subscribers
       assert [%{pid: ^test}] = Metrics.snapshot(1).subscribers
       assert %{subscribers: [], nodes: []} = Metrics.snapshot(0)
-      resume(Dispatcher)
+      resume_stage(Dispatcher)
     end
 
     test "adds up the monitors of a process, whatever their options" do
@@ -91,13 +91,13 @@ defmodule ZenMonitor.InfoTest do
       assert %{monitored: 3, monitored_by: [^me]} = ZenMonitor.info(hd(pids))
       assert %{monitors: 0, sets: []} = ZenMonitor.info(PeerScript.target())
 
-      suspend(Dispatcher)
+      suspend_stage(Dispatcher)
       wait_until_watched(List.last(pids))
       on(context.peer, :kill, [tl(pids)])
       wait_until(fn -> ZenMonitor.Local.batch_length() == 308 end)
       assert [%{waiting: 299, members: 300}, %{waiting: 9}] = Metrics.snapshot().sets
       assert %{waiting: 308} = ZenMonitor.info(self())
-      resume(Dispatcher)
+      resume_stage(Dispatcher)
       for set <- [small, large], do: ZenMonitor.Set.close(set)
       assert %{sets: 1, members: 0, largest_sets: []} = ZenMonitor.info()
     end

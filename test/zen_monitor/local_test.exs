@@ -35,12 +35,12 @@ defmodule ZenMonitor.LocalTest do
       watch_all(pids ++ pids)
       ref = watch(PeerScript.target())
       assert Local.batch_length() == 0
-      suspend(Dispatcher)
+      suspend_stage(Dispatcher)
       on(peer, :kill, [pids])
       wait_until(fn -> Local.batch_length() == 20 end)
       ZenMonitor.demonitor(ref)
       assert Local.batch_length() == 20
-      resume(Dispatcher)
+      resume_stage(Dispatcher)
       wait_until(fn -> Local.batch_length() == 0 end)
     end
 
@@ -49,7 +49,7 @@ defmodule ZenMonitor.LocalTest do
       refs = watch_all(on(peer, :targets, [5_000]))
       # Nothing is expanded, and nothing is sent.
       :sys.suspend(Local)
-      suspend(Dispatcher)
+      suspend_stage(Dispatcher)
       Cluster.disconnect(peer)
       wait_until(fn -> Local.batch_length() == 5_000 end)
       assert Metrics.get("zen_monitor.local.dispatcher.events.processed") == 0
@@ -57,7 +57,7 @@ defmodule ZenMonitor.LocalTest do
       for ref <- removed, do: assert(ZenMonitor.demonitor(ref, [:info]))
       assert Local.batch_length() == 3_000
       :sys.resume(Local)
-      resume(Dispatcher)
+      resume_stage(Dispatcher)
       Dispatcher.demand_amount(5_000)
       assert kept |> downs() |> Map.values() |> Enum.uniq() == [:nodedown]
     end

@@ -74,14 +74,14 @@ defmodule ZenMonitor.MetricsTest do
              "zen_monitor.local.connector.sweep" => 11
            } = Metrics.all()
 
-    suspend(Dispatcher)
+    suspend_stage(Dispatcher)
     on(peer, :kill, [pids])
     wait_until(fn -> Metrics.get("zen_monitor.local.enqueue") == 17 end)
     assert Metrics.get("zen_monitor.local.batch_length") == 17
     assert Metrics.get("zen_monitor.local.dispatcher.events.processed") == 0
     ZenMonitor.demonitor(List.last(second))
     assert Metrics.get("zen_monitor.local.batch_length") == 16
-    resume(Dispatcher)
+    resume_stage(Dispatcher)
     wait_until(fn -> Metrics.get("zen_monitor.local.batch_length") == 0 end)
 
     assert %{

@@ -312,10 +312,10 @@ defmodule ZenMonitor.NativeTest do
     Native.proxy_enqueue(native, :erlang.term_to_binary({:name, bulky}))
     assert {0, false} = Native.dispatcher_deliver(node(), 10, :all)
     ref = watch(target)
-    suspend(Dispatcher)
+    suspend_stage(Dispatcher)
     send(Connector.get(target), {:dead, node(target), [{target, bulky}]})
     wait_until(fn -> Native.dispatcher_deliver(node(), 10, :all) == :bulky end)
-    resume(Dispatcher)
+    resume_stage(Dispatcher)
     assert reason(ref) == bulky
   end
 
@@ -491,8 +491,11 @@ defmodule ZenMonitor.NativeTest do
 
   defp valid(:demonitor, 1), do: [make_ref()]
 
-  defp valid(:monitor_all, 4),
-    do: [[self(), :name, {:name, :other@node}, forged()], [], Enum.random([true, false]), node()]
+  defp valid(:monitor_all, 4) do
+    destinations = [self(), :name, {:name, :other@node}, forged()]
+    refs = for _ <- destinations, do: make_ref()
+    [destinations, refs, Enum.random([true, false]), node()]
+  end
 
   defp valid(:demonitor_all, 1), do: [[make_ref(), ZenMonitor.monitor(:name, bulk: true)]]
   defp valid(:set_open, 3), do: [make_ref(), {:tag, 1}, Enum.random([true, false])]

@@ -274,11 +274,11 @@ defmodule ZenMonitor.SetTest do
       {deleted, kept} = Enum.split(pids, 100)
       set = set_of(pids)
 
-      suspend(Dispatcher)
+      suspend_stage(Dispatcher)
       on(peer, :kill, [pids])
       wait_until(fn -> Local.batch_length() == 200 end)
       assert Set.delete(set, deleted) == 100 and Local.batch_length() == 100
-      resume(Dispatcher)
+      resume_stage(Dispatcher)
       assert Enum.sort(objects(set, 100)) == Enum.sort(kept)
       refute_receive {:DOWN, _, _, _, _}, 50
       Set.close(set)
@@ -323,12 +323,12 @@ defmodule ZenMonitor.SetTest do
       {due, alive} = Enum.split(pids, 500)
       kill_remote(peer, hd(due))
       wait_until(fn -> Set.size(set) == 999 end)
-      suspend(Dispatcher)
+      suspend_stage(Dispatcher)
       on(peer, :kill, [tl(due)])
       wait_until(fn -> Local.batch_length() == 499 end)
       assert :ok = Set.close(set, flush: true)
       assert {Local.batch_length(), standing()} == {0, 0}
-      resume(Dispatcher)
+      resume_stage(Dispatcher)
       on(peer, :kill, [alive])
       refute_receive {:DOWN, ^ref, _, _, _}, 50
       assert :ok = Set.close(set)
@@ -370,12 +370,12 @@ defmodule ZenMonitor.SetTest do
       pids = on(peer, :targets, [300])
       %{ref: ref} = set = set_of(pids, bulk: true)
       Dispatcher.demand_amount(10_000)
-      suspend(Dispatcher)
+      suspend_stage(Dispatcher)
       on(peer, :kill, [pids])
       wait_until(fn -> Local.batch_length() == 300 end)
       {deleted, kept} = Enum.split(pids, 100)
       assert Set.delete(set, deleted) == 100
-      resume(Dispatcher)
+      resume_stage(Dispatcher)
       assert_receive {:DOWN, ^ref, :bulk, entries}, 10_000
       assert Enum.sort(for {pid, _} <- entries, do: pid) == Enum.sort(kept)
       assert Set.size(set) == 0
@@ -413,10 +413,10 @@ defmodule ZenMonitor.SetTest do
   end
 
   defp kill_suspended(peer, pids, due) do
-    suspend(Dispatcher)
+    suspend_stage(Dispatcher)
     on(peer, :kill, [pids])
     wait_until(fn -> Local.batch_length() == due end)
-    resume(Dispatcher)
+    resume_stage(Dispatcher)
   end
 
   defp kill_remote(peer, pid), do: on(peer, :kill, [[pid]])

@@ -80,7 +80,7 @@ defmodule ZenMonitor.TelemetryTest do
     PeerScript.kill([Connector.get(hd(pids))])
     assert_restart(Connector, there, 30)
 
-    suspend(Dispatcher)
+    suspend_stage(Dispatcher)
     on(peer, :kill, [pids])
     wait_until(fn -> Local.batch_length() == 30 end)
     PeerScript.kill_name(Local)
@@ -91,7 +91,7 @@ defmodule ZenMonitor.TelemetryTest do
 
     subscriber = self()
     batcher = Batcher.get(subscriber)
-    suspend(batcher)
+    suspend_stage(batcher)
     dead = PeerScript.dead_target()
     GenServer.cast(Proxy, {:process, subscriber, [{:subscribe, dead}]})
     wait_until(fn -> Metrics.get("zen_monitor.proxy.batcher.enqueue") == 1 end)

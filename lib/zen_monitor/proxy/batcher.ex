@@ -3,7 +3,8 @@ defmodule ZenMonitor.Proxy.Batcher do
   Sends death certificates to one subscribed Connector, a batch at a time.
 
   At most `chunk_size/0` certificates go out in any window of one `sweep_interval/0`. Until then they
-  go out at once, or together with those of the next two milliseconds.
+  go out at once, or when there are many, together with those of the next two milliseconds. While a Batcher
+  sleeps, a few are sent by the Proxy, without waking it.
 
   ## Slow nodes
 

@@ -19,7 +19,7 @@ use support::{World, is_full, pid, reference, sized, target};
 use zen_monitor_core::monitors::references::{References, hash_of};
 use zen_monitor_core::monitors::slot::{Reference, Slot};
 use zen_monitor_core::structures::arena::{Arena, CHUNK};
-use zen_monitor_core::structures::hash::shard;
+use zen_monitor_core::structures::hash::{BLOCK, shard};
 use zen_monitor_core::structures::id_queue::IdQueue;
 
 const THREADS: [u32; 5] = [1, 2, 4, 8, 16];
@@ -296,6 +296,42 @@ impl Contender for Whole {
     }
 }
 
+/// The whole table, and all of a thread's monitors on one target.
+struct Herd {
+    whole: Whole,
+    /// Whether that target is the same for all threads.
+    shared: bool,
+}
+
+impl Herd {
+    fn new(shared: bool) -> Self {
+        let whole = Whole::new(1);
+        Herd { whole, shared }
+    }
+}
+
+impl Contender for Herd {
+    fn place(&self, thread: u32, number: u32) {
+        let World { table } = &self.whole.world;
+        let target = target(if self.shared { 0 } else { thread * BLOCK });
+        let (pid, reference) = (self.whole.pid(thread), reference(thread, number));
+        let placed = table.monitor(self.whole.world.node(), pid, reference, target);
+        placed.unwrap();
+    }
+
+    fn remove(&self, thread: u32, number: u32) -> bool {
+        self.whole.remove(thread, number)
+    }
+
+    fn upkeep(&self) {
+        self.whole.upkeep();
+    }
+
+    fn len(&self) -> usize {
+        self.whole.len()
+    }
+}
+
 /// How many monitors each thread has standing.
 fn window(threads: u32) -> u32 {
     standing() / threads
@@ -318,7 +354,7 @@ fn histogram() -> Histogram<u64> {
 
 fn main() {
     type Run = fn(&mut Result, bool);
-    let contenders: [(&str, Run); 8] = [
+    let contenders: [(&str, Run); 10] = [
         ("references", |result, timed| {
             run(result, timed, Referring::<Own>::new)
         }),
@@ -339,17 +375,34 @@ fn main() {
         ("whole, callers apart", |result, timed| {
             run(result, timed, |_| Whole::new(APART))
         }),
+        ("a target each", |result, timed| {
+            run(result, timed, |_| Herd::new(false))
+        }),
+        ("one target for all", |result, timed| {
+            run(result, timed, |_| Herd::new(true))
+        }),
     ];
+    // As with the other benches, an argument chooses: a part of the names.
+    let chosen = std::env::args().skip(1).find(|word| !word.starts_with('-'));
+    let is_chosen = |name: &str| {
+        chosen
+            .as_ref()
+            .is_none_or(|part| name.contains(part.as_str()))
+    };
+    let contenders: Vec<_> = (contenders.into_iter())
+        .filter(|(name, _)| is_chosen(name))
+        .collect();
     for threads in THREADS {
-        let mut results = contenders.map(|(name, _)| Result {
+        let fresh = |&(name, _): &(&'static str, Run)| Result {
             name,
             threads,
             throughput: 0.0,
             latencies: histogram(),
             bytes: 0.0,
-        });
+        };
+        let mut results: Vec<Result> = contenders.iter().map(fresh).collect();
         for _ in 0..sized(ROUNDS, 1) {
-            for (result, (_, contend)) in results.iter_mut().zip(contenders) {
+            for (result, (_, contend)) in results.iter_mut().zip(&contenders) {
                 contend(result, false);
                 contend(result, true);
             }

@@ -90,14 +90,14 @@ defmodule ZenMonitor.Local.DispatcherTest do
       watchers = watch_by(pid, 64)
       reason = {:shutdown, List.duplicate(?x, 16_000)}
 
-      suspend(Dispatcher)
+      suspend_stage(Dispatcher)
       send(pid, {:exit, reason})
       wait_until(fn -> Local.batch_length() == 64 end)
       # All reasons together have 16 MB.
       {sent, true} = Native.dispatcher_deliver(node(), 64, :all)
       assert sent in 1..32
       assert Local.batch_length() == 64 - sent
-      resume(Dispatcher)
+      resume_stage(Dispatcher)
 
       for watcher <- watchers do
         wait_until(fn -> PeerScript.received(watcher) != [] end)
@@ -233,10 +233,10 @@ defmodule ZenMonitor.Local.DispatcherTest do
     Dispatcher.demand_interval(1)
     pids = on(peer, :targets, [500])
     refs = watch_all(pids)
-    suspend(Dispatcher)
+    suspend_stage(Dispatcher)
     on(peer, :kill, [pids])
     wait_until(fn -> Local.batch_length() == 500 end)
-    resume(Dispatcher)
+    resume_stage(Dispatcher)
     for ref <- refs, do: reason(ref)
 
     # Where a hibernating server waits has another name in OTP 28 and later.

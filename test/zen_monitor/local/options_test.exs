@@ -39,12 +39,12 @@ defmodule ZenMonitor.OptionsTest do
       tag = Enum.map(1..7_000, &{&1})
       for pid <- pids, do: ZenMonitor.monitor(pid, tag: tag)
       wait_until_watched(List.last(pids))
-      suspend(Dispatcher)
+      suspend_stage(Dispatcher)
       on(peer, :kill, [pids])
       wait_until(fn -> Local.batch_length() == 64 end)
       assert {sent, true} = Native.dispatcher_deliver(node(), 64, :all)
       assert sent in 1..16
-      resume(Dispatcher)
+      resume_stage(Dispatcher)
     end
 
     test "that is large slows no other delivery, be its monitor due or not", %{peer: peer} do
@@ -237,11 +237,11 @@ defmodule ZenMonitor.OptionsTest do
     test "come in smaller messages when their reasons are large", %{peer: peer} do
       pids = on(peer, :targets, [200])
       bulk(pids)
-      suspend(Dispatcher)
+      suspend_stage(Dispatcher)
       # The reasons are long strings, since atoms, which are not truncated either, are short.
       for pid <- pids, do: send(pid, {:exit, {make_ref(), String.duplicate("x", 1_000)}})
       wait_until(fn -> ZenMonitor.Local.batch_length() == 200 end)
-      resume(Dispatcher)
+      resume_stage(Dispatcher)
       sizes = sizes(200)
       assert length(sizes) in 4..12
     end
@@ -285,10 +285,10 @@ defmodule ZenMonitor.OptionsTest do
       end)
 
       wait_until_watched(single)
-      suspend(Dispatcher)
+      suspend_stage(Dispatcher)
       on(peer, :kill, [pids ++ [single]])
       wait_until(fn -> ZenMonitor.Local.batch_length() == 2_001 end)
-      resume(Dispatcher)
+      resume_stage(Dispatcher)
       assert_receive {:single, :killed}, 10_000
       assert ZenMonitor.Local.batch_length() >= 1_000
       sizes(2_000)
@@ -297,13 +297,13 @@ defmodule ZenMonitor.OptionsTest do
     test "that are removed while they are due are in no message", %{peer: peer} do
       pids = on(peer, :targets, [100])
       refs = bulk(pids)
-      suspend(Dispatcher)
+      suspend_stage(Dispatcher)
       on(peer, :kill, [pids])
       wait_until(fn -> ZenMonitor.Local.batch_length() == 100 end)
       {removed, kept} = refs |> Enum.map(&elem(&1, 0)) |> Enum.split(40)
       for ref <- removed, do: assert(ZenMonitor.demonitor(ref, [:info, :flush]))
       assert ZenMonitor.Local.batch_length() == 60
-      resume(Dispatcher)
+      resume_stage(Dispatcher)
       assert_receive {:DOWN, :bulk, entries}, 10_000
       assert Enum.sort(for {ref, _, _} <- entries, do: ref) == Enum.sort(kept)
     end
@@ -414,10 +414,10 @@ defmodule ZenMonitor.OptionsTest do
   end
 
   defp kill_suspended(peer, pids, due) do
-    suspend(Dispatcher)
+    suspend_stage(Dispatcher)
     on(peer, :kill, [pids])
     wait_until(fn -> ZenMonitor.Local.batch_length() == due end)
-    resume(Dispatcher)
+    resume_stage(Dispatcher)
   end
 
   # Receives messages until there are so many entries.

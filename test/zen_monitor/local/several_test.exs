@@ -40,10 +40,10 @@ defmodule ZenMonitor.SeveralTest do
       assert_receive :to_alias
       for ref <- aliases, do: :erlang.unalias(ref)
       Dispatcher.demand_amount(10_000)
-      suspend(Dispatcher)
+      suspend_stage(Dispatcher)
       on(peer, :kill, [pids])
       wait_until(fn -> Local.batch_length() == 400 end)
-      resume(Dispatcher)
+      resume_stage(Dispatcher)
       for ref <- tagged, do: assert_receive({:gone, ^ref, :process, _, _}, 10_000)
       for ref <- aliases ++ plain, do: assert_receive({:DOWN, ^ref, :process, _, _}, 10_000)
       assert_receive {:DOWN, :bulk, entries}, 10_000

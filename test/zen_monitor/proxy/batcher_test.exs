@@ -1,7 +1,7 @@
 defmodule ZenMonitor.Proxy.BatcherTest do
   use ExUnit.Case
 
-  import ZenMonitor.Case, only: [suspend: 1, resume: 1]
+  import ZenMonitor.Case, only: [suspend_stage: 1, resume_stage: 1]
   import ZenMonitor.Cluster, only: [wait_until: 1]
 
   alias ZenMonitor.{Native, Proxy}
@@ -66,11 +66,11 @@ defmodule ZenMonitor.Proxy.BatcherTest do
 
     test "takes chunks that are larger than one native call" do
       batcher = Batcher.get(self())
-      suspend(batcher)
+      suspend_stage(batcher)
       for number <- 1..3_500, do: Batcher.enqueue(batcher, :zen_a, {:reason, number})
       Batcher.enqueue(batcher, :zen_b, {:shutdown, String.duplicate("x", 100_000)})
       Batcher.enqueue(batcher, :zen_c, :last)
-      resume(batcher)
+      resume_stage(batcher)
       certificates = batches(3_502)
       assert Enum.take(certificates, 3_500) == for(n <- 1..3_500, do: {:zen_a, {:reason, n}})
       assert [{:zen_b, {:shutdown, large}}, {:zen_c, :last}] = Enum.drop(certificates, 3_500)
@@ -102,7 +102,7 @@ defmodule ZenMonitor.Proxy.BatcherTest do
       Batcher.sweep_interval(50)
       batcher = Batcher.get(self())
       %{native: native} = :sys.get_state(batcher)
-      suspend(batcher)
+      suspend_stage(batcher)
       for number <- 1..5, do: Native.proxy_enqueue(native, encoded(number))
 
       # The state in which a Batcher leaves the outbox when it is killed between taking and sending.
@@ -119,12 +119,12 @@ defmodule ZenMonitor.Proxy.BatcherTest do
     test "takes nothing from its successor by a call that outlives it" do
       batcher = Batcher.get(self())
       %{native: native} = :sys.get_state(batcher)
-      suspend(batcher)
+      suspend_stage(batcher)
       Native.proxy_enqueue(native, encoded(1))
       # This process is not the Batcher, just as a dead Batcher is not any more.
       assert {[], 0, 0} = Native.proxy_take_bulky(native, 0, 10)
       assert {[], 0, 0} = Native.proxy_take(native, 0, 10)
-      resume(batcher)
+      resume_stage(batcher)
       assert {_, [{:zen_a, 1}]} = batch()
     end
 

@@ -15,7 +15,10 @@ defmodule Mix.ZenMonitor.Demo.Comparison do
   @handling 10
   # Members of the exit reason of the process that is watched by many.
   @entries 1_000
-  @samples 100
+  @samples 200
+  # How long nothing happens before each of these exits, and before each of a quarter as many, in milliseconds.
+  @pause 10
+  @silence 250
 
   @doc "Runs all, and calls `tell` with what comes next."
   def run(count, tell) do
@@ -30,6 +33,7 @@ defmodule Mix.ZenMonitor.Demo.Comparison do
     tell.("a process with a large state and #{Demo.number(crowd)} watchers crashes")
     amplifications = for kind <- @kinds, into: %{}, do: {kind, amplification(kind, node, crowd)}
     tell.("single processes exit, one after the other")
+    for kind <- @kinds, do: exits(kind, node, div(@samples, 4), @pause)
     latencies = for kind <- @kinds, into: %{}, do: {kind, latencies(kind, node)}
     tell.("a guild of #{Demo.number(count)} is gathered, and what it has to keep")
     keeping = for kind <- @kinds ++ [:set], into: %{}, do: {kind, keeping(kind, node, count)}
@@ -191,17 +195,8 @@ defmodule Mix.ZenMonitor.Demo.Comparison do
 
   # In microseconds, from the exit to the message.
   defp latencies(kind, node) do
-    exits =
-      for pid <- remote(node, :spawn_idle, [@samples]) do
-        ref = monitor(kind, pid)
-        wait_until_watched(kind, node, 1)
-        # Longer than an interval: this is about an idle system.
-        Process.sleep(if kind == :zen, do: 130, else: 1)
-        started = now()
-        Process.exit(pid, :kill)
-        receive do: ({:DOWN, ^ref, _, _, _} -> now() - started)
-      end
-
+    exits = exits(kind, node, @samples, @pause)
+    silent = exits(kind, node, div(@samples, 4), @silence)
     pids = remote(node, :spawn_idle, [40 * @samples])
 
     calls =
@@ -214,7 +209,18 @@ defmodule Mix.ZenMonitor.Demo.Comparison do
     wait_until_watched(kind, node, length(pids))
     remote(node, :kill, [pids])
     for _ <- pids, do: receive(do: ({:DOWN, _, _, _, _} -> :ok))
-    %{exits: exits, calls: Enum.drop(calls, @samples)}
+    %{exits: exits, silent: silent, calls: Enum.drop(calls, @samples)}
+  end
+
+  defp exits(kind, node, amount, pause) do
+    for pid <- remote(node, :spawn_idle, [amount]) do
+      ref = monitor(kind, pid)
+      wait_until_watched(kind, node, 1)
+      Process.sleep(pause)
+      started = now()
+      Process.exit(pid, :kill)
+      receive do: ({:DOWN, ^ref, _, _, _} -> now() - started)
+    end
   end
 
   ## What a guild keeps

@@ -1,8 +1,8 @@
 //! Who consumes a monitor: one compare-exchange on one word.
 //!
 //! A demonitor, the death of the subscriber and the delivery of a `:DOWN` race for a monitor, and
-//! exactly one of them wins. The word holds a phase and a generation; the generation changes when
-//! the slot is freed, so a claim made for a former tenant of the slot always loses.
+//! exactly one of them wins. The word holds a phase and a generation. The generation changes when
+//! the slot is freed, so a claim that was made for a former tenant of the slot always loses.
 
 use crate::structures::sync::{AtomicU32, Ordering};
 
@@ -25,20 +25,20 @@ pub struct Ticket(u32);
 pub enum Removal {
     /// The caller consumed the monitor.
     Won,
-    /// Its `:DOWN` is being sent at this moment; [`Claim::is_sending`] tells when that is over.
+    /// Its `:DOWN` is being sent at this moment. [`Claim::is_sending`] tells when that is over.
     Sending,
-    /// Somebody else consumed it before.
+    /// Somebody else has consumed it before.
     Lost,
 }
 
 /// How far a tenancy has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// It stands, or is about to begin.
+    /// The monitor stands, or is about to.
     Standing,
     /// Its `:DOWN` is being sent. If that fails, it stands again.
     Sending,
-    /// It was consumed.
+    /// The monitor was consumed.
     Over,
 }
 
@@ -61,7 +61,7 @@ impl Claim {
         // Relaxed: nobody else changes a free slot.
         let free = self.0.load(Ordering::Relaxed);
         debug_assert_eq!(free & PHASE, FREE);
-        // Release: a slot may be found before it is armed. Who wins it finds it filled in.
+        // Release: a slot may be found before it is armed. Whoever wins the claim finds the slot filled in.
         self.0.store(free | ARMED, Ordering::Release);
         Ticket(free)
     }
@@ -69,7 +69,7 @@ impl Claim {
     /// The tenancy of a slot that the caller reached through a table, under that table's lock.
     #[inline]
     pub fn ticket(&self) -> Ticket {
-        // Relaxed: the lock orders this after the end of the tenancy before, and before that of this one.
+        // Relaxed: the lock orders this after the end of the former tenancy, and before the end of this one.
         Ticket(self.0.load(Ordering::Relaxed) & !PHASE)
     }
 
@@ -83,8 +83,8 @@ impl Claim {
         }
     }
 
-    /// Claims the monitor for the delivery of its `:DOWN`; the winner sends, says so with
-    /// [`Claim::end_send`], unlinks the slot and releases it.
+    /// Claims the monitor for the delivery of its `:DOWN`. The winner sends, calls [`Claim::end_send`], unlinks
+    /// the slot and releases it.
     #[inline]
     pub fn begin_send(&self, ticket: Ticket) -> bool {
         self.exchange(ticket, SENDING).is_ok()
@@ -93,29 +93,29 @@ impl Claim {
     /// Says that the `:DOWN` is sent. The caller has won [`Claim::begin_send`].
     #[inline]
     pub fn end_send(&self, ticket: Ticket) {
-        // Release: who finds the monitor consumed finds its message sent.
+        // Release: whoever finds the monitor consumed also finds its message sent.
         self.0.store(ticket.0 | REMOVED, Ordering::Release);
     }
 
-    /// Gives the claim up: the `:DOWN` was not sent. The caller has won [`Claim::begin_send`].
+    /// Gives the claim up, since the `:DOWN` was not sent. The caller has won [`Claim::begin_send`].
     #[inline]
     pub fn retract(&self, ticket: Ticket) {
-        // Release: as in `arm`, for who wins it next.
+        // Release: as in `arm`, for the next winner.
         self.0.store(ticket.0 | ARMED, Ordering::Release);
     }
 
     /// Whether the `:DOWN` of this tenancy is being sent.
     #[inline]
     pub fn is_sending(&self, ticket: Ticket) -> bool {
-        // Acquire: pairs with `end_send`, so that who waited here finds the message sent.
+        // Acquire: pairs with `end_send`, so that a caller that has waited here finds the message sent.
         self.0.load(Ordering::Acquire) == ticket.0 | SENDING
     }
 
     /// How far the present tenancy has come.
     #[inline]
     pub fn stage(&self) -> Stage {
-        // Relaxed: who has received the `:DOWN` finds the claim that came before, and nobody else can tell
-        // which of the two was first.
+        // Relaxed: a process that has received the `:DOWN` sees the claim, which came before. No other process
+        // can tell which of the two came first.
         match self.0.load(Ordering::Relaxed) & PHASE {
             SENDING => Stage::Sending,
             REMOVED => Stage::Over,
@@ -123,19 +123,20 @@ impl Claim {
         }
     }
 
-    /// Ends the tenancy. The caller won the claim and has unlinked the slot everywhere.
+    /// Ends the tenancy. The caller has won the claim, and has unlinked the slot everywhere.
     #[inline]
     pub fn release(&self) {
+        // Relaxed: nobody else changes the word of a monitor that was consumed.
         let taken = self.0.load(Ordering::Relaxed);
-        // Release: whatever the winner did happened before.
+        // Release: the next tenancy comes after everything that the winner did.
         self.0
             .store((taken & !PHASE).wrapping_add(GENERATION), Ordering::Release);
     }
 
     #[inline]
     fn exchange(&self, ticket: Ticket, phase: u32) -> Result<u32, u32> {
-        // AcqRel on success: the winner sees all that was done to the slot while it was armed.
-        // Acquire on failure: a loser that finds the monitor consumed sees the sending before it.
+        // AcqRel on success: the winner sees everything that was done to the slot while it was armed.
+        // Acquire on failure: a loser that finds the monitor consumed sees that its message was sent.
         self.0.compare_exchange(
             ticket.0 | ARMED,
             ticket.0 | phase,

@@ -1,15 +1,15 @@
 //! The delivery of monitors that were taken from the queues of their subscribers.
 //!
-//! Invariant: a monitor that was taken is freed if its message was sent, and goes back to its queue if
-//! it was not, however the delivery ends: when all is done, early with an error, or in a panic.
+//! Invariant: a monitor that was taken is freed if its message was sent, and else goes back to its queue. That
+//! holds however the delivery ends: when all is done, early with an error, or in a panic.
 
 use crate::monitors::share::Share;
 use crate::monitors::subscribers::Taken;
 use crate::monitors::table::MonitorTable;
 use crate::monitors::targets::Key;
 
-/// Monitors on their way to their subscribers, each known by its number, from 0 in the order of their
-/// turns. What the sender of the messages has not done by the time this is dropped remains to be done.
+/// Monitors on their way to their subscribers. They are numbered from 0, in the order of their turns. Monitors
+/// whose message was not sent by the time that this is dropped go back to their queues.
 ///
 /// ```
 /// use zen_monitor_core::monitors::delivery::Delivery;
@@ -45,18 +45,18 @@ pub struct Delivery<'t, R: Clone, X> {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Not tried yet.
+    /// Not claimed yet.
     Waiting,
     /// Its message is being sent.
     Claimed,
-    /// Its message is sent.
+    /// Its message was sent.
     Sent,
-    /// Somebody else consumed it, or has it now.
+    /// Somebody else has consumed it, or has taken charge of it.
     Gone,
 }
 
 impl<'t, R: Clone, X> Delivery<'t, R, X> {
-    /// One of nothing yet, with room for so many.
+    /// An empty delivery with room for so many monitors.
     #[inline]
     pub fn new(table: &'t MonitorTable<R, X>, capacity: usize) -> Self {
         Delivery {
@@ -67,9 +67,9 @@ impl<'t, R: Clone, X> Delivery<'t, R, X> {
         }
     }
 
-    /// Adds up to `limit` monitors in turn, and for no subscriber more than the `share` of its pid. Returns
-    /// how many turns there were, those of removed monitors included: fewer than `limit` when no more
-    /// are due, no subscriber may be given more, or its share says that this was the last.
+    /// Adds up to `limit` monitors in turn, and for no subscriber more than the `share` of its pid. Returns how
+    /// many turns there were, including those of removed monitors. There are fewer than `limit` when no more
+    /// are due, when every subscriber has had its share, or when a share says that this was the last.
     #[inline]
     pub fn take_turns(&mut self, limit: usize, share: impl Fn(u64) -> Share) -> usize {
         let entries = &mut self.entries;
@@ -109,7 +109,7 @@ impl<'t, R: Clone, X> Delivery<'t, R, X> {
         &self.entries[number].0
     }
 
-    /// What the `:DOWN`s of the monitors from number `first` on say; meaningless for one that cannot
+    /// The target and the reason of each monitor from number `first` on. They mean nothing for a monitor that cannot
     /// be claimed afterwards.
     #[inline]
     pub fn describe(&self, first: usize) -> Vec<(Key, Option<R>)> {
@@ -117,14 +117,14 @@ impl<'t, R: Clone, X> Delivery<'t, R, X> {
         self.table.describe(taken.map(|(taken, _)| taken))
     }
 
-    /// Gives a monitor out of hand: whoever has it now delivers it.
+    /// Passes a monitor on to someone else, who will deliver it.
     #[inline]
     pub fn pass_on(&mut self, number: usize) {
         self.entries[number].1 = State::Gone;
     }
 
-    /// Claims a monitor. After `true` its message must be sent at once, since a demonitor would wait for
-    /// that; after `false` the monitor is gone.
+    /// Claims a monitor. After `true`, send its message at once, since a demonitor may wait for that. After `false`,
+    /// the monitor is gone.
     #[inline]
     pub fn begin(&mut self, number: usize) -> bool {
         let (taken, state) = &mut self.entries[number];
@@ -133,7 +133,7 @@ impl<'t, R: Clone, X> Delivery<'t, R, X> {
         claimed
     }
 
-    /// Notes that the message of a claimed monitor is sent.
+    /// Notes that the message of a claimed monitor was sent.
     #[inline]
     pub fn end(&mut self, number: usize) {
         let (taken, state) = &mut self.entries[number];
@@ -142,7 +142,7 @@ impl<'t, R: Clone, X> Delivery<'t, R, X> {
         self.sent += 1;
     }
 
-    /// Notes that one message for all that are claimed is sent.
+    /// Notes that one message for all claimed monitors was sent.
     pub fn end_all(&mut self) {
         for number in 0..self.entries.len() {
             if self.entries[number].1 == State::Claimed {

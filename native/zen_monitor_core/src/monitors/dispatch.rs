@@ -1,9 +1,9 @@
 //! The dispatch queue: which `:DOWN`s are due, and whose turn it is.
 //!
-//! Everything due enters the *backlog* as one entry, a dead target or an expired session, however
-//! many monitors it stands for. Expanding the backlog moves monitors to the queues of their
-//! subscribers, and a subscriber with a queue stands in the *ring*. Each turn of the ring takes
-//! one monitor of one subscriber: the queue of one does not delay the other's first.
+//! A dead target or an expired session enters the *backlog* as one entry, however many monitors it has.
+//! Expanding the backlog moves monitors to the queues of their subscribers. A subscriber with a queue
+//! stands in the *ring*. Each turn of the ring takes one monitor of one subscriber, so a long queue does
+//! not delay a short one.
 
 use crate::structures::sync::SegQueue;
 use crossbeam_utils::CachePadded;
@@ -39,7 +39,7 @@ pub struct Dispatch {
 /// The counters of a [`Dispatch`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DispatchCounts {
-    /// `:DOWN`s that are due and neither delivered nor removed.
+    /// `:DOWN`s that are due, and neither delivered nor removed.
     pub waiting: u64,
     /// `:DOWN`s that have ever become due.
     pub enqueued: u64,
@@ -62,7 +62,7 @@ impl Default for Dispatch {
     }
 }
 
-// All counters are relaxed: they are read for people and gauges, and decide nothing.
+// All counters are relaxed: people and gauges read them, and nothing is decided by them.
 impl Dispatch {
     /// Notes that monitors fell due.
     #[inline]
@@ -87,7 +87,7 @@ impl Dispatch {
     /// The counters.
     pub fn counts(&self) -> DispatchCounts {
         DispatchCounts {
-            // Additions and subtractions of one monitor may be seen in either order.
+            // The subtraction for a monitor may be seen before its addition.
             waiting: self.waiting.load(Ordering::Relaxed).max(0) as u64,
             enqueued: self.enqueued.load(Ordering::Relaxed),
             processed: self.processed.load(Ordering::Relaxed),

@@ -1,13 +1,12 @@
 //! What becomes of a node's monitors when the connection to it is lost and may come back.
 //!
-//! Its session may be *held* in place of expired: its targets stay with their monitors, and no certificate
-//! reaches them. The time for that counts from when the node was last there. Of which life of the node they
-//! are, and for how long they are held, outlasts the Connector.
+//! The session is *held* and does not expire: its targets stay with their monitors, and no certificate reaches
+//! them. The time counts from when the node was last there. For which life of the node they are held, and until
+//! when, is kept here, and so outlives the Connector.
 
 use std::collections::VecDeque;
 
-/// The connection of a node, and the sessions that are held since it was lost. All times are in one unit of the
-/// host's choice.
+/// The connection of a node, and the sessions that are held since it was lost. Times may be in any unit.
 ///
 /// ```
 /// use zen_monitor_core::monitors::grace::{Grace, Recognized};
@@ -25,33 +24,33 @@ use std::collections::VecDeque;
 /// ```
 #[derive(Default)]
 pub struct Grace {
-    /// The life of the node that has answered, as a number that no other life of it has.
+    /// The life of the node that has answered last, as a number that no other life of it has.
     life: Option<u32>,
     loss: Option<Loss>,
-    /// Oldest first. There is more than one when a connection is lost before all was subscribed over it.
+    /// The held sessions, oldest first. There are several if a connection is lost before all was resumed over it.
     held: VecDeque<Held>,
 }
 
 struct Loss {
     since: i64,
-    /// When the grace ends; nothing once the node is back.
+    /// When the grace ends. `None` once the node is back.
     deadline: Option<i64>,
 }
 
 /// A session that is held.
 pub struct Held {
-    /// Which one.
+    /// Its number.
     pub session: u64,
-    /// The shards before this one have no more target of it.
+    /// The shards before this one have no target of it any more.
     pub shard: usize,
 }
 
-/// Who has answered.
+/// Which node has answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recognized {
-    /// A node of which nothing is held.
+    /// A node that had no loss.
     New,
-    /// The life of the node that sessions are held of.
+    /// The life of the node for which sessions are held.
     Back {
         /// When the connection was lost.
         since: i64,
@@ -61,11 +60,11 @@ pub enum Recognized {
 }
 
 impl Grace {
-    /// Notes that the connection is lost. Returns until when its monitors are held, and whether a session is to
-    /// be held for that; `None` for a node that had neither answered nor been `asked`.
+    /// Notes that the connection is lost. Returns until when monitors are held, and whether one more session is to be
+    /// held. `None` for a node that had neither answered nor been `asked`.
     pub fn lose(&mut self, now: i64, grace: i64, asked: bool) -> Option<(i64, bool)> {
         if let Some(deadline) = self.deadline() {
-            // Nothing was told over any connection since.
+            // Nothing was subscribed over any connection since then.
             return Some((deadline, false));
         }
         if self.life.is_none() && !asked {
@@ -79,7 +78,7 @@ impl Grace {
         Some((deadline, true))
     }
 
-    /// Notes which life of the node has answered, `None` if that cannot be known.
+    /// Notes which life of the node has answered, or `None` if that is not known.
     pub fn recognize(&mut self, life: Option<u32>) -> Recognized {
         let is_same = life.is_some() && self.life == life;
         self.life = life;
@@ -93,17 +92,17 @@ impl Grace {
         }
     }
 
-    /// Whether the connection was lost, and nobody has given up on it or resumed all since.
+    /// Whether the connection was lost, and since then not everything was resumed or given up.
     pub fn is_lost(&self) -> bool {
         self.loss.is_some()
     }
 
-    /// Until when its monitors are held.
+    /// Until when monitors are held. `None` when the node is back, or was not lost.
     pub fn deadline(&self) -> Option<i64> {
         self.loss.as_ref().and_then(|loss| loss.deadline)
     }
 
-    /// Whether nothing is held, or may be.
+    /// Whether nothing is held, and no loss is open.
     pub fn is_over(&self) -> bool {
         self.held.is_empty() && self.loss.is_none()
     }
@@ -123,7 +122,7 @@ impl Grace {
         self.held.front_mut()
     }
 
-    /// The oldest of the held sessions has no target any more. When it was the last one, all is resumed.
+    /// Notes that the oldest held session has no target any more. If it was the last one, all is resumed.
     pub fn resumed(&mut self) {
         self.held.pop_front();
         if self.held.is_empty() {
@@ -131,7 +130,7 @@ impl Grace {
         }
     }
 
-    /// Forgets the node, and returns the sessions that were held.
+    /// Forgets the node and its loss, and returns the sessions that were held.
     pub fn give_up(&mut self) -> Vec<u64> {
         let held = std::mem::take(self).held;
         held.into_iter().map(|held| held.session).collect()

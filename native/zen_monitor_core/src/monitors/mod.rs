@@ -1,5 +1,5 @@
-//! What this node's processes watch elsewhere: who monitors whom, what the other nodes must be told
-//! of that, and which `:DOWN`s are due.
+//! What this node's processes watch elsewhere: who monitors what, what the other nodes must be told of that, and
+//! which `:DOWN`s are due.
 //!
 //! Begin with [`table`], which puts the others together:
 //!

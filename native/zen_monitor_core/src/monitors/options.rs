@@ -1,4 +1,4 @@
-//! What the few monitors carry that were placed with options, by reference.
+//! A map from references to what some monitors carry in addition: a tag, for instance.
 
 use crate::monitors::references::hash_of;
 use crate::monitors::slot::Reference;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 const SHARDS: usize = shards(64);
 
-/// A map from references to `O` whose every call is short, however much it holds.
+/// A map from references to `O`. No call takes long, however large the map is.
 ///
 /// ```
 /// use zen_monitor_core::monitors::options::Options;
@@ -62,7 +62,7 @@ impl<O> Options<O> {
         index.insert(hash, id, |id| hash_of(entries[id].0));
     }
 
-    /// Applies `view` to what a reference carries, without a lock: it may take as long as it likes.
+    /// Applies `view` to what a reference carries. No lock is held meanwhile, so `view` may take long.
     pub fn view<T>(&self, reference: Reference, view: impl FnOnce(&O) -> T) -> Option<T> {
         self.get(reference).map(|options| view(&options))
     }
@@ -74,9 +74,9 @@ impl<O> Options<O> {
         entries[id].1.clone()
     }
 
-    /// Forgets what a reference carries. Answers whether it carried anything.
+    /// Forgets what a reference carries. Returns whether it carried anything.
     pub fn remove(&self, reference: Reference) -> bool {
-        // Dropped without the lock, by this or by who still views it.
+        // It is dropped without the lock, here or by the last `view` that still uses it.
         self.take(reference).is_some()
     }
 

@@ -2,9 +2,10 @@
 //!
 //! Invariants:
 //!
-//! - An id stands in just one place: the only index, one of the parts, or what is moved to the parts.
-//! - No index becomes so large that it takes long to make a larger one. So an index that is [`FEW`] is
-//!   divided, once and for all, and every change moves a little of it.
+//! - An id is in exactly one place: in the only index, in one of the parts, or in the index that is being moved to
+//!   the parts.
+//! - No index becomes so large that allocating a larger one takes long. So when an index has [`FEW`] ids, it is
+//!   divided into parts, once and for all, and every change moves a little of it.
 
 use crate::monitors::slot::{Reference, Slot};
 use crate::structures::arena::Arena;
@@ -20,8 +21,8 @@ const FEW: usize = if cfg!(shuttle) {
     20_000
 };
 const PARTS: usize = 64;
-/// Buckets moved to the parts by each change. Few, because a part may have to move some of its own for
-/// each id; and nothing fills up meanwhile.
+/// How many buckets each change moves to the parts. A few, because a part may have to move some of its own buckets
+/// for each id. There is no hurry, since the divided index does not grow any more.
 const STEP: usize = 2;
 
 /// Finds a monitor by its reference. No call moves more than a few ids, however many there are.
@@ -81,7 +82,8 @@ impl References {
         self.find_where(slots, hash_of(reference), reference, |_| true)
     }
 
-    /// The slot of a reference that several may have, and of its hash, if it is one for which `is_it` holds.
+    /// A slot with this reference, of which there may be several, for which `is_it` returns `true`. `hash` is the hash of
+    /// the reference.
     #[inline]
     pub fn find_where(
         &self,

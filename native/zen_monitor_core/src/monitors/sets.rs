@@ -1,7 +1,6 @@
-//! The sets that there are: whose each is, and how many members it has.
+//! All sets, each with its owner and its size.
 //!
-//! Each is a subscriber under a word of its own. It is known by a reference, too, which is what its users
-//! have of it.
+//! A set is a subscriber with a word of its own. Its users know it by a reference.
 
 use crate::monitors::options::Options;
 use crate::monitors::slot::Reference;
@@ -28,8 +27,8 @@ pub struct Set<H> {
 impl<H> Set<H> {
     /// How many members it has.
     pub fn size(&self) -> usize {
-        // Relaxed: who has put and deleted sees what it did, and who has received a `:DOWN` what was done before
-        // that was sent. Of what happens at the same time, a removal may be seen before the addition.
+        // Relaxed: a caller sees its own changes, and after it has received a `:DOWN`, the changes from before it was
+        // sent. Of concurrent changes, a removal may be seen before the addition.
         self.members.load(Ordering::Relaxed).max(0) as usize
     }
 }
@@ -38,16 +37,16 @@ impl<H> Set<H> {
 pub struct Sets<H> {
     by_reference: Options<Arc<Set<H>>>,
     by_word: Options<Arc<Set<H>>>,
-    /// The owners with the words of their sets, and each with [`WATCHED`], too.
+    /// Each owner with the word of each of its sets, and once with [`WATCHED`].
     owners: Mutex<BTreeSet<(u64, u64)>>,
-    /// Owners that are dead and may have sets left.
+    /// Dead owners that may still have sets.
     bereft: SegQueue<u64>,
     words: AtomicU64,
     count: AtomicI64,
     members: AtomicI64,
 }
 
-/// Stands for the watch over an owner; no set has this word.
+/// Marks an owner that is watched. No set has this word.
 const WATCHED: u64 = 0;
 
 impl<H> Default for Sets<H> {
@@ -65,8 +64,8 @@ impl<H> Default for Sets<H> {
 }
 
 impl<H> Sets<H> {
-    /// Adds a set of `owner` under a fresh reference. `word` makes its word of a number that no other set
-    /// has had, from 1. Also tells whether the owner is new: its death must be watched.
+    /// Adds a set of `owner` under a fresh reference. `word` makes its word from a number, from 1, that no other set
+    /// has had. Also returns whether the owner is new, and so must be watched.
     pub fn open(
         &self,
         owner: u64,
@@ -102,14 +101,13 @@ impl<H> Sets<H> {
         self.by_word.view(name(word), Arc::clone)
     }
 
-    /// Ends a set, once its owner has emptied it. The owner is watched for as long as it lives.
+    /// Ends a set that its owner has emptied. The owner is still watched, for as long as it lives.
     pub fn close(&self, set: &Set<H>) {
         self.owners.lock().remove(&(set.owner, set.word));
         self.forget(set);
     }
 
-    /// Notes the death of an owner. `true` when [`Sets::sweep`] must be called. Whoever owns nothing may die
-    /// as well.
+    /// Notes the death of a process. `true` when it had sets, and [`Sets::sweep`] must be called.
     pub fn bereave(&self, owner: u64) -> bool {
         let owns = self.owners.lock().contains(&(owner, WATCHED));
         if owns {
@@ -118,7 +116,7 @@ impl<H> Sets<H> {
         owns
     }
 
-    /// Ends up to `limit` sets of dead owners, of which `ended` is told. `true` when none is left.
+    /// Ends up to `limit` sets of dead owners, and shows each to `ended`. `true` when none is left.
     pub fn sweep(&self, limit: usize, mut ended: impl FnMut(&Set<H>)) -> bool {
         let Some(owner) = self.bereft.pop() else {
             return true;
@@ -147,8 +145,8 @@ impl<H> Sets<H> {
         self.bereft.is_empty()
     }
 
-    /// Shows the sets of an owner, or all, to `visit`, until that answers `false`. Tells whether all were seen
-    /// that were there all the time.
+    /// Shows the sets of an owner, or all sets, to `visit`, until that returns `false`. Returns whether it has seen all
+    /// sets that were there all the time.
     pub fn survey(&self, owner: Option<u64>, mut visit: impl FnMut(&Set<H>) -> bool) -> bool {
         let (mut last, end) = match owner {
             Some(owner) => ((owner, WATCHED), (owner, u64::MAX)),
@@ -172,13 +170,13 @@ impl<H> Sets<H> {
         }
     }
 
-    /// Notes that a set was given members.
+    /// Notes that members were added to a set.
     pub fn add(&self, set: &Set<H>, members: usize) {
         set.members.fetch_add(members as i64, Ordering::Relaxed);
         self.members.fetch_add(members as i64, Ordering::Relaxed);
     }
 
-    /// Notes that a set has lost members: before anybody is told.
+    /// Notes that a set has lost members. Called before their messages are sent.
     #[inline]
     pub fn subtract(&self, set: &Set<H>, members: usize) {
         set.members.fetch_sub(members as i64, Ordering::Relaxed);
@@ -204,7 +202,7 @@ impl<H> Sets<H> {
     }
 }
 
-/// A word in the form of a reference.
+/// The word of a set, in the form of a reference.
 #[inline]
 fn name(word: u64) -> Reference {
     [word as u32, (word >> 32) as u32, 0]

@@ -1,11 +1,11 @@
 //! How many `:DOWN`s one subscriber may be given at a time.
 //!
-//! The budget bounds what all subscribers get together. All of it may go to one of them, whose own work
-//! would then have to wait until it has read the whole budget. So each subscriber has a share: a burst
-//! after it has been left alone, and from then on as much as the budget is worth in a steady flow. One that
-//! is alone still gets the whole budget of every interval, but spread over the interval.
+//! The budget bounds what all subscribers get together. If all of it went to one of them at once, its own work
+//! would wait until it has read the whole budget. So each subscriber has a share: a burst after a rest, and
+//! from then on as many as flow if the budget is spread evenly. A single subscriber still gets the whole budget
+//! of every interval, but spread over the interval.
 //!
-//! This is the generic cell rate algorithm: all that is kept for a subscriber is one point in time.
+//! This is the generic cell rate algorithm. It keeps one point in time for each subscriber.
 
 use std::time::Duration;
 
@@ -26,16 +26,16 @@ use std::time::Duration;
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Share {
-    /// Nanoseconds since a beginning that is the same for all.
+    /// Nanoseconds since a beginning that is the same for all subscribers.
     now: u64,
-    /// Nanoseconds for each in a steady flow; 0 for no limit.
+    /// Nanoseconds from one message to the next in a steady flow. 0 means no limit.
     each: u64,
     burst: u32,
     last: bool,
 }
 
 impl Share {
-    /// At `now`, up to `burst` at once and one in every `each`.
+    /// The share at the time `now`: up to `burst` at once, and one more every `each`.
     pub fn new(now: Duration, each: Duration, burst: u32) -> Self {
         Share {
             now: now.as_nanos() as u64,
@@ -45,7 +45,7 @@ impl Share {
         }
     }
 
-    /// As much as there is.
+    /// A share without a limit.
     pub const fn all() -> Self {
         Share {
             now: 0,
@@ -55,20 +55,20 @@ impl Share {
         }
     }
 
-    /// The same for a subscriber whose messages are built one by one, since each may take long: one of them is
-    /// the last that is taken together with others.
+    /// The same share for a subscriber whose messages may take long to build: after one of them, nothing more is taken in
+    /// the same go.
     pub fn last(self) -> Self {
         Share { last: true, ..self }
     }
 
-    /// Whether one is the last that is taken together with others.
+    /// Whether nothing more is taken in the same go.
     #[inline]
     pub fn is_last(&self) -> bool {
         self.last
     }
 
-    /// How many a subscriber may be given. `ahead` is 0 at first, and afterwards what
-    /// [`Share::give`] has made of it.
+    /// How many messages a subscriber may get now. `ahead` is 0 at first, and afterwards what [`Share::give`] has
+    /// returned.
     #[inline]
     pub fn room(&self, ahead: u64) -> usize {
         if self.each == 0 {
@@ -78,7 +78,7 @@ impl Share {
         u64::from(self.burst).saturating_sub(given) as usize
     }
 
-    /// Notes that a subscriber was given so many.
+    /// Notes that a subscriber gets so many messages. Returns its next `ahead`.
     #[inline]
     pub fn give(&self, ahead: u64, amount: usize) -> u64 {
         ahead.max(self.now) + self.each * amount as u64

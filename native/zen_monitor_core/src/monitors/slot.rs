@@ -1,8 +1,9 @@
 //! One monitor.
 //!
-//! A slot belongs to the shard of its subscriber, whose lock guards its allocation, its place in
-//! the subscriber's list and, from the moment it leaves its target's list, its place in the
-//! subscriber's queue. While it is listed under its target, the target's lock guards those links.
+//! A slot belongs to the shard of its subscriber. The lock of that shard guards the allocation of the slot,
+//! its place in the subscriber's list and its place in the subscriber's queue. A slot is first in the list of
+//! its target and later in the queue, with the same links. While it is in the list of its target, the
+//! target's lock guards those links.
 
 use crate::monitors::claim::Claim;
 use crate::structures::arena::{Arena, CHUNK};
@@ -14,16 +15,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// The three words that tell one reference of this node from all others.
 pub type Reference = [u32; 3];
 
-/// Where a slot stands with regard to its target's list and its subscriber's queue.
+/// Where a slot is: in its target's list, in its subscriber's queue, or on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// In the list of its target.
     Listed,
-    /// Out of that list, on its way to the queue of its subscriber.
+    /// Out of that list, and on its way to the queue of its subscriber.
     Transit,
     /// In the queue of its subscriber.
     Queued,
-    /// Removed while in transit: whoever carries it frees it.
+    /// Removed while in transit. Whoever brings it to the queue frees it.
     Orphan,
     /// Taken from the queue for delivery.
     Taken,
@@ -44,8 +45,8 @@ pub struct Slot {
     target: AtomicU32,
     /// Its place among the monitors of its subscriber.
     pub subscriber_links: Links,
-    /// Its place among the monitors of its target; once it has left them, a mark and the next
-    /// slot of the queue.
+    /// Its place among the monitors of its target. Once it has left them: a mark, and the next slot of the
+    /// queue.
     pub target_links: Links,
 }
 
@@ -53,7 +54,7 @@ impl Slot {
     /// Fills in a free slot.
     #[inline]
     pub fn occupy(&self, reference: Reference, subscriber: u32) {
-        // Relaxed here and below: the owning shard's lock publishes the slot.
+        // Relaxed here and below: the lock of the shard publishes the slot.
         for (word, value) in self.reference.iter().zip(reference) {
             word.store(value, Ordering::Relaxed);
         }
@@ -74,19 +75,19 @@ impl Slot {
         self.subscriber.load(Ordering::Relaxed)
     }
 
-    /// The id of its target; `NIL` as long as it is being placed.
+    /// The id of its target. `NIL` while the monitor is being placed.
     #[inline]
     pub fn target(&self) -> u32 {
         self.target.load(Ordering::Relaxed)
     }
 
-    /// Names its target.
+    /// Sets its target.
     #[inline]
     pub fn set_target(&self, target: u32) {
         self.target.store(target, Ordering::Relaxed);
     }
 
-    /// Where it stands.
+    /// Where the slot is.
     #[inline]
     pub fn place(&self) -> Place {
         match self.target_links.prev() {
@@ -98,7 +99,7 @@ impl Slot {
         }
     }
 
-    /// Marks where it stands, once it is out of its target's list.
+    /// Notes where the slot is, once it is out of its target's list.
     #[inline]
     pub fn set_place(&self, place: Place) {
         self.target_links.set_prev(match place {
@@ -117,17 +118,17 @@ impl Slot {
     }
 }
 
-/// Free slots that change hands together.
+/// How many free slots change hands together.
 pub const MAGAZINE: u32 = 256;
 
-/// The free slots that no subscriber shard holds, by whole magazines.
+/// The free slots that no shard of subscribers holds, in whole magazines.
 #[derive(Default)]
 pub struct Depot(SegQueue<u32>);
 
-/// The free slots of a subscriber shard: up to two magazines, linked through their subscriber links.
+/// The free slots of a shard of subscribers: up to two magazines, linked through their subscriber links.
 ///
-/// A shard that frees much passes magazines on to the depot, and one that runs out takes them from
-/// there: so slots freed by one subscriber are used again by any other.
+/// A shard that frees many slots passes magazines on to the depot. A shard that runs out takes them from
+/// there. So slots that one subscriber has freed can be used by any other.
 pub struct FreeSlots {
     head: u32,
     count: u32,
@@ -196,5 +197,5 @@ fn make(slots: &Arena<Slot>) -> Result<u32, Full> {
     Ok(first)
 }
 
-// A magazine that is made is a whole chunk.
+// A new magazine is a whole chunk of the arena.
 const _: () = assert!(MAGAZINE == CHUNK);

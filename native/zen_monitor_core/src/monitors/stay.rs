@@ -1,12 +1,12 @@
-//! The session that a node is in, and in how many shards it has targets.
+//! The present session of a node, and in how many shards it has targets.
 //!
-//! Both are one word, so that what leaves a former session does not count for the present one. It changes
-//! when the session gets its first target in a shard, or loses the last there, under the lock of that shard:
-//! once many targets stand, hardly ever.
+//! Both are in one word, so that targets that leave a former session do not count for the present one. The word
+//! changes when the session gets its first target in a shard, or loses its last one there, under the lock of that
+//! shard. So when there are many targets, it hardly ever changes.
 
 use crate::structures::sync::{AtomicU64, Ordering};
 
-/// Bits for how many shards there are. The others number the sessions of all nodes, of which there may be 2^48.
+/// The bits that count shards. The other 48 bits number the sessions of all nodes.
 const SHARDS: u32 = 16;
 
 /// The present session of a node.
@@ -33,8 +33,8 @@ impl Stay {
     /// The session that new subscriptions belong to.
     #[inline]
     pub fn session(&self) -> u64 {
-        // Relaxed: read under the lock of a target shard. Expiring a session takes each of those
-        // locks after the change, so whoever locks one later reads the new number.
+        // Relaxed: it is read under the lock of a target shard. Expiring a session takes each of those locks
+        // after the change, so whoever locks one after that reads the new number.
         session(self.0.load(Ordering::Relaxed))
     }
 
@@ -52,23 +52,24 @@ impl Stay {
 
     /// Notes that a session has lost its last target in a shard, whose lock is held.
     pub fn leave(&self, number: u64) {
-        // Relaxed: nobody acts on that alone.
+        // Relaxed: nothing is decided by this change.
         self.change(number, Ordering::Relaxed, |word| word - 1);
     }
 
     #[inline]
     fn change(&self, number: u64, success: Ordering, change: impl Fn(u64) -> u64) {
         let changed = |word| (session(word) == number).then(|| change(word));
-        // It fails for a former session, which does not count.
+        // It fails for a former session, whose targets do not count.
         let _ = self.0.fetch_update(success, Ordering::Relaxed, changed);
     }
 
-    /// Whether the session has no target. Whoever adds one that is not seen here sees what the caller had done
-    /// before it asked.
+    /// Whether the session has no target. If another thread adds one that is not seen here, that thread sees what the
+    /// caller has done before this call.
     pub fn is_unused(&self) -> bool {
-        // A read-modify-write that changes nothing, and AcqRel, as in `enter`. That puts the two in one order:
-        // the one comes first and is seen, or comes second and acquires what was done before. Who joins targets
-        // in a shard that the session is in already has had its lock after the one who entered.
+        // A read-modify-write that changes nothing, with AcqRel, as in `enter`. So one of the two comes first:
+        // either `enter` is seen here, or it comes second and acquires what was done before. A thread that adds
+        // a target in a shard where the session has some already takes the lock of that shard after the thread
+        // that has entered.
         shards(self.0.fetch_or(0, Ordering::AcqRel)) == 0
     }
 

@@ -29,6 +29,7 @@ use crate::structures::sync::{Mutex, MutexGuard, shards};
 
 mod batch;
 mod connections;
+mod herd;
 mod instructions;
 mod key;
 mod names;
@@ -42,9 +43,11 @@ pub use key::{Key, NAMED};
 #[cfg(test)]
 pub(crate) use target::MOST_MONITORS;
 
+use herd::{Herd, is_in_lane};
 use key::hash_of;
 use names::STALE;
 use shard::Shard;
+use std::sync::Arc;
 use target::BACKLOG;
 
 const SHARDS: usize = shards(1024);
@@ -53,6 +56,8 @@ type Ids = ids::Ids<SHARDS>;
 /// All targets. `R` is an exit reason.
 pub struct Targets<R> {
     shards: Box<[Mutex<Shard<R>>]>,
+    /// The lanes of each shard, which are used without its lock.
+    herds: Box<[Arc<Herd>]>,
 }
 
 /// What became of a target when a monitor left it.
@@ -66,6 +71,15 @@ pub struct Left {
     pub outbox: Option<u32>,
 }
 
+impl Left {
+    /// One of a herd, which goes on.
+    const HERD: Left = Left {
+        listed: true,
+        waiting: false,
+        outbox: None,
+    };
+}
+
 impl<R> Default for Targets<R> {
     fn default() -> Self {
         Targets::with_most(Ids::MOST)
@@ -75,10 +89,11 @@ impl<R> Default for Targets<R> {
 impl<R> Targets<R> {
     /// With at most so many targets in each shard.
     pub(crate) fn with_most(most: u32) -> Self {
+        let herds: Box<[Arc<Herd>]> = (0..SHARDS).map(|_| Arc::default()).collect();
+        let shard = |herd: &Arc<Herd>| Mutex::new(Shard::new(most, herd.clone()));
         Targets {
-            shards: (0..SHARDS)
-                .map(|_| Mutex::new(Shard::with_most(most)))
-                .collect(),
+            shards: herds.iter().map(shard).collect(),
+            herds,
         }
     }
 }
@@ -103,6 +118,9 @@ impl<R: Clone> Targets<R> {
     ) -> Result<Option<u32>, Full> {
         let hash = hash_of(key);
         let number = shard(hash, SHARDS);
+        if self.herds[number].join(slots, key, slot) {
+            return Ok(None);
+        }
         let shard = &mut *self.shards[number].lock();
         shard.join(slots, (number, hash), key, stay, slot)
     }
@@ -110,7 +128,12 @@ impl<R: Clone> Targets<R> {
     /// Takes out a monitor whose claim the caller has won.
     #[inline]
     pub fn leave(&self, slots: &Arena<Slot>, slot_id: u32) -> Left {
-        self.lock(slots.get(slot_id).target()).leave(slots, slot_id)
+        let slot = slots.get(slot_id);
+        let number = Ids::shard(slot.target());
+        if is_in_lane(slot) && self.herds[number].leave(slots, slot_id) {
+            return Left::HERD;
+        }
+        self.shards[number].lock().leave(slots, slot_id)
     }
 
     /// Takes out monitors that were delivered, as [`Targets::leave`] does.
@@ -154,8 +177,8 @@ impl<R: Clone> Targets<R> {
         Some((Ids::of(number, local), monitors))
     }
 
-    /// Takes monitors from the list of a target in the backlog until `monitors` holds `limit`, in the
-    /// order in which they were placed; they are in transit then. `true` means that none is left and the
+    /// Takes monitors from the list of a target in the backlog until `monitors` holds `limit`, those of
+    /// one subscriber in the order in which they were placed; they are in transit then. `true` means that none is left and the
     /// target is out of the backlog.
     pub fn unlist(
         &self,

@@ -95,7 +95,12 @@ impl<R: Clone, X> MonitorTable<R, X> {
             monitors,
             targets: Vec::with_capacity(monitors.len()),
         };
-        let stay = |node| &self.nodes.get(node).stay;
+        // Neighbours are of one node, mostly.
+        let mut last: Option<&Node<X>> = None;
+        let stay = |node| match last {
+            Some(last) if last.id() == node => &last.stay,
+            _ => &last.insert(self.nodes.get(node)).stay,
+        };
         self.targets
             .join_each(&self.slots, monitors.iter().copied(), stay, |target| {
                 joined.targets.push(target);
@@ -165,7 +170,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
     fn push_each(&self, targets: impl Iterator<Item = (u32, u32)>, mut wake: impl FnMut(&Node<X>)) {
         let mut targets = targets.peekable();
         let mut neighbours = Vec::with_capacity(HELD);
-        // Neighbours are of one node, mostly: they go into its outbox together, and it is woken once.
+        // What follows on each other and is of one node goes into its outbox together, and wakes it once.
         while let Some((node, target)) = targets.next() {
             neighbours.push(target);
             if targets.peek().is_some_and(|(next, _)| *next == node) {

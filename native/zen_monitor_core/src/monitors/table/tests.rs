@@ -7,6 +7,7 @@ use crate::monitors::subscribers::Taken;
 use crate::monitors::targets::{Instruction, NAMED};
 use std::collections::HashMap;
 
+mod herd;
 mod limits;
 mod model;
 mod names;

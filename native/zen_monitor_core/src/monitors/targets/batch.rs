@@ -1,6 +1,7 @@
 //! Several monitors at a time: neighbours share a shard, and so its lock. Who calls bounds how many by
 //! [`HELD`](crate::structures::held::HELD).
 
+use super::herd::is_in_lane;
 use super::key::{Key, hash_of};
 use super::{Ids, Left, SHARDS, Targets};
 use crate::monitors::slot::Slot;
@@ -18,13 +19,18 @@ impl<R: Clone> Targets<R> {
         &self,
         slots: &Arena<Slot>,
         monitors: impl Iterator<Item = (Key, u32)>,
-        stay: impl Fn(u32) -> &'n Stay,
+        mut stay: impl FnMut(u32) -> &'n Stay,
         mut joined: impl FnMut(Result<Option<u32>, Full>),
     ) {
         let mut held = Held::new(&self.shards);
         for (key, slot) in monitors {
             let hash = hash_of(key);
             let number = shard(hash, SHARDS);
+            // The lock of a lane may be taken under that of a shard.
+            if self.herds[number].join(slots, key, slot) {
+                joined(Ok(None));
+                continue;
+            }
             let shard = held.lock(number);
             joined(shard.join(slots, (number, hash), key, stay(key.node), slot));
         }
@@ -41,7 +47,13 @@ impl<R: Clone> Targets<R> {
     ) {
         let mut held = Held::new(&self.shards);
         for id in ids {
-            let shard = held.lock(Ids::shard(slots.get(id).target()));
+            let slot = slots.get(id);
+            let number = Ids::shard(slot.target());
+            if is_in_lane(slot) && self.herds[number].leave(slots, id) {
+                left(Left::HERD);
+                continue;
+            }
+            let shard = held.lock(number);
             left(shard.leave(slots, id));
         }
     }

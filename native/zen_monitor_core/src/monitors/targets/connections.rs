@@ -25,10 +25,11 @@ impl<R: Clone> Targets<R> {
     pub fn expire(&self, session: u64) -> u64 {
         let mut waiting = 0;
         for shard in &self.shards {
-            let sessions = &mut shard.lock().sessions;
-            if let Some(place) = sessions.find(session) {
-                sessions[place].expired = true;
-                waiting += u64::from(sessions[place].monitors);
+            let shard = &mut *shard.lock();
+            if let Some(place) = shard.sessions.find(session) {
+                shard.close_in(place);
+                shard.sessions[place].expired = true;
+                waiting += u64::from(shard.sessions[place].monitors);
             }
         }
         waiting
@@ -40,10 +41,11 @@ impl<R: Clone> Targets<R> {
     pub fn hold(&self, session: u64) -> u64 {
         let mut held = 0;
         for shard in &self.shards {
-            let sessions = &mut shard.lock().sessions;
-            if let Some(place) = sessions.find(session) {
-                sessions[place].held = true;
-                held += u64::from(sessions[place].monitors);
+            let shard = &mut *shard.lock();
+            if let Some(place) = shard.sessions.find(session) {
+                shard.close_in(place);
+                shard.sessions[place].held = true;
+                held += u64::from(shard.sessions[place].monitors);
             }
         }
         held
@@ -66,6 +68,7 @@ impl<R: Clone> Targets<R> {
                 return (moved, monitors);
             };
             let local = shard.sessions[place].head;
+            shard.close(local);
             let had = u64::from(shard.sessions[place].monitors);
             if shard.unsubscribe(local) {
                 queued.push(Ids::of(number, local));
@@ -79,9 +82,10 @@ impl<R: Clone> Targets<R> {
     /// The monitors in these sessions that are subscribed, or were before they were held.
     pub fn monitors_of(&self, sessions: &[u64]) -> u64 {
         let of_shard = |shard: &Mutex<Shard<R>>| -> u64 {
-            let shard = &shard.lock().sessions;
-            let places = sessions.iter().filter_map(|&session| shard.find(session));
-            places.map(|place| u64::from(shard[place].monitors)).sum()
+            let shard = shard.lock();
+            let place = |session: &u64| shard.sessions.find(*session);
+            let places = sessions.iter().filter_map(place);
+            places.map(|place| shard.subscribed_in(place)).sum()
         };
         self.shards.iter().map(of_shard).sum()
     }

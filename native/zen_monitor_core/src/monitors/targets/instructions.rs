@@ -174,6 +174,8 @@ impl<R> Shard<R> {
         if !target.is(SUBSCRIBED) {
             return false;
         }
+        self.close(local);
+        let target = &self.targets[local];
         let (session, monitors) = (target.session, target.monitors());
         self.sessions[session].monitors -= monitors;
         let target = &mut self.targets[local];

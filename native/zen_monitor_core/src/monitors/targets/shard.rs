@@ -1,5 +1,6 @@
 //! The targets of one shard, and what becomes of one of them under the lock of that.
 
+use super::herd::{Herd, MANY, is_in_lane};
 use super::key::{Key, NAMED, hash_of};
 use super::target::{BACKLOG, DEAD, INDEXED, MONITOR, MOST_MONITORS, QUEUED, SUBSCRIBED, Target};
 use super::{Ids, Left};
@@ -14,6 +15,7 @@ use crate::structures::list::{self, Links, NIL};
 use crate::structures::slab::Slab;
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
+use std::sync::Arc;
 
 pub(super) struct Shard<R> {
     pub(super) index: Index,
@@ -26,10 +28,14 @@ pub(super) struct Shard<R> {
     pub(super) numbered: u32,
     /// How often monitors that came and went have called for an instruction.
     pub(super) instructed: u64,
+    /// The lanes, the target that has them, and whether they are open.
+    pub(super) herd: Arc<Herd>,
+    pub(super) herded: u32,
+    is_open: bool,
 }
 
 impl<R> Shard<R> {
-    pub(super) fn with_most(most: u32) -> Self {
+    pub(super) fn new(most: u32, herd: Arc<Herd>) -> Self {
         Shard {
             index: Index::default(),
             targets: Slab::with_most(most),
@@ -38,6 +44,9 @@ impl<R> Shard<R> {
             numbers: Beside::default(),
             numbered: 0,
             instructed: 0,
+            herd,
+            herded: NIL,
+            is_open: false,
         }
     }
 
@@ -60,19 +69,35 @@ impl<R> Shard<R> {
         if key.id[2] == NAMED {
             self.outlive(local);
         }
+        let is_herded = self.herded == local;
+        if is_herded {
+            if self.herd.join(slots, key, slot) {
+                return Ok(None);
+            }
+            self.close(local);
+        }
         let target = &mut self.targets[local];
         if target.monitors() == MOST_MONITORS {
             return Err(Full);
         }
         self.instructed += u64::from(fresh);
         target.state += MONITOR;
-        slots.get(slot).set_target(Ids::of(number, local));
-        slots.get(slot).claim.arm();
-        list::push_back(&mut target.head, slot, |id| &slots.get(id).target_links);
+        let id = Ids::of(number, local);
+        if is_herded {
+            self.herd.list(slots, id, slot);
+        } else {
+            slots.get(slot).set_target(id);
+            slots.get(slot).claim.arm();
+            list::push_back(&mut target.head, slot, |id| &slots.get(id).target_links);
+        }
         if target.is(SUBSCRIBED) {
             self.sessions[target.session].monitors += 1;
         }
-        Ok(fresh.then(|| Ids::of(number, local)))
+        if target.monitors() >= MANY && (is_herded || self.herded == NIL) {
+            self.herded = local;
+            self.is_open = (self.herd).open(key, id, MOST_MONITORS - target.monitors());
+        }
+        Ok(fresh.then_some(id))
     }
 
     #[inline]
@@ -128,9 +153,50 @@ impl<R> Shard<R> {
         }
     }
 
+    /// Has a target count all of its monitors itself.
+    pub(super) fn close(&mut self, local: u32) {
+        if self.herded != local || !self.is_open {
+            return;
+        }
+        self.is_open = false;
+        let monitors = self.herd.close();
+        let target = &mut self.targets[local];
+        target.state += monitors * MONITOR;
+        if target.is(SUBSCRIBED) {
+            self.sessions[target.session].monitors += monitors;
+        }
+    }
+
+    /// Has all targets of a session count their monitors themselves.
+    pub(super) fn close_in(&mut self, place: u32) {
+        // One that is open is not dead, so it has a session.
+        if self.is_open && self.targets[self.herded].session == place {
+            self.close(self.herded);
+        }
+    }
+
+    /// How many monitors a target has that its lanes count.
+    pub(super) fn in_lanes(&self, local: u32) -> u32 {
+        match self.herded == local && self.is_open {
+            true => self.herd.monitors(),
+            false => 0,
+        }
+    }
+
+    /// The monitors of a session that are subscribed.
+    pub(super) fn subscribed_in(&self, place: u32) -> u64 {
+        let is_here = |target: &Target| target.is(SUBSCRIBED) && target.session == place;
+        let in_lanes = match self.is_open && is_here(&self.targets[self.herded]) {
+            true => self.herd.monitors(),
+            false => 0,
+        };
+        u64::from(self.sessions[place].monitors) + u64::from(in_lanes)
+    }
+
     /// Makes a target dead: out of the index and of its session. Returns how many monitors it has.
     pub(super) fn bury(&mut self, local: u32, stay: &Stay, reason: Option<R>) -> u32 {
         let node = self.targets[local].key(&self.sessions).node;
+        self.close(local);
         self.numbers.remove(local);
         self.unindex(local);
         self.delist(local, stay);
@@ -148,11 +214,20 @@ impl<R> Shard<R> {
     pub(super) fn leave(&mut self, slots: &Arena<Slot>, slot_id: u32) -> Left {
         let slot = slots.get(slot_id);
         let local = Ids::local(slot.target());
-        let target = &mut self.targets[local];
         let listed = slot.place() == Place::Listed;
-        if listed {
-            list::unlink(&mut target.head, slot_id, |id| &slots.get(id).target_links);
+        if is_in_lane(slot) {
+            if self.herd.leave(slots, slot_id) {
+                return Left::HERD;
+            }
+            self.herd.unlist(slots, slot_id);
+        } else if listed {
+            let head = &mut self.targets[local].head;
+            list::unlink(head, slot_id, |id| &slots.get(id).target_links);
         }
+        if self.targets[local].monitors() == 1 {
+            self.close(local);
+        }
+        let target = &mut self.targets[local];
         target.state -= MONITOR;
         let mut left = Left {
             listed,
@@ -191,7 +266,7 @@ impl<R> Shard<R> {
             slots.get(id).set_place(Place::Transit);
             monitors.push(id);
         }
-        target.head == NIL
+        target.head == NIL && (self.herded != local || self.herd.take(slots, limit, monitors))
     }
 
     #[inline]
@@ -201,6 +276,9 @@ impl<R> Shard<R> {
             // Most targets die without a reason of their own, and a lookup is not free.
             if !self.reasons.is_empty() {
                 self.reasons.remove(&local);
+            }
+            if self.herded == local {
+                self.herded = NIL;
             }
             self.targets.remove(local);
         }

@@ -1,5 +1,6 @@
 //! What observers see of the targets.
 
+use super::herd::is_in_lane;
 use super::key::{Key, hash_of};
 use super::{Ids, SHARDS, Targets};
 use crate::monitors::slot::{Place, Slot};
@@ -32,7 +33,7 @@ impl<R: Clone> Targets<R> {
             .sum()
     }
 
-    /// Up to `limit` monitors of an undead target, in order, beginning behind `last`, which was
+    /// Up to `limit` monitors of an undead target, those of one subscriber in order, beginning behind `last`, which was
     /// among them when it was returned. `None` when it is not any more.
     pub fn listed(
         &self,
@@ -48,22 +49,29 @@ impl<R: Clone> Targets<R> {
         let Some(local) = shard.find(hash, key) else {
             return Some(found);
         };
+        let target_id = Ids::of(number, local);
         let head = shard.targets[local].head;
+        let last_in_lane = last.filter(|&last| is_in_lane(slots.get(last)));
         let mut id = match last {
             None => head,
+            Some(_) if last_in_lane.is_some() => NIL,
             Some(last) => {
                 let slot = slots.get(last);
-                if slot.target() != Ids::of(number, local) || slot.place() != Place::Listed {
+                if slot.target() != target_id || slot.place() != Place::Listed {
                     return None;
                 }
-                slot.target_links.next()
+                behind(slots, last, head)
             }
         };
-        // The list is circular: back at its head it has been seen.
-        while id != NIL && (id != head || last.is_none() && found.is_empty()) && found.len() < limit
-        {
+        while id != NIL && found.len() < limit {
             found.push(id);
-            id = slots.get(id).target_links.next();
+            id = behind(slots, id, head);
+        }
+        if shard.herded == local {
+            let herd = &shard.herd;
+            herd.listed(slots, target_id, last_in_lane, limit, &mut found)?;
+        } else if last_in_lane.is_some() {
+            return None;
         }
         Some(found)
     }
@@ -73,9 +81,8 @@ impl<R: Clone> Targets<R> {
         let hash = hash_of(key);
         let count = {
             let shard = self.shards[shard(hash, SHARDS)].lock();
-            shard
-                .find(hash, key)
-                .map_or(0, |local| shard.targets[local].monitors())
+            let monitors = |local| shard.targets[local].monitors() + shard.in_lanes(local);
+            shard.find(hash, key).map_or(0, monitors)
         };
         (
             count,
@@ -88,12 +95,20 @@ impl<R: Clone> Targets<R> {
         let mut sums: HashMap<u64, (u64, u64), FxBuildHasher> = HashMap::default();
         for shard in &self.shards {
             // As many as there are nodes: a map cannot be left and entered again.
-            for session in shard.lock().sessions.iter() {
+            let shard = shard.lock();
+            for place in shard.sessions.places() {
+                let session = &shard.sessions[place];
                 let sum = sums.entry(session.number).or_default();
                 sum.0 += u64::from(session.targets);
-                sum.1 += u64::from(session.monitors);
+                sum.1 += shard.subscribed_in(place);
             }
         }
         sums
     }
+}
+
+/// The member of a target's list behind another, unless that is the last.
+fn behind(slots: &Arena<Slot>, id: u32, head: u32) -> u32 {
+    let next = slots.get(id).target_links.next();
+    if next == head { NIL } else { next }
 }
