@@ -3,7 +3,7 @@
 use crate::calls::batcher::certificates::{Dead, certificate_parts, certificates};
 use crate::calls::timeslice::consume;
 use crate::sides::proxy::connector::{Certificate, Connector};
-use crate::sides::proxy::{CERTIFICATES, REASONS, count};
+use crate::sides::proxy::{CERTIFICATES, LOOKING, REASONS, count};
 use crate::sides::window::Errand;
 use crate::state::current;
 use crate::terms::parts::COMPARED;
@@ -75,6 +75,9 @@ fn take<'a>(
     if connector.outbox.is_drained() {
         wanted = wanted.min(ROWS);
         more = current()?.proxy.recover(connector, wanted);
+        if more {
+            consume(env, LOOKING);
+        }
     }
     let mut taken = Taken::default();
     let reader = word::of_caller(env);

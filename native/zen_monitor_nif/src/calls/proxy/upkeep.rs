@@ -3,7 +3,7 @@
 use crate::calls::proxy::monitors::{SLICE, monitors_to_terms};
 use crate::calls::timeslice::consume;
 use crate::sides::proxy::connector::Connector;
-use crate::sides::proxy::{CERTIFICATES, LOOKS};
+use crate::sides::proxy::{CERTIFICATES, LOOKING, LOOKS};
 use crate::sides::resource::check_place;
 use crate::state::current;
 use crate::terms::atoms;
@@ -113,7 +113,7 @@ fn proxy_sweep(env: Env) -> NifResult<(bool, usize)> {
     {
         proxy.discarded.lock().push(connector);
     }
-    consume(env, TARGETS);
+    consume(env, TARGETS + LOOKING);
     // Both are looked at anew: since the sweep, a connector may have been detached and even its
     // outbox been emptied here, while its ringing found this janitor awake.
     let is_empty = || !proxy.table.lock().has_departed() && proxy.discarded.lock().is_empty();
