@@ -13,7 +13,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # $(call need,COMMAND,PACKAGES) installs PACKAGES unless COMMAND is there.
 need = command -v $(1) > /dev/null || { $(SUDO) apt-get update && $(SUDO) apt-get install --yes $(2); }
 
-.PHONY: demo test soak rust elixir dialyzer bench bench-small bench-core docs library test-matrix mix clean
+.PHONY: demo test soak rust elixir dialyzer bench bench-small bench-fleet bench-core docs library test-matrix mix clean
 
 demo: mix
 	mix zen_monitor.demo
@@ -118,6 +118,11 @@ bench: mix
 # No time that it shows means anything. It fails when a message is lost or a monitor is left.
 bench-small: mix
 	$(bench) --size 2500 --rounds 1 --time 0.01 --json _build/bench/results
+	$(bench) --size 50 --rounds 1 --json _build/bench/results fleet
+
+# The native tables with up to 200 million monitors, as far as the memory goes: some ten minutes and 18 GB.
+bench-fleet: mix
+	$(bench) --readme bench/README.md --json bench/results fleet
 
 # What the native core costs by itself, in about twenty minutes.
 bench-core:

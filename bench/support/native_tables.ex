@@ -43,6 +43,20 @@ defmodule Bench.NativeTables do
     subscriber
   end
 
+  @doc "Has a process of its own make the pids of so many, from the nth on, and nothing else."
+  @spec make_pids(non_neg_integer, pos_integer) :: :ok
+  def make_pids(from, amount) do
+    {maker, monitor} = spawn_monitor(fn -> for i <- from..(from + amount - 1), do: pid(i) end)
+    receive do: ({:DOWN, ^monitor, :process, ^maker, :normal} -> :ok)
+  end
+
+  @doc "Loses the node. Returns how many µs it takes to make all monitors of it due."
+  @spec expire() :: non_neg_integer
+  def expire do
+    {time, _} = :timer.tc(fn -> Native.connector_expire(@node) end)
+    time
+  end
+
   @doc false
   def idle, do: receive(do: (:never -> :ok))
 

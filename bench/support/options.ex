@@ -31,11 +31,14 @@ defmodule Bench.Options do
   ZEN_MONITOR_V2=DIR  a build of version 2 with its dependencies, as DIR/*/ebin, to compare with
   """
 
-  @doc "The options of the command line. Raises an error with the usage if they are wrong."
-  @spec parse!([String.t()], %{String.t() => String.t()}, [String.t()]) :: t
-  def parse!(argv, env, known) do
+  @doc """
+  The options of the command line, for scenarios that run unless others are named, and those that only run
+  when they are. Raises an error with the usage if they are wrong.
+  """
+  @spec parse!([String.t()], %{String.t() => String.t()}, [String.t()], [String.t()]) :: t
+  def parse!(argv, env, usual, large) do
     {given, scenarios, invalid} = OptionParser.parse(argv, strict: @switches)
-    unknown = scenarios -- known
+    unknown = scenarios -- (usual ++ large)
     if invalid != [], do: refuse!("invalid: #{Enum.map_join(invalid, " ", &elem(&1, 0))}")
     if unknown != [], do: refuse!("no scenario is called #{Enum.join(unknown, " or ")}")
 
@@ -46,7 +49,7 @@ defmodule Bench.Options do
       json: given[:json],
       readme: given[:readme],
       v2: v2!(env["ZEN_MONITOR_V2"]),
-      scenarios: if(scenarios == [], do: known, else: scenarios)
+      scenarios: if(scenarios == [], do: usual, else: scenarios)
     }
   end
 

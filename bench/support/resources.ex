@@ -40,6 +40,13 @@ defmodule Bench.Resources do
     String.to_integer(kilobytes) * 1024
   end
 
+  @doc "The bytes of memory that the machine can still give."
+  @spec available() :: non_neg_integer
+  def available do
+    [_, kilobytes] = Regex.run(~r/^MemAvailable:\s+(\d+) kB$/m, File.read!("/proc/meminfo"))
+    String.to_integer(kilobytes) * 1024
+  end
+
   @doc "The machine and the versions with which the results were taken."
   @spec machine() :: %{atom => String.t()}
   def machine do

@@ -27,18 +27,23 @@ defmodule Bench.Suite do
     {"idle", Scenarios.Idle}
   ]
 
+  # Takes more time and memory than all others together, so it only runs when it is asked for.
+  @large [{"fleet", Scenarios.Fleet}]
+
   @doc "Runs what the command line asks for."
   @spec run([String.t()], %{String.t() => String.t()}) :: :ok
   def run(argv, env) do
-    options = Options.parse!(argv, env, for({name, _} <- @scenarios, do: name))
+    options = Options.parse!(argv, env, names(@scenarios), names(@large))
     run = run_description(options)
 
-    for {name, module} <- @scenarios,
+    for {name, module} <- @scenarios ++ @large,
         name in options.scenarios,
         do: run(name, module, options, run)
 
     :ok
   end
+
+  defp names(scenarios), do: for({name, _} <- scenarios, do: name)
 
   defp run(name, module, options, run) do
     {time, report} = :timer.tc(fn -> module.run(options) end)

@@ -10,7 +10,7 @@ defmodule ZenMonitor.Local do
 
   import ZenMonitor.Setting
 
-  alias ZenMonitor.{Local.Connector, Local.Options, Native, Telemetry}
+  alias ZenMonitor.{Local.Connector, Local.Options, Local.Placing, Native, Telemetry}
 
   @doc """
   See `ZenMonitor.monitor/1`.
@@ -18,7 +18,7 @@ defmodule ZenMonitor.Local do
   @spec monitor(ZenMonitor.destination()) :: reference
   def monitor(destination) do
     ref = make_ref()
-    Connector.place(destination, ref, self())
+    Placing.place(destination, ref, self())
     ref
   end
 
@@ -33,7 +33,7 @@ defmodule ZenMonitor.Local do
     # This raises before the alias is made, which nobody could end then.
     ZenMonitor.find_node(destination)
     ref = if alias?, do: :erlang.alias([:explicit_unalias]), else: make_ref()
-    Connector.monitor_with(destination, ref, self(), options)
+    Placing.place_with(destination, ref, self(), options)
     ref
   end
 

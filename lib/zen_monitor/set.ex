@@ -2,7 +2,7 @@ defmodule ZenMonitor.Set do
   @moduledoc """
   Many monitors under one reference.
 
-  A process that wants to hear when any of half a million others dies need not keep half a million references.
+  A process that wants to know when any of half a million others dies need not keep half a million references.
   It keeps a set:
 
       set = ZenMonitor.Set.new()
@@ -12,20 +12,19 @@ defmodule ZenMonitor.Set do
         {:DOWN, ref, :process, object, {:zen_monitor, reason}} when ref == set.ref -> {object, reason}
       end
 
-  The messages are those of `ZenMonitor.monitor/1`, but all of them have the reference of the set, which is its
-  `ref`: `object` tells who died, as the pid or as `{name, node}`.
+  The messages are those of `ZenMonitor.monitor/1`, except that all of them have the reference of the set, its
+  `ref`. `object` tells who has died: the pid, or `{name, node}`.
 
-  A destination is in a set once, however often it is put. It is in the set until its message is sent, and what
-  holds for a monitor holds for each member: there is exactly one message unless it is deleted before,
-  and none once `delete/3` has returned. Who is put again after its message is a new member: a process that is
-  dead by then has another message, with the reason `:noproc`. Monitors of the same process, and other sets, do not
-  know of it.
+  A destination is in a set once, however often it is put. It is a member until its message is sent. Each member
+  has the guarantees of a monitor: exactly one message unless it is deleted before, and none once `delete/3` has
+  returned. A destination that is put again after its message is a new member; if the process is dead, there is
+  another message, with the reason `:noproc`. Other sets, and monitors on the same process, are independent.
 
-  A set belongs to the process that made it, its `owner`, and ends with it. Only that process may change it; every
-  process of this node may look.
+  A set belongs to the process that made it, its `owner`, and ends with it. Only the owner may change it. Every
+  process of this node may read it.
 
-  Lists may be of any length. `put/2` and `delete/3` work through them in slices, between which other processes
-  run. A process that is killed meanwhile leaves nothing half done: its set ends with it.
+  Lists may have any length. `put/2` and `delete/3` work through them in slices, and other processes run in between.
+  If the owner is killed meanwhile, its set ends with it.
   """
 
   alias ZenMonitor.{Local.Connectors, Local.Destinations, Native, Set.Flush}
@@ -66,9 +65,9 @@ defmodule ZenMonitor.Set do
 
   Never blocks on the network, as `ZenMonitor.monitor/1`.
 
-  Raises `ArgumentError`, before anything is put, if one is no `t:ZenMonitor.destination/0`, or if the set is
-  closed or belongs to another process; and `SystemLimitError`, with a part of the list put, where
-  `ZenMonitor.monitor/1` would.
+  Raises `ArgumentError`, before anything is put, if an element is no `t:ZenMonitor.destination/0`, or if the set is
+  closed or belongs to another process. Raises `SystemLimitError` where `ZenMonitor.monitor/1` does; a part of the
+  list may be put by then.
   """
   @spec put(t, ZenMonitor.destination() | [ZenMonitor.destination()]) :: non_neg_integer
   def put(%__MODULE__{} = set, destinations) do
@@ -77,16 +76,16 @@ defmodule ZenMonitor.Set do
   end
 
   @doc """
-  Takes a destination, or a list of them, out of a set, and returns how many were members.
+  Deletes a destination, or a list of them, from a set, and returns how many were members.
 
   Once it has returned, no message is sent for any of them. With `flush: true` it also removes their messages from
   the mailbox, and leaves all others where they are.
 
-  From the messages of a set with `bulk: true` it removes their entries. A message is never changed, so those
-  that still have other entries are received and sent again, behind what else is in the mailbox, and so are the
-  later messages of the same set: they stay in their order. Where no entry is to be removed, all stay where they are.
+  With `bulk: true`, a message may have entries to be removed and others. Such a message is received, and sent again
+  with the others, and so are all later messages of the same set. They stay in their order, but move behind all
+  other messages in the mailbox. If no entry is to be removed, all messages stay where they are.
 
-  Raises `ArgumentError` as `put/2` does. In a set that is closed there is nothing to delete.
+  Raises `ArgumentError` as `put/2` does, except that a closed set just has nothing to delete.
   """
   @spec delete(t, ZenMonitor.destination() | [ZenMonitor.destination()], flush: boolean) ::
           non_neg_integer
@@ -100,7 +99,7 @@ defmodule ZenMonitor.Set do
   end
 
   @doc """
-  Tells whether a destination is in a set: it was put, and neither deleted nor was its message sent.
+  Tells whether a destination is in a set: it was put, it was not deleted, and its message was not sent.
 
   Raises `ArgumentError` if it is no `t:ZenMonitor.destination/0`, or if the set is of another node.
   """
@@ -128,7 +127,8 @@ defmodule ZenMonitor.Set do
   @doc """
   The members of a set, in the order in which they were put: pids, and `{name, node}` for those by name.
 
-  What is put or goes meanwhile may be among them or not. Raises `ArgumentError` if the set is of another node.
+  Members that are added or removed meanwhile may be among them or not. Raises `ArgumentError` if the set is of
+  another node.
   """
   @spec to_list(t) :: [pid | {name :: atom, node}]
   def to_list(%__MODULE__{} = set) do
@@ -139,8 +139,8 @@ defmodule ZenMonitor.Set do
   @doc """
   Ends a set. Once it has returned, no message of the set is sent.
 
-  It takes as long as to delete all members. With `flush: true` it also removes the messages of the set that are
-  in the mailbox. To close a set that has ended does nothing.
+  It takes as long as deleting all members. With `flush: true` it also removes the messages of the set that are
+  in the mailbox. Closing a set that has ended does nothing.
 
   Raises `ArgumentError` if the set belongs to another process.
   """
@@ -206,7 +206,7 @@ defmodule ZenMonitor.Set do
           "the set #{inspect(set.ref)} is of the node #{node(set.owner)}: ask there"
   end
 
-  # Not `Keyword`, which fails in its own words for what is no proper list.
+  # This does not use `Keyword`, whose error for an improper list would not help.
   defp options!([{:tag, tag} | rest], all, given), do: options!(rest, all, %{given | tag: tag})
 
   defp options!([{:bulk, bulk} | rest], all, given) when is_boolean(bulk) do

@@ -2,9 +2,9 @@ defmodule ZenMonitor.Telemetry do
   @moduledoc """
   The events that ZenMonitor emits where `:telemetry` is present.
 
-  They come from the sweeps and deliveries, never from `ZenMonitor.monitor/1` or
-  `ZenMonitor.demonitor/2`, so there is one for a batch, whatever is in that. Without `:telemetry` all
-  they cost is to see that it is not there.
+  They come from sweeps and deliveries, never from `ZenMonitor.monitor/1` or
+  `ZenMonitor.demonitor/2`. So there is one event for a batch, however large the batch is. Without `:telemetry`
+  they cost nothing but seeing that it is not there.
 
   | event | measurements | metadata |
   |---|---|---|
@@ -63,18 +63,18 @@ defmodule ZenMonitor.Telemetry do
   ```
   """
 
-  # It is not a dependency, so the compiler must not look for it.
+  # `:telemetry` is not a dependency, so the compiler must not look for it.
   @telemetry :telemetry
 
   alias ZenMonitor.{Local, Native, Proxy}
 
   @doc false
-  # Whoever has attached a handler has loaded the module.
+  # Whether the module is loaded. Whoever attaches a handler loads it.
   @spec attached?() :: boolean
   def attached?, do: :erlang.function_exported(@telemetry, :execute, 3)
 
   @doc false
-  # When what is measured began, for the functions below.
+  # The time at which a measurement begins, for the functions below. `nil` without `:telemetry`.
   @spec began() :: integer | nil
   def began, do: if(attached?(), do: System.monotonic_time())
 
@@ -173,7 +173,7 @@ defmodule ZenMonitor.Telemetry do
   end
 
   @doc false
-  # A process has taken over from another, and begins with what waits in the tables.
+  # A process has taken the place of another one. It begins with what waits in the tables.
   def restarted(Local.Connector, key) do
     restart(Local.Connector, fn -> Native.outbox_len(key) end, name(key))
   end
@@ -217,7 +217,7 @@ defmodule ZenMonitor.Telemetry do
   end
 
   @doc false
-  # How many elements a list has that another node has sent, which need not be a proper one.
+  # How many elements a list has. The list may come from another node, so it may be improper.
   def count(list), do: count(list, 0)
 
   defp count([_ | rest], number), do: count(rest, number + 1)

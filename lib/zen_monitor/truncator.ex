@@ -2,8 +2,8 @@ defmodule ZenMonitor.Truncator do
   @moduledoc """
   Keeps exit reasons small.
 
-  A reason may carry the whole state of a server, and it is copied once per subscriber. So a
-  `:DOWN` message carries no more than an outline of it:
+  A reason may carry the whole state of a server, and each subscriber gets a copy. So a `:DOWN` message has only
+  an outline of it:
 
     * Atoms, numbers, pids, ports and references pass.
     * A binary longer than `max_binary_size` bytes keeps its first `max_binary_size - 3` bytes and
@@ -16,15 +16,14 @@ defmodule ZenMonitor.Truncator do
     * At level `depth`, counted from the reason itself at level 0, everything becomes `:truncated`.
     * The one exception is a reason `{:shutdown, term}`: it passes untouched.
 
-  The work is bounded too, so that no reason can hold up a scheduler: whatever the depth, nothing
+  The work is bounded, too, so that no reason can hold up a scheduler. Whatever the depth, nothing
   below level 100 is kept, and after some 5,000 terms (or 5 MB of shortened binaries) the rest of a
-  reason becomes `:truncated`. The default configuration comes nowhere near the bounds. With a depth of more than
-  4, or binaries of more than 4 KB, a reason is truncated in native code, for which a binary that starts within
-  a byte, as in `<<_::1, rest::binary>>`, has to be copied: 200 KB of such binaries make up all the work.
+  reason becomes `:truncated`. The default configuration comes nowhere near these bounds. With a depth of more than
+  4, or binaries of more than 4 KB, native code truncates. It has to copy a binary that does not start on a byte
+  boundary, as in `<<_::1, rest::binary>>`, so for such binaries the bound is 200 KB.
 
-  Configuration, under `config :zen_monitor`. What is changed behind the back of `ZenMonitor`, with
-  `Application.put_env/3`, holds from the next sweep of a `ZenMonitor.Proxy.Batcher`; a value that cannot work
-  counts as the default then:
+  Configuration, under `config :zen_monitor`. A change by `Application.put_env/3` takes effect from the next sweep of
+  a `ZenMonitor.Proxy.Batcher`; a value that cannot work then counts as the default:
 
   | key | default | meaning |
   |---|---|---|
@@ -32,18 +31,18 @@ defmodule ZenMonitor.Truncator do
   | `truncation_depth` | 3 | the default depth |
   """
 
-  # Below these limits no term takes long, and plain Elixir is faster than to call the NIF. The rules are the
-  # same in both; a test compares them.
+  # Within these limits no term takes long, and plain Elixir is faster than a call of the NIF. The rules are the
+  # same in both, and a test compares them.
 
   import ZenMonitor.Config, only: [max_binary_size: 1, truncation_depth: 1]
 
   alias ZenMonitor.{Config, Native}
 
-  # Of a term so deep, at most 4⁴ = 256 parts are kept, and 1 MB of binaries.
+  # With this depth, at most 4⁴ = 256 parts are kept, with 1 MB of binaries.
   @plain_depth 4
   @plain_binary_size 4_096
 
-  # At every depth, and whether or not one of its keys is `__struct__`.
+  # Such a map is truncated at every depth, whether or not one of its keys is `__struct__`.
   defguardp is_large(term) when is_map(term) and map_size(term) > 5
 
   defguardp is_plain(depth, size) when depth <= @plain_depth and size <= @plain_binary_size
@@ -95,8 +94,8 @@ defmodule ZenMonitor.Truncator do
     Native.truncate(term, min(depth, Config.unlimited()), size)
   end
 
-  # Most of a reason passes, and what has no part that changes is returned as it is: nothing is made anew for it.
-  # To see that two parts are one and the same takes a single instruction. `levels` are left.
+  # Most parts of a reason pass. A term with no part that changes is returned as it is, so nothing is built for it.
+  # Comparing a part with itself takes a single instruction. `levels` is how many levels are left.
   defp cut(_term, 0, _size), do: :truncated
   defp cut(term, _levels, _size) when is_atom(term), do: term
 
@@ -116,7 +115,7 @@ defmodule ZenMonitor.Truncator do
 
   defp cut(binary, _levels, size) when is_binary(binary) and byte_size(binary) <= size, do: binary
 
-  # Not a part of it, which would keep the whole alive.
+  # The result is a new binary, since a part of the old one would keep all of it alive.
   defp cut(binary, _levels, size) when is_binary(binary) do
     kept = size - 3
     <<binary::binary-size(kept), "...">>

@@ -113,7 +113,7 @@ defmodule ZenMonitor.SlowTest do
       assert shed([:connector, :shed], :targets, peer.node) == 899
       assert Connector.get_for_node(peer.node) == connector
       resume(peer)
-      wait_until_watched([hd(targets) | Enum.take(targets, -100)])
+      wait_until(fn -> Enum.count(targets, &watched?/1) == 101 end)
       on(peer, :kill, [targets])
       reasons = downs([early | late])
       assert reasons[early] == :killed

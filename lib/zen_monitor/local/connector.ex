@@ -2,36 +2,35 @@ defmodule ZenMonitor.Local.Connector do
   @moduledoc """
   The link to one remote node: one process per node, started when something on it is first monitored.
 
-  When nothing on the node has been monitored for `ZenMonitor.idle_timeout/0`, it stops until something
-  is. The cache forgets then that the node is compatible.
+  When nothing on the node has been monitored for `ZenMonitor.idle_timeout/0`, it stops, and is started again
+  by the next monitor. When it stops, the cache forgets that the node is compatible.
 
-  It sends the node's Proxy what this node wants watched, at most `chunk_size/0` instructions per
-  `sweep_interval/0`, and receives the death certificates. It keeps the cache of which nodes are
-  compatible, and notices when the node or its Proxy goes down.
+  It sends instructions to the node's Proxy, at most `chunk_size/0` per `sweep_interval/0`, and receives the
+  death certificates. It keeps the cached compatibility of the node, and notices when the node or its Proxy goes
+  down.
 
   ## Connections
 
-  Subscriptions belong to the connection that they were sent over. OTP delivers, to one mailbox and
-  in this order, the `:nodedown` of a connection, the `:nodeup` of the next one, and the signals that
-  come over that. So a chunk is taken from the table first, the mailbox searched for a `:nodedown`
-  then, and the chunk sent only if there was none: what is in it was monitored while the connection
-  stood. When the `:nodedown` comes, all that was sent is due, and all that was not is sent over the
-  next connection, or due too if there is none. With a `ZenMonitor.nodedown_grace/0`, all of it waits for
-  the next connection first.
+  A subscription belongs to the connection over which it was sent. OTP puts messages into one mailbox in this
+  order: the `:nodedown` of a connection, the `:nodeup` of the next one, and the signals that come over that.
+  So the Connector first takes a chunk from the table, and then searches its mailbox for a `:nodedown`. It
+  sends the chunk only if there is none: everything in it was monitored while the connection stood. When the
+  `:nodedown` comes, monitors whose instructions were sent are due. Instructions that were not sent go over the
+  next connection; if there is none, their monitors are due as well. With a `ZenMonitor.nodedown_grace/0`, all of
+  them wait for the next connection first.
 
   ## Slow nodes
 
-  A node that does not read what it is sent costs its own Connector a timer, and others nothing. The
-  ping is the business of a process of its own, with a timeout. A chunk that the connection does not
-  take is kept and offered again; if more than `max_pending_instructions` wait by then, the monitors
-  behind the excess fire with `:nodedown`.
+  When a node does not read, only its own Connector notices. The ping runs in a process of its own, with a timeout. A
+  chunk that the connection does not take is kept and offered again. If more than `max_pending_instructions`
+  wait by then, the monitors beyond that fire with `:nodedown`.
   """
-  # Local.Connectors starts it, and starts it again when it dies.
+  # Local.Connectors starts it, and replaces it when it dies.
   use ZenMonitor.Stage, restart: :temporary
 
   import ZenMonitor.Setting
 
-  alias ZenMonitor.{Native, Pace, Proxy, Telemetry, Wire}
+  alias ZenMonitor.{Native, Pace, Proxy, Telemetry}
 
   alias ZenMonitor.Local.{
     Address,
@@ -39,7 +38,9 @@ defmodule ZenMonitor.Local.Connector do
     Compatibility,
     Connectors,
     Grace,
-    Instructions
+    Instructions,
+    Ping,
+    Placing
   }
 
   require Logger
@@ -47,9 +48,6 @@ defmodule ZenMonitor.Local.Connector do
   @typedoc "What the cache says of a node."
   @type cached_compatibility ::
           :miss | :compatible | :unavailable | :incompatible | {:expired, attempt :: pos_integer}
-
-  # In ms.
-  @ping_timeout 5_000
 
   setting(:sweep_interval, :connector_sweep_interval, pos_integer, """
   The interval in which at most one `chunk_size/0` of instructions goes to a node, in milliseconds.
@@ -92,38 +90,7 @@ defmodule ZenMonitor.Local.Connector do
             "#{inspect(ref)} and #{inspect(subscriber)}"
   end
 
-  def monitor(destination, ref, subscriber), do: place(destination, ref, subscriber)
-
-  @doc false
-  # As `monitor/3`, for a caller that has made the reference itself.
-  @spec place(ZenMonitor.destination(), reference, subscriber :: pid) :: :ok
-  def place(pid, ref, subscriber) when is_pid(pid) do
-    place(subscriber, node(pid), pid, ref)
-  end
-
-  def place({name, node}, ref, subscriber) when is_atom(name) and is_atom(node) do
-    place(subscriber, Address.key(node), name, ref)
-  end
-
-  def place(name, ref, subscriber) when is_atom(name) do
-    place(subscriber, ZenMonitor.Local, name, ref)
-  end
-
-  def place(other, _ref, _subscriber), do: ZenMonitor.find_node(other)
-
-  @doc false
-  # `options` is what `Local.Options` has made of them.
-  @spec monitor_with(
-          ZenMonitor.destination(),
-          reference,
-          subscriber :: pid,
-          :bulk | {term, boolean}
-        ) ::
-          :ok
-  def monitor_with(destination, ref, subscriber, options) do
-    {key, target} = Address.of(destination)
-    placed(Native.monitor_with(subscriber, key, target, ref, options))
-  end
+  def monitor(destination, ref, subscriber), do: Placing.place(destination, ref, subscriber)
 
   @doc """
   The references under which `subscriber` monitors `destination` and that are not due.
@@ -183,22 +150,9 @@ defmodule ZenMonitor.Local.Connector do
     try do
       GenServer.call(connector, :connect, :infinity)
     catch
-      # It has just retired.
+      # The Connector has just retired.
       :exit, {reason, _call} when reason in [:normal, :noproc] -> connect(node)
     end
-  end
-
-  defp place(subscriber, key, target, ref) do
-    placed(Native.monitor(subscriber, key, target, ref))
-  end
-
-  defp placed(:ok), do: :ok
-  defp placed({:start, key}), do: Connectors.start(key)
-
-  defp placed(:alias) do
-    raise ArgumentError,
-          "expected a reference as make_ref/0 makes it, got an alias. " <>
-            "ZenMonitor.monitor/2 has an option for a monitor with an alias"
   end
 
   @doc false
@@ -210,10 +164,10 @@ defmodule ZenMonitor.Local.Connector do
   def init(key) do
     :net_kernel.monitor_nodes(true, node_type: :all)
 
-    # `proxy` is the monitor of the remote Proxy, `version` that of the compact wire that it reads, `ping`
-    # the one that is under way, `callers` wait for its end, and `unsent` is a message that the connection
-    # was too busy to take, with how many instructions it has. `grace` is what becomes of the monitors on a
-    # node whose connection was lost.
+    # - `proxy`: the monitor on the remote Proxy; `version`: the version of the compact form that it reads
+    # - `ping`: the ping that is under way; `callers`: who waits for its end
+    # - `unsent`: a message that the connection was too busy to take, and how many instructions it has
+    # - `grace`: see `Grace`, for when the connection is lost
     succeeds = Native.connector_answer(key)
 
     state = %{
@@ -233,7 +187,7 @@ defmodule ZenMonitor.Local.Connector do
 
   @impl GenServer
   def handle_continue(:succeed, state) do
-    # The subscriptions were made for the predecessor's pid, and a nodedown may have been missed.
+    # The subscriptions belong to the pid of the predecessor. And a nodedown may have been missed.
     state = if Address.connected?(state.key), do: state, else: disconnect(state)
     Instructions.resubscribe(state.key)
     Telemetry.restarted(__MODULE__, state.key)
@@ -257,7 +211,7 @@ defmodule ZenMonitor.Local.Connector do
   def handle_info({:dead, _node, certificates}, state) do
     began = Telemetry.began()
     Certificates.certify(state.key, certificates)
-    # They are counted only for somebody.
+    # Counting them takes time, so they are counted only if a handler is attached.
     Telemetry.connector_certificates(began, state.key, began && Telemetry.count(certificates))
     note_use(state)
   end
@@ -270,7 +224,7 @@ defmodule ZenMonitor.Local.Connector do
   end
 
   def handle_info({:timeout, idle, :idle}, %{pace: %Pace{idle: idle}} = state) do
-    # Callers wait for a ping, and what was not sent is not in the tables any more.
+    # It must not stop while callers wait for a ping, or with an unsent message, which is in no table.
     if state.ping == nil and state.unsent == nil and Native.connector_retire(state.key),
       do: {:stop, :normal, state},
       else: request(state)
@@ -284,15 +238,15 @@ defmodule ZenMonitor.Local.Connector do
     request(state)
   end
 
-  # The node is not back, or does not answer.
+  # The grace is over: the node is not back, or does not answer.
   def handle_info({:timeout, timer, :grace}, %{grace: {:held, timer}} = state) do
     state |> give_up_ping() |> expire() |> request()
   end
 
-  # Cancelled too late.
+  # The timer of a grace that was cancelled too late.
   def handle_info({:timeout, _timer, :grace}, state), do: {:noreply, state}
 
-  # The connection is gone, and the nodedown tells when to act on it.
+  # The connection is lost. It is the nodedown that is acted on, since it is in order with other messages.
   def handle_info({:DOWN, proxy, _, _, :noconnection}, %{proxy: proxy, key: key} = state)
       when key != ZenMonitor.Local do
     {:noreply, %{state | proxy: nil}}
@@ -304,7 +258,7 @@ defmodule ZenMonitor.Local.Connector do
     request(state)
   end
 
-  # So is it here, and a ping that was cut off tells nothing of the node.
+  # The same for a ping that the lost connection has cut off: it tells nothing about the node.
   def handle_info({:pong, pid, :noconnection, _life}, %{ping: {pid, _, _}, key: key} = state)
       when key != ZenMonitor.Local do
     {:noreply, state}
@@ -314,17 +268,16 @@ defmodule ZenMonitor.Local.Connector do
     state |> answered(pong, life) |> request()
   end
 
-  # Its call may wait for the connection longer than for the answer.
+  # The call of the ping has the same timeout, but may wait for the connection before that begins.
   def handle_info({:ping_timeout, pid}, %{ping: {pid, _, _}} = state) do
-    Process.exit(pid, :kill)
     state |> answered(:error, nil) |> request()
   end
 
-  # Of a ping that was given up.
+  # These are of a ping that was given up.
   def handle_info({:pong, pid, _pong, _life}, state) when is_pid(pid), do: {:noreply, state}
   def handle_info({:ping_timeout, pid}, state) when is_pid(pid), do: {:noreply, state}
 
-  # The comings and goings of other nodes.
+  # Other nodes come and go.
   def handle_info({change, _node, _info}, state) when change in [:nodeup, :nodedown] do
     {:noreply, state}
   end
@@ -344,11 +297,11 @@ defmodule ZenMonitor.Local.Connector do
         Telemetry.shed(state.key, Instructions.fail(state.key))
         swept(state)
 
-      # The end of the ping asks for the next one.
+      # The end of the ping requests the next sweep.
       {:pending, state} ->
         {:noreply, state}
 
-      # So does its `:nodedown`, its return, or the end of the grace.
+      # So does the nodedown, the nodeup, or the end of the grace.
       {:away, state} ->
         {:noreply, state}
     end
@@ -360,7 +313,7 @@ defmodule ZenMonitor.Local.Connector do
       else: request(state)
   end
 
-  # What was not sent is offered again, and what is held resumed further, after a gap.
+  # After a gap, an unsent message is offered again, or held targets are resumed further.
   defp swept(state), do: request(state)
 
   defp note_use(state) do
@@ -411,7 +364,7 @@ defmodule ZenMonitor.Local.Connector do
     if targets > 0, do: warn(state), else: state
   end
 
-  # Once, until the node takes something again.
+  # It warns once, until the node takes something again.
   defp warn(%{shedding?: true} = state), do: state
 
   defp warn(state) do
@@ -432,7 +385,7 @@ defmodule ZenMonitor.Local.Connector do
     if grace == :none, do: expire(state), else: forget_proxy(%{state | grace: grace})
   end
 
-  # What a Proxy was not sent before it died is due like what it was.
+  # Instructions that were taken and not sent count as sent: their monitors are due like the others.
   defp expire(state) do
     Native.connector_confirm(state.key)
     Native.connector_expire(state.key)
@@ -444,8 +397,8 @@ defmodule ZenMonitor.Local.Connector do
     %{state | proxy: nil, unsent: nil}
   end
 
-  # A compatible node is one whose Proxy is being monitored: that is the only way to learn that it
-  # is not compatible any more.
+  # A node counts as compatible only while its Proxy is monitored, because nothing else tells that it is not
+  # compatible any more.
   defp ensure_compatibility(%{ping: ping} = state) when ping != nil, do: {:pending, state}
 
   defp ensure_compatibility(state) do
@@ -459,17 +412,14 @@ defmodule ZenMonitor.Local.Connector do
 
   defp ping(%{key: key} = state, attempt) do
     if Address.connected?(key) do
-      connector = self()
-      pid = spawn(fn -> send(connector, pong(Address.node_name(key))) end)
-      timer = Process.send_after(self(), {:ping_timeout, pid}, @ping_timeout)
-      {:pending, %{state | ping: {pid, timer, attempt}}}
+      {:pending, %{state | ping: Ping.start(key, attempt)}}
     else
       away(Compatibility.cached(key), state)
     end
   end
 
-  # Its Proxy's `:DOWN` comes first, and what is new must not fire before the `:nodedown` has said whether it
-  # is held.
+  # The `:DOWN` of the Proxy comes before the nodedown. New monitors must not fire before the nodedown tells whether
+  # they are held.
   defp away(:compatible, state), do: {:away, state}
 
   defp away(_cached, state) do
@@ -477,23 +427,16 @@ defmodule ZenMonitor.Local.Connector do
     {if(state.grace == :none, do: :incompatible, else: :away), state}
   end
 
-  defp pong(node) do
-    with {:ok, version} <- Wire.ping({Proxy, node}, @ping_timeout),
-         life when life != :noconnection <- Grace.life(node) do
-      {:pong, self(), {:ok, version}, life}
-    else
-      failure -> {:pong, self(), failure, nil}
-    end
-  end
-
-  defp answered(%{key: key, ping: {_, timer, attempt}} = state, pong, life) do
-    Process.cancel_timer(timer)
+  defp answered(%{key: key, ping: {_, _, attempt} = ping} = state, pong, life) do
+    Ping.stop(ping)
 
     case pong do
       {:ok, version} ->
         Compatibility.compatible(key)
         grace = Grace.recognize(state.grace, key, life)
-        # It may have one already: a Connector that was about to retire has made the cache forget.
+
+        # There may be a monitor already, if the cache has forgotten the node because the Connector was about to
+        # retire.
         proxy = state.proxy || Process.monitor({Proxy, Address.node_name(key)})
         reply(%{state | ping: nil, proxy: proxy, version: version, grace: grace}, :compatible)
 
@@ -506,9 +449,8 @@ defmodule ZenMonitor.Local.Connector do
 
   defp give_up_ping(%{ping: nil} = state), do: state
 
-  defp give_up_ping(%{ping: {pid, timer, _}} = state) do
-    Process.exit(pid, :kill)
-    Process.cancel_timer(timer)
+  defp give_up_ping(%{ping: ping} = state) do
+    Ping.stop(ping)
     reply(%{state | ping: nil}, :incompatible)
   end
 

@@ -2,10 +2,9 @@ defmodule ZenMonitor.Local.Dispatcher do
   @moduledoc """
   Delivers `:DOWN` messages, at most `demand_amount/0` of them per `demand_interval/0`.
 
-  The subscribers that have messages waiting take turns, one message each; each gets its own in the
-  order in which they fell due. No subscriber gets more than 100 in a row, or a tenth of
-  `demand_amount/0` if that is more: the rest of its share is spread over the interval, so that its other
-  messages get in between. A bulk message counts as one.
+  Subscribers with messages waiting take turns, one message each. Each gets its messages in the order in which they
+  fell due. No subscriber gets more than 100 in a row, or a tenth of `demand_amount/0` if that is more. The rest is
+  spread over the interval, so that its other messages get in between. A bulk message counts as one.
   """
   use ZenMonitor.Stage
 
@@ -13,7 +12,7 @@ defmodule ZenMonitor.Local.Dispatcher do
 
   alias ZenMonitor.{Local, Native, Pace, Telemetry}
 
-  # What a process can wait, in ms.
+  # The longest time that a process can wait, in ms.
   @longest_timeout 0xFFFF_FFFF
 
   setting(:demand_interval, :demand_interval, pos_integer, """
@@ -84,7 +83,7 @@ defmodule ZenMonitor.Local.Dispatcher do
     rest(%{state | pace: pace})
   end
 
-  # A slice at a time, so that no single call holds the scheduler.
+  # It delivers a slice at a time, so that no call holds its scheduler for long.
   defp deliver(left, share, pace, delivered) do
     {sent, more?} = deliver_slice(left, share)
     {pace, delivered} = {Pace.enter(pace, sent), delivered + sent}
@@ -104,7 +103,7 @@ defmodule ZenMonitor.Local.Dispatcher do
       else: request(state)
   end
 
-  # A ticking Dispatcher would have found its queue empty so many times by then.
+  # By then a Dispatcher that ticks, as that of version 2, would have found its queue empty so many times.
   defp idle(state) do
     {:noreply, state, min(Local.hibernation_threshold() * demand_interval(), @longest_timeout)}
   end

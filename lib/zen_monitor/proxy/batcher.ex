@@ -19,17 +19,16 @@ defmodule ZenMonitor.Proxy.Batcher do
   #
   # Invariants:
   #
-  # - What was taken stays in the outbox until it is sent. A successor sends it (again) first.
-  # - A Batcher that is at rest sets no timer to sweep, and will be woken. One that is not has set one.
-  # - It stops when its connector is detached, which it asks for when it has been idle for long. If the
-  #   connector comes back, that is another record in the subscription table with another Batcher.
-  # - It monitors its connector for the Proxy, which must not be suspended by a busy connection, and
-  #   tells of its end by its own. That of the connection is the business of the Proxy.
-  # - It sends nothing over a connection other than that it was started for. OTP delivers the `:DOWN`
-  #   of the connector before anything can be sent over the next one, so the mailbox is searched for it
-  #   before each message.
+  # - Certificates that were taken stay in the outbox until they are sent. A successor sends them first, perhaps again.
+  # - A Batcher at rest has no timer to sweep, and will be woken. A Batcher that is not at rest has a timer.
+  # - It stops when its connector is detached. It asks for that when it has been idle for long. If the
+  #   connector comes back, it gets another record in the subscription table, and another Batcher.
+  # - It monitors its connector in place of the Proxy, which a busy connection must not suspend. When the connector
+  #   is down, the Batcher ends, which tells the Proxy. The Proxy itself notices the end of a connection.
+  # - It sends only over the connection for which it was started. OTP delivers the `:DOWN` of the connector before
+  #   anything can be sent over the next connection, so the mailbox is searched for it before each message.
 
-  # The Proxy starts it, and starts it again when it dies.
+  # The Proxy starts it, and replaces it when it dies.
   use ZenMonitor.Stage, restart: :temporary, shutdown: :brutal_kill
 
   import ZenMonitor.Setting
@@ -108,11 +107,11 @@ defmodule ZenMonitor.Proxy.Batcher do
 
   @impl true
   def handle_continue(:monitor, state) do
-    # Otherwise the Proxy is about to see that the connection is gone.
+    # If it is not connected, the Proxy is about to see that.
     connected? = Proxy.connected?(node(state.connector))
 
     if connected? do
-      # A busy connection suspends who monitors, and what waits meanwhile waits for it.
+      # A busy connection suspends a process that monitors. What waits meanwhile waits because of the connection.
       withhold(state, 0)
       Process.monitor(state.connector)
     end
@@ -147,7 +146,7 @@ defmodule ZenMonitor.Proxy.Batcher do
 
   defp sweep(allowance, state) do
     began = Telemetry.began()
-    # As often as other settings are read.
+    # The limits of truncation are noted as often as other settings are read.
     Config.note_truncation()
     size = Pace.message_size(allowance)
 
@@ -210,7 +209,7 @@ defmodule ZenMonitor.Proxy.Batcher do
     if shed > 0, do: warn(state), else: state
   end
 
-  # Once, until all that waits has been sent.
+  # It warns once, until everything that waits has been sent.
   defp warn(%{shedding?: true} = state), do: state
 
   defp warn(state) do
@@ -222,7 +221,7 @@ defmodule ZenMonitor.Proxy.Batcher do
     %{state | shedding?: true}
   end
 
-  # In slices, because one call must not hold its scheduler for as long as a whole chunk may take.
+  # Certificates are taken in slices, so that no call holds its scheduler for long.
   defp take(native, version, limit) do
     case Native.proxy_take(native, version, limit) do
       :closed -> :closed

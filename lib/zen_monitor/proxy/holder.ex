@@ -21,8 +21,8 @@ defmodule ZenMonitor.Proxy.Holder do
   @hibernate_after 1_000
   # How many slices of 64 targets have their monitors placed before exits have their turn.
   @slices 16
-  # More schedulers than this have not been tried.
-  @most 16
+  # A holder has the lock of the one table for a fifth of its time, so more of them would only wait for it.
+  @most 4
 
   @doc false
   # Starts those that the Proxy, which calls this, is to have beside it.

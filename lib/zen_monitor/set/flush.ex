@@ -1,15 +1,15 @@
 defmodule ZenMonitor.Set.Flush do
   @moduledoc false
-  # Takes the messages of a set out of the mailbox of the calling process, and leaves all others in their places.
+  # Removes messages of a set from the mailbox of the calling process, and leaves all others in their places.
 
-  @doc "Those of some destinations."
+  @doc "Removes those of some destinations."
   def some(_set, []), do: :ok
 
   def some(%{bulk: true} = set, destinations), do: bulk(set.ref, objects(destinations))
   def some(set, [destination]), do: one(set.ref, object(destination))
   def some(set, destinations), do: each(set.ref, objects(destinations))
 
-  @doc "All."
+  @doc "Removes all."
   def all(%{ref: ref} = set) do
     receive do
       {_, ^ref, :process, _, _} -> all(set)
@@ -35,8 +35,8 @@ defmodule ZenMonitor.Set.Flush do
     end
   end
 
-  # A message is only known to hold an entry when one has looked into it, and when it has been received, its place is
-  # lost. So this looks first, without receiving.
+  # Receiving a message to look for an entry would lose its place in the mailbox. So this looks first, without
+  # receiving.
   defp bulk(ref, objects) do
     {:messages, messages} = Process.info(self(), :messages)
 
@@ -59,7 +59,7 @@ defmodule ZenMonitor.Set.Flush do
 
   defp objects(destinations), do: Map.new(destinations, &{object(&1), nil})
 
-  # As the messages name it.
+  # The destination as messages name it.
   defp object(name) when is_atom(name), do: {name, node()}
   defp object(destination), do: destination
 end

@@ -187,7 +187,7 @@ impl World {
             .mailbox
             .retain(|message| matches!(message, Message::Down(..)));
         while proxy.table.has_departed() {
-            proxy.table.sweep(9);
+            proxy.table.sweep(9, 99);
         }
         let mut released = Vec::new();
         proxy.table.release(99, |_, monitor| released.push(monitor));
@@ -234,7 +234,8 @@ impl World {
                     certificates.push_back((name, number, process));
                     true
                 };
-                proxy.table.certify(destination(name), || process, deliver);
+                let keep = || Some(process);
+                proxy.table.certify(destination(name), keep, deliver);
             }
             Some(Message::Instructions(instructions)) => {
                 let (table, connector) = (&mut proxy.table, proxy.connector);

@@ -9,8 +9,7 @@ use crate::monitors::targets::Cursor;
 use crate::structures::hash::hash;
 use crate::structures::id_queue::IdQueue;
 use crate::structures::levels::Levels;
-use crate::structures::sync::{AtomicU64, Mutex, Ordering};
-use std::sync::OnceLock;
+use crate::structures::sync::{AtomicU64, Mutex, OnceBox, Ordering};
 use std::sync::atomic;
 
 /// A node. `X` is what the host keeps with it.
@@ -119,7 +118,7 @@ impl<X> Node<X> {
 pub struct Nodes<X> {
     /// One more than the id of the node whose name belongs there.
     names: Levels<atomic::AtomicU32>,
-    nodes: Levels<OnceLock<Box<Node<X>>>>,
+    nodes: Levels<OnceBox<Node<X>>>,
     /// How many there are. Held by whoever adds one.
     count: Mutex<u32>,
     sessions: AtomicU64,
@@ -162,7 +161,7 @@ impl<X> Nodes<X> {
     /// The node of an id.
     #[inline]
     pub fn get(&self, id: u32) -> &Node<X> {
-        let node = self.nodes.nth(id as usize).and_then(OnceLock::get);
+        let node = self.nodes.nth(id as usize).and_then(OnceBox::get);
         node.expect("an id of a node")
     }
 

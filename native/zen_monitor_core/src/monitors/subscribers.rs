@@ -2,14 +2,14 @@
 //!
 //! Invariants:
 //!
-//! - A subscriber is found by its pid from its first monitor until it departs, and its record is
-//!   kept until nothing refers to it: no monitor, no queue, no place in the ring, no sweep.
-//! - It stands in the dispatcher's ring just when its queue is not empty.
-//! - A monitor is among those of its subscriber, and found by its reference, until it is retired. That of
-//!   a set has none, and is found by what it is of.
-//! - Slots are allocated and freed only under the lock of their subscriber's shard. The winner of
-//!   a slot's claim frees it, unless the slot is queued (then whoever takes it from the queue
-//!   does) or in transit (then whoever carries it does).
+//! - A subscriber is found by its pid from its first monitor until it departs. Its record is kept until
+//!   nothing refers to it: no monitor, no queue, no place in the ring, no sweep.
+//! - A subscriber stands in the dispatcher's ring exactly when its queue is not empty.
+//! - A monitor is in the list of its subscriber, and is found by its reference, until it is retired. A member
+//!   of a set has no reference, and is found by its target.
+//! - Slots are allocated and freed only under the lock of their subscriber's shard. The winner of a slot's
+//!   claim frees it, with two exceptions: a queued slot is freed by whoever takes it from the queue, and one in
+//!   transit by whoever brings it to the queue.
 
 use crate::monitors::claim::Ticket;
 use crate::monitors::references::References;
@@ -46,7 +46,7 @@ struct Shard {
     index: Index,
     subscribers: Slab<Subscriber>,
     references: References,
-    /// What the subscribers have that are sets.
+    /// The members of those subscribers that are sets.
     sets: HashMap<u32, Box<Members>, FxBuildHasher>,
     slots: FreeSlots,
     placed: u64,
@@ -56,14 +56,14 @@ struct Shard {
 
 struct Subscriber {
     pid: u64,
-    /// Its monitors.
+    /// The list of its monitors.
     head: u32,
-    /// The queue of its waiting `:DOWN`s.
+    /// The queue of its monitors that are due.
     first: u32,
     last: u32,
     monitors: u32,
     queued: u32,
-    /// What [`Share`] keeps of it.
+    /// The point in time that [`Share`] keeps for it.
     ahead: u64,
     in_ring: bool,
     departed: bool,
@@ -115,7 +115,7 @@ impl Default for Subscribers {
 }
 
 impl Subscribers {
-    /// With at most so many in each shard.
+    /// With at most `most` subscribers in each shard.
     pub(crate) fn with_most(most: u32) -> Self {
         Subscribers {
             shards: (0..SHARDS)
@@ -125,9 +125,9 @@ impl Subscribers {
         }
     }
 
-    /// Allocates a monitor of `pid`, not armed yet. Also tells whether `pid` was unknown until now, so that its
-    /// death must be watched from now on. Refuses when there are 2^30 slots, or 2^24 - 1 subscribers in
-    /// its shard; nothing has changed then.
+    /// Allocates a monitor of `pid`, which is not armed yet. Also returns whether `pid` is new, and so must be watched
+    /// from now on. Refuses when there are 2^30 slots, or 2^24 - 1 subscribers in its shard, and then changes
+    /// nothing.
     #[inline]
     pub fn place(
         &self,
@@ -158,16 +158,15 @@ impl Subscribers {
         Ok((slot, newcomer))
     }
 
-    /// Takes back a monitor that was placed and never armed, as if it had never been. What stays is its
-    /// subscriber, which may be new.
+    /// Takes back a monitor that was placed and never armed. Its subscriber stays, even if it was new.
     pub fn displace(&self, slots: &Arena<Slot>, id: u32) {
         let shard = &mut *self.lock(slots.get(id).subscriber());
         shard.placed -= 1;
         shard.retire(slots, &self.depot, id, true);
     }
 
-    /// Returns monitors that were taken from the queue of their subscriber and not delivered to it.
-    /// `enter` is told of each subscriber that must now be put into the ring.
+    /// Puts back monitors that were taken from the queue of their subscriber and not delivered. Shows `enter` each
+    /// subscriber that must now be put into the ring.
     pub fn give_back<'t>(
         &self,
         slots: &Arena<Slot>,
@@ -177,12 +176,12 @@ impl Subscribers {
         for taken in undelivered {
             let slot = slots.get(taken.slot);
             let shard = &mut *self.shards[locate(taken.pid).0].lock();
-            // Slots of this shard are freed under its lock only, so the ticket tells whether this one was.
+            // Slots of this shard are freed only under its lock, so the ticket tells whether this one was freed.
             if slot.claim.ticket() != taken.ticket {
                 continue;
             }
             let subscriber_id = slot.subscriber();
-            // What a departed one had is freed by its sweep.
+            // The monitors of a departed subscriber are freed by its sweep.
             if !shard.subscribers[Ids::local(subscriber_id)].departed {
                 shard.queue(slots, taken.slot, &mut enter);
             }
@@ -197,7 +196,7 @@ impl Subscribers {
         Some(Ids::of(number, local))
     }
 
-    /// A monitor that `pid` has under a reference, with its present tenancy.
+    /// The monitor that `pid` has under a reference, and its present tenancy.
     #[inline]
     pub fn find_monitor(
         &self,
@@ -213,8 +212,8 @@ impl Subscribers {
         (slot.subscriber() == subscriber).then(|| (id, slot.claim.ticket()))
     }
 
-    /// Ends a monitor whose claim the caller has won and that it has taken out of all other
-    /// tables. `listed` tells that the caller took it out of its target's list too.
+    /// Ends a monitor whose claim the caller has won, and which it has taken out of all other tables. `listed` tells
+    /// whether the caller has found it in its target's list.
     #[inline]
     pub fn retire(&self, slots: &Arena<Slot>, id: u32, listed: bool, by_owner: bool) {
         let shard = &mut *self.lock(slots.get(id).subscriber());
@@ -232,8 +231,8 @@ impl Subscribers {
         }
     }
 
-    /// Brings monitors in transit to the queues of their subscribers. `enter` is told of each
-    /// subscriber that must now be put into the ring.
+    /// Brings monitors in transit to the queues of their subscribers. Shows `enter` each subscriber that must now be
+    /// put into the ring.
     #[inline]
     pub fn enqueue(&self, slots: &Arena<Slot>, ids: &[u32], mut enter: impl FnMut(u32)) {
         let mut held = Held::new(&self.shards);
@@ -248,10 +247,9 @@ impl Subscribers {
         }
     }
 
-    /// Takes up to `limit` monitors, and no more than its share, from the queue of a subscriber that was
-    /// taken from the ring.
-    /// Returns how many, and whether to put the subscriber back. Those that had been removed, and
-    /// all if the subscriber has departed, are not shown to `add`.
+    /// Takes up to `limit` monitors, and no more than its share, from the queue of a subscriber that was taken from the
+    /// ring. Returns how many, and whether the subscriber must go back into the ring. `add` is not shown monitors that
+    /// were removed, nor any monitor of a departed subscriber.
     #[inline]
     pub fn dequeue(
         &self,
@@ -287,8 +285,8 @@ impl Subscribers {
                 free.give(slots, &self.depot, id);
             } else if is_due {
                 given += 1;
-                // Even if a removal has just won: then the claim fails and the remover frees it.
-                // That of a departed subscriber is freed by the sweep.
+                // A removal may just have won the claim: then the delivery's claim fails, and the remover frees
+                // the slot. The slots of a departed subscriber are freed by the sweep.
                 add(Taken {
                     slot: id,
                     ticket: slot.claim.ticket(),
@@ -309,7 +307,7 @@ impl Subscribers {
         (turns, more)
     }
 
-    /// Notes the death of a process. Returns its id when it leaves monitors to be swept.
+    /// Notes the death of a process. Returns its id if it leaves monitors that must be swept.
     pub fn depart(&self, pid: u64) -> Option<u32> {
         let (number, hash) = locate(pid);
         let shard = &mut *self.shards[number].lock();
@@ -331,8 +329,8 @@ impl Subscribers {
         None
     }
 
-    /// Up to `limit` monitors of a departed subscriber, for the sweep to claim, and its pid. An empty
-    /// answer ends the sweep: the id is not valid any more.
+    /// The pid of a departed subscriber, and up to `limit` of its monitors, for the sweep to claim. When there are none,
+    /// the sweep is over, and the id is not valid any more.
     pub fn left_behind(
         &self,
         slots: &Arena<Slot>,
@@ -361,7 +359,7 @@ impl Subscribers {
         (pid, found)
     }
 
-    /// Shows every subscriber to `visit`, until that answers `false`. Tells whether all were seen.
+    /// Shows every subscriber to `visit`, until that returns `false`. Returns whether it has seen all.
     pub fn survey(&self, mut visit: impl FnMut(Holding) -> bool) -> bool {
         for shard in &self.shards {
             let mut place = 0;
@@ -373,7 +371,7 @@ impl Subscribers {
                 }
                 for id in place..end {
                     let subscriber = &shard.subscribers[id];
-                    // A free place holds one that has departed.
+                    // A free place still holds a subscriber that has departed.
                     if !subscriber.departed && !visit(subscriber.holding()) {
                         return false;
                     }
@@ -384,7 +382,7 @@ impl Subscribers {
         true
     }
 
-    /// What a process has, and up to `limit` of its placed monitors with their targets' ids.
+    /// What a process has, and up to `limit` of its monitors, each with the id of its target.
     pub fn held(
         &self,
         slots: &Arena<Slot>,
@@ -412,12 +410,12 @@ impl Subscribers {
         (subscriber.holding(), held)
     }
 
-    /// The pid of a subscriber; of another one, or of none, when the id is stale.
+    /// The pid of a subscriber. For a stale id, the pid of another subscriber, or of one that has departed.
     pub fn pid(&self, subscriber_id: u32) -> u64 {
         self.lock(subscriber_id).subscribers[Ids::local(subscriber_id)].pid
     }
 
-    /// How many records of subscribers there are, those of departed ones included.
+    /// How many records of subscribers there are, including those of departed ones.
     pub fn records(&self) -> usize {
         let records = |shard: &Mutex<Shard>| shard.lock().subscribers.count();
         self.shards.iter().map(records).sum()
@@ -567,11 +565,11 @@ fn hash_of(pid: u64) -> u64 {
 
 /// The shard of a pid, and its hash in there.
 ///
-/// Processes that were spawned one after the other often monitor at the same time, so they are dealt
-/// out to the shards in turn. What follows on each other in one shard lies side by side.
+/// Processes that were spawned one after the other often monitor at the same time, so they are dealt out to
+/// the shards in turn. Within a shard, those that follow on each other lie side by side.
 #[inline]
 fn locate(pid: u64) -> (usize, u64) {
-    // The low four bits of a local pid's word are its type; the number is above them.
+    // The lowest four bits of the word of a local pid are its type. The number is above them.
     let number = pid >> 4;
     let turn = number / SHARDS as u64;
     let shard = (number % SHARDS as u64) as usize;

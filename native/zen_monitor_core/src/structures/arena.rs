@@ -2,9 +2,11 @@
 //!
 //! Invariants: chunks are only ever added, so a reference into one stays valid, and the ids of a
 //! chunk are given out only after the chunk is in place.
+//!
+//! Nobody waits for anybody: of two that make the same branch at the same time, one has made it for nothing.
 
 use crate::structures::limits::Full;
-use std::sync::OnceLock;
+use crate::structures::sync::OnceBox;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Places in a chunk. The array grows by one chunk at a time.
@@ -13,8 +15,8 @@ const BRANCH: u32 = 1024;
 const ROOTS: u32 = 4096;
 
 // With the lengths in the types, the compiler leaves out the checks of indexes.
-type Chunk<T> = Box<[T; CHUNK as usize]>;
-type Branch<T> = Box<[OnceLock<Chunk<T>>; BRANCH as usize]>;
+type Chunk<T> = [T; CHUNK as usize];
+type Branch<T> = [OnceBox<Chunk<T>>; BRANCH as usize];
 
 /// An array of `T` that grows by [`CHUNK`] places, up to 2^30 of them, and never moves or shrinks.
 ///
@@ -28,7 +30,7 @@ type Branch<T> = Box<[OnceLock<Chunk<T>>; BRANCH as usize]>;
 /// assert_eq!(arena.get(first + CHUNK - 1).load(Ordering::Relaxed), 7);
 /// ```
 pub struct Arena<T> {
-    roots: Box<[OnceLock<Branch<T>>; ROOTS as usize]>,
+    roots: Box<[OnceBox<Branch<T>>; ROOTS as usize]>,
     chunks: AtomicU32,
     /// How many chunks there may be.
     most: u32,
@@ -44,7 +46,7 @@ impl<T> Arena<T> {
     /// An array of at most `most` chunks.
     pub(crate) fn with_most(most: u32) -> Self {
         Arena {
-            roots: boxed(OnceLock::new),
+            roots: boxed(OnceBox::new),
             chunks: AtomicU32::new(0),
             most: most.min(ROOTS * BRANCH),
         }
@@ -55,12 +57,12 @@ impl<T: Default> Arena<T> {
     /// Adds a chunk and returns the id of its first place. [`Full`] when there are as many as there may be.
     pub fn grow(&self) -> Result<u32, Full> {
         let one_more = |chunks| (chunks < self.most).then_some(chunks + 1);
-        // Relaxed: the number only has to be unique. The OnceLock publishes the chunk.
+        // Relaxed: the number only has to be unique. The OnceBox publishes the chunk.
         let chunk = self
             .chunks
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
             .map_err(|_| Full)?;
-        let branch = self.roots[(chunk / BRANCH) as usize].get_or_init(|| boxed(OnceLock::new));
+        let branch = self.roots[(chunk / BRANCH) as usize].get_or_init(|| boxed(OnceBox::new));
         branch[(chunk % BRANCH) as usize].get_or_init(|| boxed(T::default));
         Ok(chunk * CHUNK)
     }

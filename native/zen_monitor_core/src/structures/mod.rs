@@ -2,7 +2,8 @@
 //! holds.
 //!
 //! - Values by number: [`slab`] under a lock; [`arena`] and [`levels`], which are read without one.
-//! - Numbers by key: [`index`] and [`hash`]; [`numbers`] by number, where few have one.
+//! - Numbers by key: [`index`] and [`hash`].
+//! - What few values have: [`beside`].
 //! - Order: [`list`], linked through the values themselves; [`id_queue`], filled without a lock.
 //! - Meeting of threads: [`bell`], [`seqlock`], and [`held`], which takes locks of neighbours once.
 //! - [`window`]: what may go out, of a budget.
@@ -13,6 +14,7 @@
 
 pub mod arena;
 pub mod bell;
+pub mod beside;
 pub mod hash;
 pub mod held;
 pub mod id_queue;
@@ -21,7 +23,6 @@ pub mod index;
 pub mod levels;
 pub mod limits;
 pub mod list;
-pub mod numbers;
 pub mod seqlock;
 pub mod slab;
 pub(crate) mod sync;

@@ -21,6 +21,8 @@ pub(crate) use {explored::*, shuttle::sync::MutexGuard};
 
 #[cfg(not(any(loom, shuttle)))]
 pub(crate) use parking_lot::{Mutex, MutexGuard};
+// What it publishes is given to other threads by what is checked.
+pub(crate) use once_cell::race::OnceBox;
 #[cfg(not(loom))]
 pub(crate) use {arc_swap::ArcSwapOption, std::sync::OnceLock};
 #[cfg(loom)]

@@ -93,6 +93,33 @@ proptest! {
         prop_assert!(pids <= bytes.len());
     }
 
+    /// What makes no sense takes nothing from what was good before it, and is known for what it is.
+    #[test]
+    fn any_bytes_leave_what_is_before_them(items in items(), bytes in hostile()) {
+        let (found, malformed) = read(&bytes);
+        let (all, is_malformed) = read(&[write(&items), bytes].concat());
+        prop_assert_eq!(all, [items, found].concat());
+        prop_assert_eq!(is_malformed, malformed);
+    }
+
+    /// A receiver goes on with the rest, run by run, and finds the same.
+    #[test]
+    fn any_bytes_say_the_same_run_by_run(bytes in hostile()) {
+        let (mut rest, mut found, mut malformed) = (&bytes[..], Vec::new(), false);
+        while !rest.is_empty() {
+            let mut decoder = Decoder::new(rest);
+            let run = decoder.next();
+            prop_assert!(decoder.rest().len() < rest.len());
+            prop_assert!(run.is_some() || decoder.is_malformed());
+            found.extend(run.iter().flat_map(|run| {
+                run.pids().iter().map(|&pid| (run.kind, pid, run.creation))
+            }));
+            malformed |= decoder.is_malformed();
+            rest = decoder.rest();
+        }
+        prop_assert_eq!((found, malformed), read(&bytes));
+    }
+
     /// Whatever is read from them can be written and read again.
     #[test]
     fn what_is_read_from_any_bytes_is_written_again(bytes in hostile()) {
@@ -101,7 +128,7 @@ proptest! {
     }
 }
 
-/// Random bytes, and well-formed ones of which a few were changed.
+/// Random bytes, such bytes after the head of a run, and well-formed ones of which a few were changed.
 fn hostile() -> impl Strategy<Value = Vec<u8>> {
     let damage = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4);
     let damaged = (items(), damage).prop_map(|(items, damage)| {
@@ -115,7 +142,16 @@ fn hostile() -> impl Strategy<Value = Vec<u8>> {
         }
         bytes
     });
-    prop_oneof![prop::collection::vec(any::<u8>(), 0..600), damaged]
+    let bytes = || prop::collection::vec(any::<u8>(), 0..600);
+    // Hardly any bytes at random begin a run, and few of those that do are numbers of no more than they may have.
+    let pids = prop::collection::vec(prop_oneof![4 => 0..0x80_u8, 1 => any::<u8>()], 0..200);
+    let begun = (kinds(), any::<[u8; 4]>(), 0..80_u8, pids, bytes());
+    let begun = begun.prop_map(|(kind, creation, count, pids, bytes)| {
+        let mut head = write(&[(kind, [0, 0], 0)]);
+        head.truncate(head.len() - 6);
+        [&head[..], &creation, &[count], &pids, &bytes].concat()
+    });
+    prop_oneof![bytes(), begun, damaged]
 }
 
 #[test]

@@ -30,15 +30,18 @@ pub const CERTIFICATES: usize = 1_000;
 /// Bytes of reasons built by one call on a normal scheduler, and so the size of a bulky one.
 pub const REASONS: usize = 16 * 1024;
 
-/// How many reasons are kept with dead processes whose subscribers could not be told, and the bytes of
-/// the longest: enough for what ends processes by the thousands, and nothing beside their rows.
-const KEPT: usize = 16;
+/// The bytes of the longest reason that is kept of dead processes whose subscribers could not be told: enough for
+/// what ends processes by the thousands, and nothing beside the table.
 const KEPT_BYTES: usize = 64;
+/// Places of the table that one call looks at for what is rare in it.
+pub const LOOKS: usize = 16 * 1024;
+/// What these take, in items of a tenth of a microsecond.
+pub const LOOKING: usize = LOOKS / 32;
 
 /// `:nodedown` in the external format.
 const NODEDOWN: &[u8] = b"\x83w\x08nodedown";
 
-type Table = SubscriptionTable<ResourceArc<Connector>, Option<Reason>>;
+type Table = SubscriptionTable<ResourceArc<Connector>, Reason>;
 
 /// The subscription table and who is woken for it.
 #[derive(Default)]
@@ -52,8 +55,6 @@ pub struct Proxy {
     /// Both of former Proxies, until they are freed.
     former: Mutex<Vec<(Table, Vec<ResourceArc<Connector>>)>>,
     last_reason: Mutex<Option<Reason>>,
-    /// Those that rows of the dead share.
-    kept: Mutex<Vec<Reason>>,
     /// Wakes the Proxy when there are monitors to release.
     pub releases: Doorbell,
     /// Wakes the janitor when a connector has been detached.
@@ -89,31 +90,14 @@ impl Proxy {
             && !self.table.lock().has_untold(connector.id)
     }
 
-    /// What is kept of the reason of a process whose subscribers could not all be told.
-    fn keep(&self, reason: &Reason) -> Option<Reason> {
-        if reason.as_etf().len() > KEPT_BYTES {
-            return None;
-        }
-        let mut kept = self.kept.lock();
-        if let Some(same) = kept.iter().find(|kept| kept.as_etf() == reason.as_etf()) {
-            return Some(same.clone());
-        }
-        if kept.len() == KEPT {
-            kept.retain(Reason::is_shared);
-        }
-        (kept.len() < KEPT).then(|| {
-            kept.push(reason.clone());
-            reason.clone()
-        })
-    }
-
-    /// Makes certificates of up to `budget` deaths that a connector has yet to be told of.
-    pub fn recover(&self, connector: &Connector, budget: usize) {
+    /// Makes certificates of up to `budget` deaths that a connector has yet to be told of. Returns whether to look for
+    /// more.
+    pub fn recover(&self, connector: &Connector, budget: usize) -> bool {
         let mut unknown = None;
         let mut recovered = 0;
         let mut table = self.table.lock();
-        table.collect(connector.id, budget, |destination, number, kept| {
-            let reason = kept.as_ref().or(unknown.as_ref());
+        table.collect(connector.id, budget, LOOKS, |destination, number, kept| {
+            let reason = kept.or(unknown.as_ref());
             let reason = reason
                 .cloned()
                 .unwrap_or_else(|| unknown.insert(Reason::from_etf(NODEDOWN)).clone());
@@ -122,8 +106,10 @@ impl Proxy {
                 .force(Certificate::new(destination, number, reason));
             recovered += 1;
         });
+        let more = table.has_untold(connector.id);
         drop(table);
         count(&self.enqueued, recovered);
+        more
     }
 
     /// Subscriptions, watched destinations, and the certificates that wait for attached connectors.
@@ -176,7 +162,7 @@ impl Proxy {
             }
             let counted = table.certify(
                 *destination,
-                || self.keep(reason),
+                || (reason.as_etf().len() <= KEPT_BYTES).then(|| reason.clone()),
                 |connector, number| {
                     // Those of a mass exit are mostly for one.
                     if !told

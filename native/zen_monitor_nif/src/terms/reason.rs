@@ -99,14 +99,15 @@ impl Reason {
             .ok_or(Error::BadArg)
     }
 
-    /// Whether the same reason is also kept elsewhere.
-    pub fn is_shared(&self) -> bool {
-        Arc::strong_count(&self.0) > 1
-    }
-
     /// Whether both are one allocation, and so the same term.
     pub fn is_same(&self, other: &Reason) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl PartialEq for Reason {
+    fn eq(&self, other: &Reason) -> bool {
+        self.is_same(other) || self.as_etf() == other.as_etf()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Several monitors of one subscriber at a time, under one lock. Who calls bounds how many by
+//! Several monitors of one subscriber at a time, under one lock. The caller bounds how many by
 //! [`HELD`](crate::structures::held::HELD).
 
 use super::{Ids, Member, Shard, Subscribers, locate};
@@ -10,8 +10,8 @@ use crate::structures::limits::Full;
 use crate::structures::list;
 
 impl Subscribers {
-    /// Allocates monitors as [`Subscribers::place`] does, and adds them to `placed`, in order. When it refuses,
-    /// those before are placed.
+    /// Allocates monitors as [`Subscribers::place`] does, and adds them to `placed`, in order. When it refuses one,
+    /// those before it are placed.
     #[inline]
     pub fn place_each(
         &self,
@@ -56,7 +56,7 @@ impl Subscribers {
         (newcomer, outcome)
     }
 
-    /// Shows `found` the monitor that `pid` has of each of these references, in order.
+    /// Shows `found` the monitor that `pid` has under each of these references, in order.
     #[inline]
     pub fn find_each(
         &self,

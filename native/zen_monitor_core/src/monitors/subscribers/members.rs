@@ -1,11 +1,11 @@
-//! The sets among the subscribers: their monitors have no references, and each target one of them at most.
+//! Those subscribers that are sets. Their monitors have no references, and a target has at most one of them.
 //!
 //! Invariants:
 //!
 //! - A set is a subscriber that begins without a monitor. It ends as every subscriber does: it departs.
-//! - A member is a monitor of a set. Where others have their reference, it has what it is of, by which it is
-//!   found until it is retired.
-//! - Of the monitors of a set that are of one thing, all but one are consumed: they are retired soon.
+//! - A member is a monitor of a set. Where others have their reference, it has its target, by which it is found
+//!   until it is retired.
+//! - If a set has several monitors on one target, all but one are consumed, and will be retired soon.
 
 use super::{Ids, Shard, Subscribers, locate};
 use crate::monitors::claim::{Stage, Ticket};
@@ -22,16 +22,16 @@ use rustc_hash::FxBuildHasher;
 /// What a set has beside its monitors.
 #[derive(Default)]
 pub(super) struct Members {
-    /// Its members, by what they are of.
+    /// Its members, by target.
     found: References,
-    /// The nodes of its members, with the last word of their ids: the life of a node, for pids of it.
+    /// Pairs of a node and the last word of an id on that node. For pids, such a pair is one life of the node.
     lives: Vec<(u32, u32)>,
     places: HashMap<(u32, u32), u32, FxBuildHasher>,
-    /// The life that was looked for last, which is mostly looked for again.
+    /// The pair that was looked for last, which is mostly looked for again.
     recent: u32,
 }
 
-/// A monitor of a set, found by what it is of.
+/// A monitor of a set, found by its target.
 #[derive(Clone, Copy, Debug)]
 pub struct Member {
     /// Its slot.
@@ -49,13 +49,13 @@ pub struct Enlisted {
     pub sending: Vec<(Key, Member)>,
 }
 
-/// How far a walk through a set has come: the monitors that it saw last. Of so many, one will still be
-/// there when it goes on.
+/// How far a walk through a set has come: the monitors that it has seen last. Several, so that one of them is still
+/// there when the walk goes on.
 #[derive(Default)]
 pub struct Cursor(Vec<Member>);
 
 impl Members {
-    /// Those of a subscriber that is a set.
+    /// The members of a subscriber that is a set.
     #[inline]
     pub(super) fn of(
         sets: &mut HashMap<u32, Box<Members>, FxBuildHasher>,
@@ -70,7 +70,7 @@ impl Members {
         self.found.remove(slots, slot);
     }
 
-    /// What stands in a slot in place of a reference, if a monitor of this node was ever a member.
+    /// What stands in a slot in place of a reference. `None` if the set never had a member of this life of the node.
     #[inline]
     fn words(&self, key: Key) -> Option<Reference> {
         let life = (key.node, key.id[2]);
@@ -102,7 +102,7 @@ impl Members {
         }
     }
 
-    /// The monitor of these words that stands. `sending` is shown one whose message is being sent.
+    /// The standing monitor with these words. Shows `sending` one whose message is being sent.
     #[inline]
     fn find(
         &self,
@@ -135,9 +135,9 @@ impl Subscribers {
         Ok(())
     }
 
-    /// Allocates a monitor for each key that is not of a member yet, not armed. A key whose member has its message
-    /// sent at this moment is left to be tried again. Refuses from where there are 2^30 slots. Only one
-    /// thread at a time may do this for a set. A set that does not exist has no room for anything.
+    /// Allocates a monitor, which is not armed yet, for each key that has no member. A key whose member has its message
+    /// sent at this moment must be tried again. Refuses further keys when there are 2^30 slots, and all keys when
+    /// there is no such set. Only one thread at a time may do this for a set.
     #[inline]
     pub fn enlist(
         &self,
@@ -187,8 +187,8 @@ impl Subscribers {
         outcome
     }
 
-    /// Adds to `found` what a set has of each key: the member, and what was one a moment ago and may not be
-    /// told of yet.
+    /// Adds to `found` all monitors that a set has for each key: the member, and former members whose message may not
+    /// be sent yet.
     #[inline]
     pub fn find_members(
         &self,
@@ -212,7 +212,7 @@ impl Subscribers {
                 let ticket = slots.get(slot).claim.ticket();
                 found.push(Member { slot, ticket });
             };
-            // Those consumed may lie behind the member as well.
+            // Consumed monitors may lie behind the member, too, so the search goes on.
             members
                 .found
                 .find_where(slots, hash_of(words), words, |slot| {
@@ -241,8 +241,8 @@ impl Subscribers {
         cursor.0
     }
 
-    /// Adds what the next members of a set are of to `seen`, after a look at up to `limit` monitors. Answers
-    /// whether there may be more; `None` when the place is lost, and the walk has to begin again.
+    /// Looks at the next monitors of a set, up to `limit`, and adds the targets of its members to `seen`. Returns whether
+    /// there may be more. `None` when the place is lost, and the walk has to begin again.
     pub fn walk(
         &self,
         slots: &Arena<Slot>,

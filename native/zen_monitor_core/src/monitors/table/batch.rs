@@ -10,12 +10,12 @@ use crate::structures::held::HELD;
 use crate::structures::limits::Full;
 use crate::structures::sync::Backoff;
 
-/// What became of monitors on their way into the lists of their targets. Those that did not get there, refused or
+/// Monitors on their way into the lists of their targets. Those that do not get there, because they are refused or
 /// because of a panic, are taken back.
 struct Joined<'t, R: Clone, X> {
     table: &'t MonitorTable<R, X>,
     monitors: &'t [(Key, u32)],
-    /// Of as many as were tried, which of them are for their outboxes.
+    /// For each that was tried: whether it was refused, and the target if that must go into its outbox.
     targets: Vec<Result<Option<u32>, Full>>,
 }
 

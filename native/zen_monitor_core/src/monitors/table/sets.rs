@@ -36,7 +36,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
             if enlisted.sending.is_empty() {
                 return (added, outcome);
             }
-            // If that fails, they are members still.
+            // If the sending fails, they are still members.
             for (_, member) in &enlisted.sending {
                 self.await_sent(member);
             }
@@ -55,8 +55,8 @@ impl<R: Clone, X> MonitorTable<R, X> {
         self.remove_each(&found, wake, |_| ())
     }
 
-    /// Takes up to [`HELD`] members out of a set, whichever they are, as [`MonitorTable::delete`] does. Returns
-    /// how many, and whether the set was empty: others may still be about to be freed by who has sent for them.
+    /// Takes up to [`HELD`] members out of a set, whichever they are, as [`MonitorTable::delete`] does. Returns how many,
+    /// and whether the set had none. A former member whose message is being sent counts until it is freed.
     pub fn empty(&self, set: u64, wake: impl FnMut(&Node<X>)) -> (usize, bool) {
         let found = self.subscribers.first_members(&self.slots, set, HELD);
         (self.remove_each(&found, wake, |_| ()), found.is_empty())

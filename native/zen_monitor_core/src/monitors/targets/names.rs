@@ -20,7 +20,7 @@ impl<R> Shard<R> {
         }
         // One that comes round again is two billion subscriptions old.
         self.numbered = (self.numbered + 1) % STALE;
-        self.numbers.set(local, Some(self.numbered));
+        self.numbers.set(local, self.numbered);
         Instruction::SubscribeName(key, self.numbered)
     }
 
@@ -39,7 +39,7 @@ impl<R> Shard<R> {
     /// Has the standing subscription of a target, if it is of a name, be that of those who came since, too.
     pub(super) fn keep(&mut self, local: u32) {
         if let Some(number) = self.numbers.get(local) {
-            self.numbers.set(local, Some(number & !STALE));
+            self.numbers.set(local, number & !STALE);
         }
     }
 
@@ -50,7 +50,7 @@ impl<R> Shard<R> {
         if target.monitors() == 0
             && let Some(number) = self.numbers.get(local)
         {
-            self.numbers.set(local, Some(number | STALE));
+            self.numbers.set(local, number | STALE);
         }
     }
 }

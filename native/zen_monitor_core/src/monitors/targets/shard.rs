@@ -8,10 +8,10 @@ use crate::monitors::sessions::{Session, Sessions};
 use crate::monitors::slot::{Place, Slot};
 use crate::monitors::stay::Stay;
 use crate::structures::arena::Arena;
+use crate::structures::beside::Beside;
 use crate::structures::index::Index;
 use crate::structures::limits::Full;
 use crate::structures::list::{self, Links, NIL};
-use crate::structures::numbers::Numbers;
 use crate::structures::slab::Slab;
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
@@ -24,7 +24,7 @@ pub(super) struct Shard<R> {
     /// The reasons of the dead; a target that is missing here died with its node.
     pub(super) reasons: HashMap<u32, R, FxBuildHasher>,
     /// The numbers of the subscriptions of names, and the last that was given out.
-    pub(super) numbers: Numbers<1>,
+    pub(super) numbers: Beside<u32, u32, 1>,
     pub(super) numbered: u32,
     /// How often monitors that came and went have called for an instruction.
     pub(super) instructed: u64,
@@ -41,7 +41,7 @@ impl<R> Shard<R> {
             targets: Slab::with_most(most),
             sessions: Sessions::default(),
             reasons: HashMap::default(),
-            numbers: Numbers::default(),
+            numbers: Beside::default(),
             numbered: 0,
             instructed: 0,
             herd,

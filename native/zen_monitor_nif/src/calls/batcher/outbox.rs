@@ -3,7 +3,7 @@
 use crate::calls::batcher::certificates::{Dead, certificate_parts, certificates};
 use crate::calls::timeslice::consume;
 use crate::sides::proxy::connector::{Certificate, Connector};
-use crate::sides::proxy::{CERTIFICATES, REASONS, count};
+use crate::sides::proxy::{CERTIFICATES, LOOKING, REASONS, count};
 use crate::sides::window::Errand;
 use crate::state::current;
 use crate::terms::parts::COMPARED;
@@ -71,9 +71,13 @@ fn take<'a>(
     bulky: usize,
 ) -> NifResult<Term<'a>> {
     let mut wanted = limit.min(CERTIFICATES);
+    let mut more = false;
     if connector.outbox.is_drained() {
         wanted = wanted.min(ROWS);
-        current()?.proxy.recover(connector, wanted);
+        more = current()?.proxy.recover(connector, wanted);
+        if more {
+            consume(env, LOOKING);
+        }
     }
     let mut taken = Taken::default();
     let reader = word::of_caller(env);
@@ -84,7 +88,7 @@ fn take<'a>(
         return Ok(atoms::bulky().encode(env));
     }
     let left = match taken.len() {
-        amount if stopped || amount == wanted => limit - amount,
+        amount if stopped || more || amount == wanted => limit - amount,
         _ => 0,
     };
     // The reasons are built after the outbox is unlocked: if the caller is killed, its successor needs the outbox
@@ -106,7 +110,7 @@ impl Taken {
     fn add(&mut self, certificate: &Certificate, bulky: usize) -> bool {
         let reason = certificate.reason();
         let recent = self.reasons.len().saturating_sub(COMPARED);
-        let same = |known: &Reason| known.is_same(reason) || known.as_etf() == reason.as_etf();
+        let same = |known: &Reason| known == reason;
         let place = match self.reasons[recent..].iter().rposition(same) {
             Some(place) => recent + place,
             None => {

@@ -2,17 +2,17 @@
 
 use crate::calls::proxy::monitors::{SLICE, monitors_to_terms};
 use crate::calls::timeslice::consume;
-use crate::sides::proxy::CERTIFICATES;
 use crate::sides::proxy::connector::Connector;
 use crate::sides::proxy::holders::Holders;
+use crate::sides::proxy::{CERTIFICATES, LOOKING, LOOKS};
 use crate::sides::resource::check_place;
 use crate::state::current;
 use crate::terms::atoms;
 use rustler::{Atom, Encoder, Env, LocalPid, NifResult, ResourceArc, Term};
 use std::sync::atomic::Ordering;
 
-/// Rows of departed connectors removed by one call.
-const ROWS: usize = 256;
+/// Targets that one call takes departed connectors away from.
+const TARGETS: usize = 256;
 
 /// Empties the table for a Proxy that starts, and makes it the owner of the releases, and these processes its
 /// holders. What was in it
@@ -48,7 +48,7 @@ fn proxy_attach<'a>(env: Env<'a>, pid: Term<'a>) -> NifResult<Term<'a>> {
     Ok(attached.encode(env))
 }
 
-/// Detaches a connector: its Batcher stops, and its rows and certificates are left to the janitor.
+/// Detaches a connector: its Batcher stops, and its subscriptions and certificates are left to the janitor.
 #[rustler::nif]
 fn proxy_detach(env: Env, connector: ResourceArc<Connector>) -> NifResult<Atom> {
     let state = current()?;
@@ -105,14 +105,14 @@ fn proxy_answer_departures(env: Env) -> NifResult<Atom> {
     Ok(atoms::ok())
 }
 
-/// Removes rows and certificates of detached connectors. Returns whether to go on, and how many rows
-/// are left.
+/// Removes subscriptions and certificates of detached connectors. Returns whether to go on, and how many
+/// subscriptions are left.
 #[rustler::nif]
 fn proxy_sweep(env: Env) -> NifResult<(bool, usize)> {
     let state = current()?;
     let proxy = &state.proxy;
     let mut table = proxy.table.lock();
-    table.sweep(ROWS);
+    table.sweep(TARGETS, LOOKS);
     let (vacant, left) = (table.has_vacant(), table.left_behind());
     drop(table);
     if vacant {
@@ -124,7 +124,7 @@ fn proxy_sweep(env: Env) -> NifResult<(bool, usize)> {
     {
         proxy.discarded.lock().push(connector);
     }
-    consume(env, ROWS);
+    consume(env, TARGETS + LOOKING);
     // Both are looked at anew: since the sweep, a connector may have been detached and even its
     // outbox been emptied here, while its ringing found this janitor awake.
     let is_empty = || !proxy.table.lock().has_departed() && proxy.discarded.lock().is_empty();

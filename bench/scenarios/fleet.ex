@@ -1,0 +1,66 @@
+defmodule Bench.Scenarios.Fleet do
+  @moduledoc false
+  # The native tables at the size of a fleet: many more monitors than one machine has processes for, so the
+  # pids are made up. Each size has a VM of its own, which is filled, looked at, and loses the node.
+
+  @behaviour Bench.Scenario
+
+  alias Bench.{NativeTables, Options, Peer, Report, Resources}
+
+  @few 1_000_000
+  @sizes [10_000_000, 50_000_000, 100_000_000, 200_000_000]
+  # What a process monitors.
+  @share 100_000
+  # Bytes that a monitor may take in the worst case, and that are left to everything else.
+  @worst 95
+  @reserve 4_000_000_000
+
+  @impl true
+  def run(options) do
+    few = measure(Options.scale(options, @few))
+
+    rows =
+      for size <- @sizes, size = Options.scale(options, size), has_room?(size) do
+        many = measure(size)
+        cpu = [{"#{few.size} monitors", few.cpu}]
+
+        [
+          Report.row("CPU, placing each of #{size}", "µs", many.cpu, cpu, {:ratio, 1.2}),
+          Report.row("resident, each of #{size}", "bytes", many.resident, [], {:at_most, 80}),
+          Report.row("the node's death, with #{size}", "ms", many.expire, [], {:at_most, 1})
+        ]
+      end
+
+    title = "the tables alone, filled to #{length(rows)} sizes of #{length(@sizes)}"
+    %Report{title: title, rows: Enum.concat(rows)}
+  end
+
+  defp measure(size) do
+    peer = Peer.start("bench_fleet", Peer.own_code())
+    :ok = Peer.call(peer, NativeTables, :start, [])
+    making = cpu(peer, fn -> each_share(peer, :make_pids, min(size, @few)) end) / min(size, @few)
+    empty = Resources.resident_at_rest(peer.os_pid)
+    filling = cpu(peer, fn -> each_share(peer, :subscriber, size) end) / size
+    ^size = Peer.call(peer, NativeTables, :standing, [])
+    resident = Resources.resident_at_rest(peer.os_pid) - empty
+    expire = Peer.call(peer, NativeTables, :expire, [])
+    Peer.stop(peer)
+    # In a small run the CPU may be less than what the kernel can tell.
+    cpu = max(filling - making, 0.001)
+    %{size: size, cpu: cpu, resident: resident / size, expire: expire / 1_000}
+  end
+
+  defp each_share(peer, function, size) do
+    for first <- 0..(size - 1)//@share do
+      Peer.call(peer, NativeTables, function, [first, min(@share, size - first)])
+    end
+  end
+
+  defp cpu(peer, work) do
+    before = Resources.cpu(peer.os_pid)
+    work.()
+    Resources.cpu(peer.os_pid) - before
+  end
+
+  defp has_room?(size), do: size * @worst + @reserve < Resources.available()
+end
