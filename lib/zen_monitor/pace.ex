@@ -239,9 +239,9 @@ defmodule ZenMonitor.Pace do
   # Until then every request is answered by the `:sweep` that is under way.
   defp arm(%{armed: armed} = pace, now, _until) when armed != nil and now < armed, do: pace
 
-  defp arm(pace, now, until) do
-    ms = ceil_div(until - now, @ms)
-    Process.send_after(self(), :sweep, ms)
+  defp arm(pace, _now, until) do
+    # At that time, and not so long from now, which the VM counts from its next millisecond.
+    Process.send_after(self(), :sweep, ceil_div(until, @ms), abs: true)
     %{pace | armed: until}
   end
 
