@@ -308,6 +308,12 @@ defmodule ZenMonitor.PeerScript do
   def kill_named(name), do: kill([Process.whereis(name)])
   def named_watched?(name), do: watched?(Process.whereis(name))
 
+  @doc "Whether the Proxy of this node watches whatever process has a name."
+  def watched_by_name?(name) do
+    {:monitors, monitors} = Process.info(Process.whereis(ZenMonitor.Proxy), :monitors)
+    {:process, {name, node()}} in monitors
+  end
+
   defp ask(watcher, question) do
     tag = make_ref()
     send(watcher, question.(tag))

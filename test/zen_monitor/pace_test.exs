@@ -106,13 +106,6 @@ defmodule ZenMonitor.PaceTest do
     assert rate(sweeps, limits) >= 950
   end
 
-  test "a flow that is spread over the interval loses next to nothing of the budget" do
-    limits = limits(:leading_edge, 100 * @ms, 1_000)
-    sends = flow(Pace.first(:dispatcher, Native.window(), 0), limits, 0, 0, [])
-    assert busiest(sends, limits.interval) <= limits.amount
-    assert amount(sends) * limits.interval / (10_000 * @ms) >= 980
-  end
-
   test "what a trickle had spent is available again one interval later" do
     limits = limits(:leading_edge, 100 * @ms, 10)
     arrivals = for n <- 0..9, do: {n * 10 * @ms, 1}
@@ -231,25 +224,6 @@ defmodule ZenMonitor.PaceTest do
         pace = if sent == queue, do: Pace.rest_at(pace, limits, ended), else: pace
         sweeps = [{now, ended, sent} | sweeps]
         run(pace, arrivals, queue - sent, ended, limits, clock, sweeps)
-    end
-  end
-
-  # Ten seconds of what goes to one subscriber for whom much waits: `{time, amount}`, in order. Timers fire on
-  # whole milliseconds, or soon after.
-  defp flow(_pace, _limits, now, _sent, sends) when now > 10_000 * @ms, do: Enum.reverse(sends)
-
-  defp flow(pace, limits, now, sent, sends) do
-    case Pace.plan(pace, limits, now) do
-      {:wait, until} ->
-        now = ceil(until / @ms) * @ms + :rand.uniform(200)
-        flow(%{pace | armed: until}, limits, now, sent, sends)
-
-      {:sweep, allowance, pace} ->
-        share = div(now * limits.amount, limits.interval) + 100 - sent
-        amount = min(allowance, share)
-        now = now + 50 + :rand.uniform(50)
-        pace = Pace.enter(pace, limits, now, amount)
-        flow(pace, limits, now, sent + amount, [{now, amount} | sends])
     end
   end
 

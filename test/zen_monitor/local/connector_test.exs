@@ -754,9 +754,11 @@ defmodule ZenMonitor.Local.ConnectorTest do
         call.(:place, [:zen_watcher, destination])
       end
 
-      # This is the last instruction that the Proxy gets.
+      # This is the last instruction that the Proxy gets. Another process may hold the monitor of a pid.
       call.(:place_by_pid, [:zen_watcher, :zen_b])
-      wait_until(fn -> call.(:named_watched?, [:zen_b]) end)
+
+      wait_until(fn -> call.(:named_watched?, [:zen_b]) and call.(:watched_by_name?, [:zen_a]) end)
+
       for name <- [:zen_a, :zen_b], do: call.(:kill_named, [name])
       wait_until(fn -> length(fired(lonely)) == 5 end)
 
@@ -774,7 +776,8 @@ defmodule ZenMonitor.Local.ConnectorTest do
       %{lonely: lonely, call: call, start_distribution: start_distribution} = context
       for name <- [:zen_a, :zen_b, :zen_c], do: call.(:place_by_pid, [:zen_watcher, name])
       call.(:place, [:zen_watcher, :zen_a])
-      wait_until(fn -> call.(:named_watched?, [:zen_c]) end)
+
+      wait_until(fn -> call.(:named_watched?, [:zen_c]) and call.(:watched_by_name?, [:zen_a]) end)
 
       node = start_distribution.()
       a = Cluster.call(lonely, Process, :whereis, [:zen_a])

@@ -133,7 +133,7 @@ defmodule ZenMonitor.Proxy.BatcherTest do
       Batcher.chunk_size(7)
       targets = for _ <- 1..2_000, do: spawn(fn -> receive(do: (:exit -> exit(:done))) end)
       GenServer.cast(Proxy, {:process, self(), for(pid <- targets, do: {:subscribe, pid})})
-      Proxy.ping()
+      wait_until_watched(targets)
       connector = self()
       killer = spawn_link(fn -> keep_killing(connector) end)
       for target <- targets, do: send(target, :exit)

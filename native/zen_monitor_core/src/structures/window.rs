@@ -141,6 +141,21 @@ mod tests {
     }
 
     #[test]
+    fn a_flow_that_is_not_quite_even_loses_next_to_nothing_of_the_budget() {
+        let (interval, budget) = (1_000, 50);
+        let window = Window::default();
+        let (mut now, mut sent) = (0, 0);
+        // A fiftieth of the interval from one to the next, and a little less or more.
+        for step in 0..5_000 {
+            now += if step % 2 == 0 { 19 } else { 21 };
+            let amount = window.room(now, interval, budget).min(1);
+            window.enter(now, interval, amount);
+            sent += amount;
+        }
+        assert!(sent >= 4_950, "{sent} of 5,000");
+    }
+
+    #[test]
     fn a_steady_flow_is_kept_in_few_entries() {
         let window = Window::default();
         for now in 0..10_000 {
