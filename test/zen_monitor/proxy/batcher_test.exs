@@ -1,7 +1,7 @@
 defmodule ZenMonitor.Proxy.BatcherTest do
   use ExUnit.Case
 
-  import ZenMonitor.Case, only: [suspend_stage: 1, resume_stage: 1]
+  import ZenMonitor.Case, only: [suspend_stage: 1, resume_stage: 1, wait_until_watched: 1]
   import ZenMonitor.Cluster, only: [wait_until: 1]
 
   alias ZenMonitor.{Native, Proxy}
