@@ -26,7 +26,7 @@ defmodule ZenMonitor.Native do
   def proxy_sent(_connector), do: stub()
   def proxy_withhold(_connector, _unused, _limit), do: stub()
   def proxy_shed(_connector), do: stub()
-  def proxy_passed_on(_connector, _errand, _now), do: stub()
+  def proxy_passed_on(_connector, _quota, _now), do: stub()
   def proxy_take_back(_connector), do: stub()
 
   # callers/monitors.rs
@@ -128,7 +128,7 @@ defmodule ZenMonitor.Native do
   def knows_pids, do: stub()
 
   # proxy/certificates.rs
-  def proxy_certify(_exits, _errand), do: stub()
+  def proxy_certify(_exits, _quota), do: stub()
   def proxy_certify_bulky(_destination, _reason), do: stub()
 
   # proxy/holding.rs

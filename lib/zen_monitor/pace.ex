@@ -6,7 +6,7 @@ defmodule ZenMonitor.Pace do
   # On the leading edge, which is the default, a sweep runs as soon as the window of the last interval
   # has room, and a gap of 2 ms after the last one: what comes fast is gathered into a bounded number of
   # messages. A stage that has found its queue empty, and has sent only a few in that time, needs no gap. Others
-  # may then even send those few in its place, without waking it (`errand/1`).
+  # may then even send those few in its place, without waking it (`quota/1`).
   #
   # The window is native and shared: a stage, and who sends in its place, draw on the same.
   #
@@ -87,7 +87,7 @@ defmodule ZenMonitor.Pace do
   What may be sent in place of a stage that sleeps: the time, the interval, the budget, since when only a few may
   have been sent, and how many that is.
   """
-  @type errand ::
+  @type quota ::
           {now :: integer, interval :: pos_integer, budget :: pos_integer, since :: integer,
            few :: pos_integer}
 
@@ -95,8 +95,8 @@ defmodule ZenMonitor.Pace do
   What may be sent in place of a stage, if it sleeps. `:none` with pacing and in periodic sweeping, where all is
   sent when it is time.
   """
-  @spec errand(Config.stage()) :: errand | :none
-  def errand(stage) do
+  @spec quota(Config.stage()) :: quota | :none
+  def quota(stage) do
     case limits(stage) do
       %{sweep: :leading_edge, few: few} = limits when few > 0 ->
         now = now()

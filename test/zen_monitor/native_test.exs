@@ -523,9 +523,9 @@ defmodule ZenMonitor.NativeTest do
   defp valid(:proxy_process, 4), do: [Native.proxy_attach(self()), node(), part(), []]
 
   defp valid(:proxy_certify, 2),
-    do: [[[self() | :reason], [{:name, node()} | {:why, 1}]], Enum.random([:none, errand()])]
+    do: [[[self() | :reason], [{:name, node()} | {:why, 1}]], Enum.random([:none, quota()])]
 
-  defp valid(:proxy_passed_on, 3), do: [Native.proxy_attach(self()), errand(), 0]
+  defp valid(:proxy_passed_on, 3), do: [Native.proxy_attach(self()), quota(), 0]
   defp valid(:window_room, 4), do: [Native.window(), 0, 100, 10]
   defp valid(:window_enter, 4), do: [Native.window(), 0, 100, 10]
   defp valid(:window_since, 2), do: [Native.window(), 0]
@@ -572,8 +572,8 @@ defmodule ZenMonitor.NativeTest do
   defp valid(_, 1), do: [:other@node]
   defp valid(_, 0), do: []
 
-  defp errand, do: {0, 100_000_000, 10, -2_000_000, 8}
-  defp stand_in, do: Enum.random([:none, {node(), errand(), {100_000, 100}}])
+  defp quota, do: {0, 100_000_000, 10, -2_000_000, 8}
+  defp stand_in, do: Enum.random([:none, {node(), quota(), {100_000, 100}}])
 
   # A part of instructions, in either form, about no process.
   defp part do

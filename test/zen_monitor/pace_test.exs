@@ -90,13 +90,13 @@ defmodule ZenMonitor.PaceTest do
 
   test "only without pacing, and not in periodic sweeping, others may send in the place of a stage" do
     on_exit(fn -> for key <- [:sweep, :pacing], do: Application.delete_env(:zen_monitor, key) end)
-    assert {now, 100_000_000, 1_000, since, few} = Pace.errand(:dispatcher)
+    assert {now, 100_000_000, 1_000, since, few} = Pace.quota(:dispatcher)
     assert since == now - 2_000_000 and few > 0
-    assert {_, 100_000_000, 5_000, _, _} = Pace.errand(:batcher)
+    assert {_, 100_000_000, 5_000, _, _} = Pace.quota(:batcher)
     Application.put_env(:zen_monitor, :pacing, 20)
-    assert Pace.errand(:dispatcher) == :none and Pace.errand(:batcher) != :none
+    assert Pace.quota(:dispatcher) == :none and Pace.quota(:batcher) != :none
     Application.put_env(:zen_monitor, :sweep, batcher: :periodic)
-    assert Pace.errand(:batcher) == :none
+    assert Pace.quota(:batcher) == :none
   end
 
   test "a storm is sent by whole budgets, nine hundred and fifty in a hundred milliseconds" do

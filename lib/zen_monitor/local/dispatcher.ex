@@ -44,11 +44,11 @@ defmodule ZenMonitor.Local.Dispatcher do
 
   @doc false
   # What a Connector needs to deliver in place of the Dispatcher, while that sleeps.
-  @spec stand_in() :: {node, Pace.errand(), Pace.share()} | :none
+  @spec stand_in() :: {node, Pace.quota(), Pace.share()} | :none
   def stand_in do
-    case Pace.errand(:dispatcher) do
+    case Pace.quota(:dispatcher) do
       :none -> :none
-      errand -> {node(), errand, Pace.share()}
+      quota -> {node(), quota, Pace.share()}
     end
   end
 

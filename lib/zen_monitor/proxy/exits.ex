@@ -1,6 +1,7 @@
 defmodule ZenMonitor.Proxy.Exits do
   @moduledoc false
-  # What has exited of that whose ERTS monitors the caller holds, on the way from its mailbox to the native tables.
+  # Takes the exits of watched processes from the mailbox of the caller, which holds their ERTS monitors, to the
+  # native tables.
 
   alias ZenMonitor.{Native, Proxy.Passing, Truncator}
 
@@ -17,7 +18,7 @@ defmodule ZenMonitor.Proxy.Exits do
         when state: term
   def certify(destination, reason, state) do
     {exits, next} = receive_more([[destination | reason]], @batch - 1)
-    certify(exits, if(next == nil, do: Passing.errand(), else: :none))
+    certify(exits, if(next == nil, do: Passing.quota(), else: :none))
 
     case next do
       {:next, _message} -> {:noreply, state, {:continue, next}}
@@ -43,27 +44,27 @@ defmodule ZenMonitor.Proxy.Exits do
     end
   end
 
-  defp certify([], _errand), do: :ok
+  defp certify([], _quota), do: :ok
 
   # The one reason that is not cut down, whatever its size.
-  defp certify([[destination | {:shutdown, detail} = reason] | rest], errand)
+  defp certify([[destination | {:shutdown, detail} = reason] | rest], quota)
        when not is_atom(detail) do
     Native.proxy_certify_bulky(destination, reason)
-    certify(rest, errand)
+    certify(rest, quota)
   end
 
-  defp certify(exits, errand) do
+  defp certify(exits, quota) do
     {plain, rest} = truncate(exits, nil)
-    certify_plain(plain, errand)
-    certify(rest, errand)
+    certify_plain(plain, quota)
+    certify(rest, quota)
   end
 
-  defp certify_plain([], _errand), do: :ok
+  defp certify_plain([], _quota), do: :ok
 
-  defp certify_plain(exits, errand) do
-    {rest, passed} = Native.proxy_certify(exits, errand)
-    Passing.send_all(passed, errand)
-    certify_plain(rest, errand)
+  defp certify_plain(exits, quota) do
+    {rest, passed} = Native.proxy_certify(exits, quota)
+    Passing.send_all(passed, quota)
+    certify_plain(rest, quota)
   end
 
   # Up to the next that is not cut down. What is left of a reason is small enough to be compared: that of a mass

@@ -1,16 +1,16 @@
 defmodule ZenMonitor.Proxy.Holder do
   @moduledoc false
-  # Holds ERTS monitors for the Proxy: those of some of the pids that are watched, as their numbers tell. So a mass
-  # exit, or a mass subscription, is handled by as many processes as there are schedulers.
+  # Holds ERTS monitors for the Proxy. The watched pids are divided among several holders by their numbers, so a mass
+  # exit, or a mass subscription, is not bounded by one process.
   #
-  # It is linked to the Proxy. Whichever dies takes all others with it: the monitors of one are gone, and
-  # a Proxy that starts anew is what tells other nodes.
+  # It is linked to the Proxy, and whichever dies takes all others with it. The monitors of one are lost then, and
+  # other nodes learn of that by the death of the Proxy.
   #
   # Invariants:
   #
-  # - Which targets need a monitor, and which monitors are not needed any more, it is told natively, and is woken
-  #   for it.
-  # - It handles no message between placing monitors and telling which, so no `:DOWN` of one comes before.
+  # - The native tables tell it which targets need a monitor, and which monitors are not needed any more, and wake it
+  #   for that.
+  # - Between placing monitors and noting them it handles no message, so none of them fires before it is noted.
 
   use ZenMonitor.Server, restart: :temporary
 

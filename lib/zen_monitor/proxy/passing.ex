@@ -1,8 +1,8 @@
 defmodule ZenMonitor.Proxy.Passing do
   @moduledoc false
-  # A few certificates that go out at once, sent by who certifies in place of Batchers that sleep: one process less
-  # to be woken on the way of an exit that comes alone. The rest is the Batcher's: what a connection refuses, what is
-  # beyond the budget or more than a few, and what has large reasons.
+  # Sends a few certificates in the place of a Batcher that sleeps, so that an exit that comes alone has one process
+  # less to wake. All else is left to the Batcher: what a connection refuses, what is beyond the budget or more than a
+  # few, and what has large reasons.
   #
   # Invariants:
   #
@@ -21,33 +21,33 @@ defmodule ZenMonitor.Proxy.Passing do
            amount :: pos_integer}
 
   @doc "What may be passed on now."
-  @spec errand() :: Pace.errand() | :none
-  def errand, do: Pace.errand(:batcher)
+  @spec quota() :: Pace.quota() | :none
+  def quota, do: Pace.quota(:batcher)
 
   @doc "Sends what was passed on, or leaves it to the Batchers."
-  @spec send_all([passed], Pace.errand() | :none) :: :ok
-  def send_all([], _errand), do: :ok
+  @spec send_all([passed], Pace.quota() | :none) :: :ok
+  def send_all([], _quota), do: :ok
 
-  def send_all(passed, errand) do
-    send_each(passed, errand)
+  def send_all(passed, quota) do
+    send_each(passed, quota)
     # As often as other settings are read, but not before what is urgent.
     Config.note_truncation()
     :ok
   end
 
-  defp send_each([], _errand), do: :ok
+  defp send_each([], _quota), do: :ok
 
-  defp send_each([{native, connector, _, _, amount} = passed | rest], errand) do
+  defp send_each([{native, connector, _, _, amount} = passed | rest], quota) do
     began = Telemetry.began()
 
     if sent?(passed) do
       Telemetry.batcher_sweep(began, connector, native, amount)
-      Native.proxy_passed_on(native, errand, System.monotonic_time(:nanosecond))
+      Native.proxy_passed_on(native, quota, System.monotonic_time(:nanosecond))
     else
       Native.proxy_take_back(native)
     end
 
-    send_each(rest, errand)
+    send_each(rest, quota)
   end
 
   # The form of the wire may have been changed since they were put together.

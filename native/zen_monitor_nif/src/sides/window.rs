@@ -32,7 +32,7 @@ impl Deref for Window {
 /// What a stage lets others send in its place while it sleeps: `{now, interval, budget, since, few}`, where a
 /// few may have been sent `since` a time. Times are nanoseconds of the VM's monotonic clock.
 #[derive(Clone, Copy)]
-pub struct Errand {
+pub struct Quota {
     now: i64,
     interval: i64,
     budget: u64,
@@ -41,10 +41,10 @@ pub struct Errand {
     pub few: u64,
 }
 
-impl<'a> Decoder<'a> for Errand {
+impl<'a> Decoder<'a> for Quota {
     fn decode(term: Term<'a>) -> NifResult<Self> {
         let (now, interval, budget, since, few) = term.decode()?;
-        Ok(Errand {
+        Ok(Quota {
             now,
             interval,
             budget,
@@ -54,7 +54,7 @@ impl<'a> Decoder<'a> for Errand {
     }
 }
 
-impl Errand {
+impl Quota {
     /// How many items may be sent.
     pub fn room(&self, window: &Window) -> usize {
         if window.since(self.since) >= self.few {

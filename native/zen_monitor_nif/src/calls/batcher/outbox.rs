@@ -4,7 +4,7 @@ use crate::calls::batcher::certificates::{Dead, certificate_parts, certificates}
 use crate::calls::timeslice::consume;
 use crate::sides::proxy::connector::{Certificate, Connector};
 use crate::sides::proxy::{CERTIFICATES, LOOKING, REASONS, count};
-use crate::sides::window::Errand;
+use crate::sides::window::Quota;
 use crate::state::current;
 use crate::terms::parts::COMPARED;
 use crate::terms::reason::Reason;
@@ -154,10 +154,10 @@ impl Taken {
 pub fn pass_on<'a>(
     env: Env<'a>,
     connector: &ResourceArc<Connector>,
-    errand: Errand,
+    quota: Quota,
     pids: bool,
 ) -> Option<Term<'a>> {
-    let room = errand.room(&connector.sent).min(errand.few as usize);
+    let room = quota.room(&connector.sent).min(quota.few as usize);
     if room == 0 {
         connector.batcher.ring(env);
         return None;
@@ -190,13 +190,13 @@ pub fn pass_on<'a>(
 fn proxy_passed_on(
     env: Env,
     connector: ResourceArc<Connector>,
-    errand: Errand,
+    quota: Quota,
     now: i64,
 ) -> NifResult<Atom> {
     let state = current()?;
     let proxy = &state.proxy;
     let passed = connector.outbox.passed_on();
-    errand.enter(&connector.sent, now, passed);
+    quota.enter(&connector.sent, now, passed);
     count(&proxy.swept, passed);
     let is_used = || proxy.table.lock().is_subscribed(connector.id);
     connector

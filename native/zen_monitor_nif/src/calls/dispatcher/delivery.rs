@@ -4,7 +4,7 @@ use crate::calls::dispatcher::run::{BATCH, Run};
 use crate::calls::timeslice::{SLICE, Timeslice};
 use crate::sides::doorbell::Doorbell;
 use crate::sides::local::Local;
-use crate::sides::window::Errand;
+use crate::sides::window::Quota;
 use crate::state::current;
 use crate::terms::atoms;
 use crate::terms::reason::Reason;
@@ -84,10 +84,10 @@ fn deliver<'a>(
 }
 
 /// What a Connector is given to deliver itself what it has just certified, if the Dispatcher sleeps:
-/// `{name, errand, share}`, with the name of this node and the share of each subscriber.
+/// `{name, quota, share}`, with the name of this node and the share of each subscriber.
 pub struct StandIn<'a> {
     name: Term<'a>,
-    errand: Errand,
+    quota: Quota,
     share: Term<'a>,
 }
 
@@ -97,12 +97,8 @@ impl<'a> StandIn<'a> {
         if atoms::none() == term {
             return Ok(None);
         }
-        let (name, errand, share) = term.decode()?;
-        Ok(Some(StandIn {
-            name,
-            errand,
-            share,
-        }))
+        let (name, quota, share) = term.decode()?;
+        Ok(Some(StandIn { name, quota, share }))
     }
 
     /// Expands what is due, and delivers up to a batch of it, if that is all, the call has not taken long, and there
@@ -113,7 +109,7 @@ impl<'a> StandIn<'a> {
         local: &Local,
         timeslice: &Timeslice,
     ) -> NifResult<usize> {
-        let room = self.errand.room(&local.delivered).min(BATCH);
+        let room = self.quota.room(&local.delivered).min(BATCH);
         if room == 0 || timeslice.elapsed() > SHORT || Reason::is_any_bulky() {
             local.expand_or_defer(env, SLICE);
             return Ok(0);
@@ -131,8 +127,8 @@ impl<'a> StandIn<'a> {
             return Ok(0);
         };
         let elapsed = timeslice.elapsed().as_nanos() as i64;
-        let now = self.errand.after(elapsed);
-        self.errand.enter(&local.delivered, now, sent);
+        let now = self.quota.after(elapsed);
+        self.quota.enter(&local.delivered, now, sent);
         standing.is_left = true;
         let is_delivered = || local.table.is_idle() && local.options.is_delivered();
         local.ring.leave(env, is_delivered);

@@ -7,7 +7,7 @@ use crate::calls::timeslice::consume;
 use crate::sides::proxy::REASONS;
 use crate::sides::proxy::connector::Connector;
 use crate::sides::proxy::destination::Subject;
-use crate::sides::window::Errand;
+use crate::sides::window::Quota;
 use crate::state::current;
 use crate::terms::reason::Reason;
 use crate::terms::{atoms, word};
@@ -25,17 +25,17 @@ direct::nif!("proxy_certify", 2, proxy_certify);
 
 /// Puts a certificate into the outbox of every subscriber of destinations that are down: a list of
 /// `[destination | reason]`, each reason truncated. Returns the rest of the list: that for which there was no
-/// time. With an errand, not `none`, it returns also what the caller is to send in place of Batchers that sleep:
+/// time. With a quota, not `none`, it returns also what the caller is to send in place of Batchers that sleep:
 /// `{rest, passed}`.
-fn proxy_certify<'a>(env: Env<'a>, [exits, errand]: [Term<'a>; 2]) -> NifResult<Term<'a>> {
+fn proxy_certify<'a>(env: Env<'a>, [exits, quota]: [Term<'a>; 2]) -> NifResult<Term<'a>> {
     let state = current()?;
     let holders = state.proxy.holders.load_full();
     let Some(seat) = holders.seat(env) else {
         return Ok((Term::list_new_empty(env), Term::list_new_empty(env)).encode(env));
     };
-    let errand: Option<Errand> = match errand {
+    let quota: Option<Quota> = match quota {
         none if atoms::none() == none => None,
-        errand => Some(errand.decode()?),
+        quota => Some(quota.decode()?),
     };
     let began = Instant::now();
     let mut read: Vec<(Destination, Reason)> = Vec::with_capacity(SLICE);
@@ -68,9 +68,9 @@ fn proxy_certify<'a>(env: Env<'a>, [exits, errand]: [Term<'a>; 2]) -> NifResult<
         rest = tail;
     }
     let mut passed = Vec::new();
-    let ring = |connector: ResourceArc<Connector>| match errand {
-        Some(errand) if passed.len() < PASSED => {
-            passed.extend(pass_on(env, &connector, errand, seat.is_some()));
+    let ring = |connector: ResourceArc<Connector>| match quota {
+        Some(quota) if passed.len() < PASSED => {
+            passed.extend(pass_on(env, &connector, quota, seat.is_some()));
         }
         _ => connector.batcher.ring(env),
     };
