@@ -42,9 +42,11 @@ defmodule ZenMonitor.Pace do
   @enforce_keys [:stage, :window, :began, :swept]
   defstruct [:stage, :window, :began, :swept, :armed, :idle, resting?: false]
 
-  # `began` is when the last sweep began, or a little earlier if it was late, and nil when the next needs no gap. `swept` is when the last
-  # that sent anything ended; ticks are counted from there. `armed` is when the `:sweep` that is under
-  # way comes. `idle` is the timer of `idle_timeout`. A stage that is `resting?` will be woken.
+  # - `began`: when the last sweep began, or a little earlier if it was late. It is nil when the next needs no gap.
+  # - `swept`: when the last sweep that sent anything ended. Ticks are counted from there.
+  # - `armed`: when the `:sweep` that is under way comes.
+  # - `idle`: the timer of `idle_timeout`.
+  # - `resting?`: the queue was empty, and the bell will wake the stage.
   @type t :: %__MODULE__{
           stage: Config.stage(),
           window: reference,

@@ -1,7 +1,7 @@
 //! What only a few entries of a table have, kept beside it.
 //!
-//! Hardly anything that is monitored has a name, for one. What a name needs and a pid does not takes no room
-//! in the table, then.
+//! Few of the monitored processes have a name, for example. What a name needs and a pid does not takes no room in the
+//! table this way.
 
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;

@@ -5,7 +5,8 @@
 //! - A connector counts the targets that it watches or has yet to be told of.
 //! - It has an outbox until it is detached. A detached one stands in `departed` until it counts none, and
 //!   then its number is free.
-//! - Numbers are the lowest that are free: the sets of [`watchers`](crate::subscriptions::watchers) are the shorter for it.
+//! - A new connector gets the lowest free number, because sets of low numbers are the shortest
+//!   ([`watchers`](crate::subscriptions::watchers)).
 
 use crate::subscriptions::watchers::MOST;
 use std::cmp::Reverse;
@@ -35,7 +36,7 @@ pub struct Connector<O> {
     pub targets: usize,
     /// How many of them are dead.
     pub dead: usize,
-    /// Where to look for the next of them.
+    /// Where in the table to look for the next dead one.
     pub cursor: u32,
 }
 

@@ -1,9 +1,13 @@
 //! Which of this node's processes others watch.
 //!
-//! Begin with [`table`]: who watches what. It puts together the [`targets`], one [`target`] for each watched
-//! process; the [`connectors`] that watch them, and sets of these, [`watchers`]; the [`references`] of the monitors, and the
-//! [`reasons`] of the dead. The
-//! certificates of what has died wait in an [`outbox`], one for each watching node.
+//! Begin with [`table`]: who watches what. It combines
+//!
+//! - the [`targets`], with one [`target`] for each watched process,
+//! - the [`connectors`] that watch them, and sets of connectors, [`watchers`],
+//! - the [`references`] of the ERTS monitors,
+//! - the [`reasons`] of the dead.
+//!
+//! Death certificates wait in an [`outbox`], one for each watching node.
 //!
 //! It uses the [`structures`](crate::structures), and nothing else.
 

@@ -1,7 +1,7 @@
 //! The reasons of the dead that some connector has yet to be told of.
 //!
-//! What ends processes by the thousands has few reasons. So a few are kept, each once, and a dead target has the number of
-//! one: what it keeps takes no more room than its monitor did.
+//! Processes that die by the thousands die for few reasons. So each reason is kept once, and a dead target keeps its
+//! number, in the place where its monitor was.
 
 use crate::subscriptions::target::Kept;
 

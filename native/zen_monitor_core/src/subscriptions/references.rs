@@ -1,9 +1,8 @@
 //! The references of ERTS monitors, in two words instead of three.
 //!
-//! The VM counts references up: the first word has 18 bits of the number, the second has more of it beside what
-//! tells the scheduler, and the third the rest, which changes with every fourth billion. So a reference has the
-//! place of its third word among all that were seen, where its first word has room. Nothing relies on that: what is not like
-//! it lies whole beside the table.
+//! The VM counts references up. The first word has 18 bits of the number, and the third hardly ever changes. So the third
+//! words that were seen are kept in a list, and the place in that list goes into the free bits of the first word.
+//! Correctness does not rely on it: a reference that is not like that is kept whole, beside the table.
 
 use crate::structures::beside::Beside;
 

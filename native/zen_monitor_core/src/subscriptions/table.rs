@@ -209,9 +209,9 @@ impl<O, R: PartialEq> SubscriptionTable<O, R> {
             .is_some_and(|connector| connector.dead > 0)
     }
 
-    /// The destination of a target that `subscribe` has returned, once, unless it is gone again, and another
-    /// has its place that does not suit.
-    /// The caller places a monitor and tells it to [`SubscriptionTable::set_monitor`].
+    /// The destination of a target that `subscribe` has returned, but only once. `None` when the target is gone
+    /// again, or when its place has another that does not suit. The caller places a monitor and notes it with
+    /// [`SubscriptionTable::set_monitor`].
     #[inline]
     pub fn begin_monitor(
         &mut self,
@@ -305,7 +305,8 @@ impl<O, R: PartialEq> SubscriptionTable<O, R> {
         }
     }
 
-    /// Ends a subscription, or what a connector has yet to be told of, and removes a target that is dead and has no other.
+    /// Ends a subscription, or what a connector has yet to be told of. Removes the target if it is dead and this was
+    /// the last.
     #[inline]
     fn leave(&mut self, target: u32, connector: u32) {
         self.forget_number(target, connector);

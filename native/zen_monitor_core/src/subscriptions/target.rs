@@ -1,8 +1,8 @@
 //! One watched process, in 20 bytes.
 //!
-//! There are as many as there are watched processes, and most are pids that one connector or a few watch. So
-//! what only others have lies elsewhere: the node of a name and the numbers of its subscriptions beside the
-//! table, many watchers in blocks of their own. What is there while there is no monitor lies where that will be.
+//! Most targets are pids that one connector or a few watch. What only other targets have lies elsewhere: the node of a
+//! name and the numbers of its subscriptions beside the table, and many watchers in blocks of their own. While
+//! there is no monitor, its place says what has become of it.
 
 use crate::subscriptions::references::Short;
 use crate::subscriptions::watchers::{NOBODY, Watchers};
@@ -16,7 +16,7 @@ pub struct Destination {
     pub node: u64,
 }
 
-/// Which of the reasons that are kept is that of a dead target.
+/// The number of the reason that is kept for a dead target.
 pub type Kept = u32;
 
 /// What has become of the monitor of a target.
@@ -37,7 +37,7 @@ pub enum Monitor {
 /// A place of the table.
 #[derive(Clone, Copy)]
 pub struct Target {
-    /// The halves of its destination's, so that no room is left between one target and the next.
+    /// The two halves of the word of its destination. A whole word would be aligned, and leave room unused.
     word: [u32; 2],
     /// The reference of its monitor, if that is set. Otherwise what has become of it, and the reason that is kept.
     monitor: Short,
@@ -123,7 +123,7 @@ impl Target {
         Watchers::of_bits(self.watchers >> FLAGS)
     }
 
-    /// Changes that.
+    /// Changes who watches it.
     #[inline]
     pub fn set_watchers(&mut self, watchers: Watchers) {
         self.watchers = watchers.bits() << FLAGS | self.watchers & (SET | NAMED);

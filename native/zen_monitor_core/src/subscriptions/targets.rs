@@ -49,8 +49,8 @@ impl Targets {
         self.slab.places() as usize
     }
 
-    /// The place that `cursor` is at, which goes on to the next, and from the last to the first. There must be
-    /// a place.
+    /// The place that `cursor` is at. Moves the cursor to the next place, and from the last to the first. There
+    /// must be a place.
     #[inline]
     pub fn next_place(&self, cursor: &mut u32) -> u32 {
         let place = *cursor % self.slab.places();
@@ -172,7 +172,7 @@ impl std::ops::IndexMut<u32> for Targets {
     }
 }
 
-/// That of a word alone: a name has few nodes.
+/// The hash of the word alone, since a name comes with few nodes.
 #[inline]
 fn hash(word: u64) -> u64 {
     // The low bits of a word are its type tag; above them pids count up.

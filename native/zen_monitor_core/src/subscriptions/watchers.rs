@@ -1,17 +1,17 @@
 //! Sets of connectors, as a number of 30 bits each.
 //!
-//! The numbers of connectors are the lowest that are free. So nearly all sets are those of a few low ones, and
-//! a set of low ones, or of a single one, is in its number itself. All others are in blocks beside the table.
+//! A new connector gets the lowest free number, so nearly all sets have a few low members. A set of low members, or
+//! of a single one, is kept in its number. All other sets are kept in blocks beside the table.
 //!
-//! Invariants: a set that fits into its number has no block; a block is of one set, is not empty, and no
-//! other block of the set is of the same connectors.
+//! Invariants: a set that fits into its number has no block; a block belongs to one set and is not empty, and no two
+//! blocks of a set are for the same connectors.
 
 use crate::structures::limits::Full;
 use crate::structures::slab::Slab;
 
 /// Bits of what a number says, below those that tell which form it has.
 const BITS: u32 = 28;
-/// So many connectors there may be, and so many blocks.
+/// The most connectors that there may be, and the most blocks.
 pub const MOST: u32 = 1 << BITS;
 
 const FEW: u32 = 0;
@@ -32,11 +32,11 @@ pub struct Watchers(u32);
 pub const NOBODY: Watchers = Watchers(FEW);
 
 enum Form {
-    /// Those below [`BITS`] whose bits are set.
+    /// The connectors below [`BITS`] whose bits are set.
     Few(u32),
-    /// A single one, which is not below that.
+    /// A single connector that is not below [`BITS`].
     One(u32),
-    /// Those of a block and of its successors.
+    /// The connectors of a block and of its successors.
     Many(u32),
 }
 

@@ -1,8 +1,8 @@
 //! A herd: the many monitors of a target that all processes monitor at once.
 //!
-//! They would all wait for one lock, and write to the ends of one list. So such a target has *lanes* besides, more
-//! lists with a lock each, among which the subscribers are divided. Who joins or leaves a herd takes the lock of its
-//! lane, and that of the shard only when something else is to be done.
+//! With one list they would all wait for one lock. So such a target also has *lanes*: further lists with a lock each, among
+//! which the subscribers are divided. Whoever joins or leaves takes the lock of a lane, and the lock of the shard only
+//! for what concerns the target as a whole.
 //!
 //! Invariants:
 //!
@@ -29,7 +29,7 @@ pub(super) const MANY: u32 = if cfg!(test) { 3 } else { 1_000 };
 const LANES: usize = if cfg!(test) { 2 } else { 32 };
 /// Marks the id of a slot in the links of a lane. Ids are below 2^30.
 const MARK: u32 = 1 << 30;
-/// What no id has, not even a marked one, but whatever else a link may hold.
+/// Set in whatever a link may hold that is no id. Ids, and marked ones too, are below it.
 const NO_ID: u32 = 1 << 31;
 
 /// The lanes of a shard, which are made when a target first has [`MANY`] monitors.

@@ -6,9 +6,9 @@ use crate::subscriptions::target::{Destination, Monitor};
 
 impl<O, R: PartialEq> SubscriptionTable<O, R> {
     /// Consumes the subscriptions of a destination that is down, and shows `deliver` the outbox of each
-    /// attached subscriber and the number of its subscription. One for which that answers `false` could not be told: its subscription
-    /// stays until [`SubscriptionTable::collect`] takes it, and so does what `keep` makes of the reason, if there is
-    /// room for one more. Returns how many were told and how many were not.
+    /// attached subscriber and the number of its subscription. If `deliver` answers `false`, the subscriber could not
+    /// be told. Then its subscription stays until [`SubscriptionTable::collect`] takes it, and so does what `keep` makes
+    /// of the reason, if there is room for one more. Returns how many were told and how many were not.
     #[inline]
     pub fn certify(
         &mut self,

@@ -17,8 +17,8 @@ impl<O, R: PartialEq> SubscriptionTable<O, R> {
         self.connectors.left_behind()
     }
 
-    /// Takes detached connectors away from up to `targets` targets. Takes up to `looks` looks for them, at a place
-    /// of the table or at one that watches it. What this leaves without a subscriber waits for
+    /// Takes detached connectors away from up to `targets` targets. A look is at one place of the table or at one of
+    /// its watchers, and there are up to `looks` of them. Targets that are left without a subscriber wait for
     /// [`SubscriptionTable::release`].
     pub fn sweep(&mut self, targets: usize, looks: usize) {
         let (mut swept, mut looked) = (0, 0);
