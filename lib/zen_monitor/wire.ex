@@ -56,6 +56,11 @@ defmodule ZenMonitor.Wire do
   @spec to_proxy(version) :: version
   def to_proxy(version), do: if(generic?(), do: current(version), else: 0)
 
+  @doc "The message that tells a Connector of the dead: certificates as a list, or their parts in the compact form."
+  @spec dead(version, list) :: tuple
+  def dead(0, certificates), do: {:dead, node(), certificates}
+  def dead(version, parts), do: {:dead, version, node(), parts}
+
   # Any other module gets what it always got.
   defp generic?, do: ZenMonitor.gen_module() == GenServer
 

@@ -37,8 +37,8 @@ defmodule ZenMonitor.Proxy.Batcher do
 
   require Logger
 
-  # `unsent` is a message that the connection has refused, with how many certificates it has, and `refused` up to when its refusing has
-  # been told to the outbox, in native units of monotonic time.
+  # `unsent` is a message that the connection has refused, with how many certificates it has. `refused` is up to when
+  # the outbox was told of the refusal, in native units of monotonic time.
   @enforce_keys [:connector, :native, :pace]
   defstruct [
     :connector,
@@ -162,14 +162,11 @@ defmodule ZenMonitor.Proxy.Batcher do
 
     case take(native, version, size) do
       :closed -> :closed
-      {certificates, amount} -> {message(version, certificates), amount}
+      {certificates, amount} -> {Wire.dead(version, certificates), amount}
     end
   end
 
   defp next_message(%{unsent: unsent}, _size), do: unsent
-
-  defp message(0, certificates), do: {:dead, node(), certificates}
-  defp message(version, parts), do: {:dead, version, node(), parts}
 
   defp delivered({:ok, state}, {_message, sent}, began, allowance) do
     Telemetry.batcher_sweep(began, state.connector, state.native, sent)

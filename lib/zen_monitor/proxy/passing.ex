@@ -54,10 +54,7 @@ defmodule ZenMonitor.Proxy.Passing do
   defp sent?({_native, connector, version, certificates, _amount}) do
     version == Wire.current(version) and
       Process.info(self(), :message_queue_len) == {:message_queue_len, 0} and
-      :erlang.send(connector, message(version, certificates), [:nosuspend, :noconnect]) !=
+      :erlang.send(connector, Wire.dead(version, certificates), [:nosuspend, :noconnect]) !=
         :nosuspend
   end
-
-  defp message(0, certificates), do: {:dead, node(), certificates}
-  defp message(version, parts), do: {:dead, version, node(), parts}
 end
