@@ -129,7 +129,7 @@ defmodule ZenMonitor.LinkTest do
         if rem(round, 2) == 0, do: await_watched(peer, before, Cluster.flags())
         time = restore(peer)
         later_refs = for target <- later, do: ZenMonitor.monitor(target)
-        await_watched(peer, hd(later), Cluster.flags())
+        await_watched(peer, [hd(later)], Cluster.flags())
 
         # Monitors whose subscription was sent over the old connection fire. Others may be subscribed over the new one.
         for ref <- refs, do: fired_or_removed(ref, rem(round, 2) == 0)
@@ -148,15 +148,17 @@ defmodule ZenMonitor.LinkTest do
     times
   end
 
-  defp await_watched(peer, target, :alone), do: wait_until(fn -> watched?(peer, target) end)
+  defp await_watched(peer, targets, :alone), do: wait_until(fn -> watched?(peer, targets) end)
 
-  # `global` may hear of the former cut late, and cut once more. That fires the monitor.
-  defp await_watched(peer, target, :default) do
-    wait_until(fn -> watched?(peer, target) or Connector.monitors(target, self()) == [] end)
+  # `global` may hear of the former cut late, and cut once more. That fires the monitors.
+  defp await_watched(peer, targets, :default) do
+    wait_until(fn -> watched?(peer, targets) or not Enum.any?(targets, &monitored?/1) end)
   end
 
+  defp monitored?(target), do: Connector.monitors(target, self()) != []
+
   # This works without a connection, too.
-  defp watched?(peer, target), do: Cluster.call(peer, PeerScript, :watched?, [target])
+  defp watched?(peer, targets), do: Cluster.call(peer, PeerScript, :watched?, [targets])
 
   defp fired_or_removed(ref, true), do: assert(reason(ref) == :nodedown)
 
