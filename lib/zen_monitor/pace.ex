@@ -158,8 +158,9 @@ defmodule ZenMonitor.Pace do
   end
 
   @doc """
-  After how many milliseconds without work a Connector or a Batcher hibernates. A chunk leaves megabytes of garbage
-  behind; and to wake from it takes as long as most work of theirs.
+  After how many milliseconds without work a process that sends or receives chunks hibernates: a Connector, a Batcher, the
+  Proxy and its holders. A chunk, or the messages of a mass exit, leave megabytes of garbage behind; and to wake from
+  hibernation takes as long as most of their work.
   """
   @spec hibernate_after() :: pos_integer
   def hibernate_after, do: @hibernate_after

@@ -27,11 +27,8 @@ defmodule ZenMonitor.Proxy do
 
   use ZenMonitor.Server
 
-  alias ZenMonitor.{Malformed, Native, Telemetry, Wire}
+  alias ZenMonitor.{Malformed, Native, Pace, Telemetry, Wire}
   alias ZenMonitor.Proxy.{Batcher, Exits, Holder}
-
-  # In ms. Instructions leave garbage behind, and each `:DOWN` of a mass exit is a message.
-  @hibernate_after 1_000
 
   defmodule Connector do
     @moduledoc false
@@ -53,7 +50,7 @@ defmodule ZenMonitor.Proxy do
 
   @doc false
   def start_link(_opts) do
-    GenServer.start_link(__MODULE__, [], name: __MODULE__, hibernate_after: @hibernate_after)
+    GenServer.start_link(__MODULE__, [], name: __MODULE__, hibernate_after: Pace.hibernate_after())
   end
 
   @doc false
@@ -145,26 +142,10 @@ defmodule ZenMonitor.Proxy do
 
   def handle_cast(message, connectors), do: super(message, connectors)
 
-  # Of a message that came behind exits, and was received with them.
   @impl true
-  def handle_continue({:next, {:"$gen_cast", request}}, connectors) do
-    handle_cast(request, connectors)
+  def handle_continue({:next, message}, connectors) do
+    Exits.handle_next(message, __MODULE__, connectors)
   end
-
-  def handle_continue({:next, {:"$gen_call", from, request}}, connectors) do
-    with {:reply, reply, connectors} <- handle_call(request, from, connectors) do
-      GenServer.reply(from, reply)
-      {:noreply, connectors}
-    end
-  end
-
-  # OTP's own, which only the loop of the server can handle.
-  def handle_continue({:next, message}, connectors) when elem(message, 0) == :system do
-    send(self(), message)
-    {:noreply, connectors}
-  end
-
-  def handle_continue({:next, message}, connectors), do: handle_info(message, connectors)
 
   @impl true
   def handle_info({:DOWN, _monitor, :process, pid, reason}, connectors) do

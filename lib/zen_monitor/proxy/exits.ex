@@ -26,6 +26,25 @@ defmodule ZenMonitor.Proxy.Exits do
     end
   end
 
+  @doc "Handles a message that came behind exits, and was received with them, by the callbacks of a server."
+  @spec handle_next(message :: term, server :: module, state :: term) :: tuple
+  def handle_next({:"$gen_cast", request}, server, state), do: server.handle_cast(request, state)
+
+  def handle_next({:"$gen_call", from, request}, server, state) do
+    with {:reply, reply, state} <- server.handle_call(request, from, state) do
+      GenServer.reply(from, reply)
+      {:noreply, state}
+    end
+  end
+
+  # OTP's own, which only the loop of the server can handle.
+  def handle_next(message, _server, state) when elem(message, 0) == :system do
+    send(self(), message)
+    {:noreply, state}
+  end
+
+  def handle_next(message, server, state), do: server.handle_info(message, state)
+
   # The latest is the first, and behind it they are in their order when they are turned round.
   defp receive_more(exits, 0), do: {Enum.reverse(exits), nil}
 

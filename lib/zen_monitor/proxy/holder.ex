@@ -14,11 +14,9 @@ defmodule ZenMonitor.Proxy.Holder do
 
   use ZenMonitor.Server, restart: :temporary
 
-  alias ZenMonitor.{Config, Native}
+  alias ZenMonitor.{Config, Native, Pace}
   alias ZenMonitor.Proxy.Exits
 
-  # In ms, as the Proxy.
-  @hibernate_after 1_000
   # How many slices of 64 targets have their monitors placed before exits have their turn.
   @slices 16
   # A holder has the lock of the one table for a fifth of its time, so more of them would only wait for it.
@@ -60,15 +58,10 @@ defmodule ZenMonitor.Proxy.Holder do
     {:ok, nil}
   end
 
-  # Of a message that came behind exits, and was received with them. OTP's own only the loop of the server can
-  # handle.
   @impl true
-  def handle_continue({:next, message}, state) when elem(message, 0) == :system do
-    send(self(), message)
-    {:noreply, state}
+  def handle_continue({:next, message}, state) do
+    Exits.handle_next(message, __MODULE__, state)
   end
-
-  def handle_continue({:next, message}, state), do: handle_info(message, state)
 
   @impl true
   def handle_info(:wake, state) do
@@ -86,7 +79,7 @@ defmodule ZenMonitor.Proxy.Holder do
   defp amount(amount), do: amount
 
   defp start_linked do
-    {:ok, holder} = GenServer.start_link(__MODULE__, [], hibernate_after: @hibernate_after)
+    {:ok, holder} = GenServer.start_link(__MODULE__, [], hibernate_after: Pace.hibernate_after())
     holder
   end
 

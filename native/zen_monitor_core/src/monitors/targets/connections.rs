@@ -3,6 +3,7 @@
 use super::shard::Shard;
 use super::target::{BACKLOG, SUBSCRIBED};
 use super::{Ids, Targets};
+use crate::monitors::sessions::Session;
 use crate::monitors::slot::Slot;
 use crate::monitors::stay::Stay;
 use crate::structures::arena::Arena;
@@ -23,32 +24,28 @@ impl<R: Clone> Targets<R> {
     /// Expires a session, after its node got another one. Returns how many monitors wait for it
     /// now; their targets are reached with [`Targets::unlist_expired`].
     pub fn expire(&self, session: u64) -> u64 {
-        let mut waiting = 0;
-        for shard in &self.shards {
-            let shard = &mut *shard.lock();
-            if let Some(place) = shard.sessions.find(session) {
-                shard.close_in(place);
-                shard.sessions[place].expired = true;
-                waiting += u64::from(shard.sessions[place].monitors);
-            }
-        }
-        waiting
+        self.mark(session, |session| session.expired = true)
     }
 
     /// Holds a session, after its node got another one: nobody watches its targets any more, and that is
     /// no news to anybody yet. Returns how many monitors that concerns. [`Targets::resume`] or
     /// [`Targets::expire`] ends it.
     pub fn hold(&self, session: u64) -> u64 {
-        let mut held = 0;
+        self.mark(session, |session| session.held = true)
+    }
+
+    /// Marks a session in all shards. Returns how many monitors it has there.
+    fn mark(&self, session: u64, mark: impl Fn(&mut Session)) -> u64 {
+        let mut monitors = 0;
         for shard in &self.shards {
             let shard = &mut *shard.lock();
             if let Some(place) = shard.sessions.find(session) {
                 shard.close_in(place);
-                shard.sessions[place].held = true;
-                held += u64::from(shard.sessions[place].monitors);
+                mark(&mut shard.sessions[place]);
+                monitors += u64::from(shard.sessions[place].monitors);
             }
         }
-        held
+        monitors
     }
 
     /// Moves targets of a held session to the session of `stay`, up to `limit`. They are not
