@@ -4,8 +4,8 @@
 //! there were. All of them count until one interval after the last. What is sent soon after an entry was
 //! begun joins it, so that there are few; items that thereby count for longer are on the safe side.
 //!
-//! Sending may take time: an item has to be entered after it was sent, and room be asked for before. So
-//! only one at a time may send; who that is, is not for the window to say.
+//! Sending may take time. So ask for room before you send, and enter what was sent afterwards. In between, nobody
+//! else may send. The window does not see to that: its callers do.
 
 use crate::structures::sync::Mutex;
 use std::collections::VecDeque;

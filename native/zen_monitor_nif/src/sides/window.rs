@@ -29,15 +29,15 @@ impl Deref for Window {
     }
 }
 
-/// What a stage lets others send in its place while it sleeps: `{now, interval, budget, since, few}`, where a
-/// few may have been sent `since` a time. Times are nanoseconds of the VM's monotonic clock.
+/// What others may send in the place of a stage that sleeps: `{now, interval, budget, since, few}`. They may send
+/// nothing if `few` or more were sent from the time `since` on. Times are nanoseconds of the VM's monotonic clock.
 #[derive(Clone, Copy)]
 pub struct Quota {
     now: i64,
     interval: i64,
     budget: u64,
     since: i64,
-    /// How many it may be, and how many there may have been of late.
+    /// How many certificates may be sent at a time, and how many are too many to have been sent of late.
     pub few: u64,
 }
 
