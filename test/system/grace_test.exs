@@ -33,6 +33,8 @@ defmodule ZenMonitor.GraceTest do
       refs = [ZenMonitor.monitor({:zen_graceful, peer.node}) | watch_all(pids)]
       blip(peer)
       wait_until_resumed(pids)
+      name = {:zen_graceful, peer.node}
+      wait_until(fn -> node() in on(peer, :watched_by, [name]) end)
       refute_received {:DOWN, _, _, _, _}
       assert standing() == 2_001
 
@@ -639,7 +641,7 @@ defmodule ZenMonitor.GraceTest do
 
   defp wait_until_resumed(pids) do
     wait_until(fn -> Metrics.get("zen_monitor.local.held") == 0 end)
-    Enum.each(pids, &wait_until_watched/1)
+    wait_until_subscribed(pids)
   end
 
   # The times, in ms, at which the Connector sent the subscriptions of these pids.

@@ -57,7 +57,7 @@ defmodule ZenMonitor.MeshTest do
         wait_until(fn -> call(a, :downs, [local]) == %{{near, :killed} => 1} end)
         # Meanwhile, nothing has gone to the node that does not read.
         assert b.node in call(a, Node, :list, [])
-        assert call(a, :pending_certificates, []) == 2 * @many
+        wait_until(fn -> call(a, :pending_certificates, []) == 2 * @many end)
 
         Cluster.resume(b)
         wait_until_down(b, watcher, @many)

@@ -72,6 +72,10 @@ defmodule ZenMonitor.NetworkTest do
     Hosts.plug(context.cut_off)
     for other <- [one, three], do: reconnect(two, other)
     wait_until(fn -> Enum.all?(nodes, &(call(&1, ZenMonitor.Metrics, :get, [held()]) == 0)) end)
+    # Each of the other nodes has subscribed again to all but the dead one.
+    for node <- nodes,
+        do: wait_until(fn -> call(node, :subscriptions, []) == 2 * (@amount - 1) end)
+
     for {node, pids} <- Enum.zip(nodes, context.targets), do: wait_until_watched(node, tl(pids))
     call(one, :kill, [[b]])
     call(two, :kill, [[d]])

@@ -78,6 +78,7 @@ defmodule ZenMonitor.NodeDeathTest do
       assert reasons |> Map.values() |> Enum.uniq() == [:nodedown]
       assert standing() == 200
 
+      wait_until_subscribed(pids)
       for pid <- pids, do: send(pid, {:exit, :told})
       assert later |> downs() |> Map.values() |> Enum.uniq() == [:told]
     end

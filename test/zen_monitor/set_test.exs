@@ -55,6 +55,7 @@ defmodule ZenMonitor.SetTest do
       assert Enum.all?(all, &Set.member?(set, &1))
       refute Set.member?(set, :zen_in_set) or Set.member?(set, {:zen_set_here, peer.node})
       wait_until(fn -> on(peer, :named_watched?, [:zen_in_set]) and watched?(here) end)
+      wait_until_watched(there)
       on(peer, :kill_named, [:zen_in_set])
       kill(here)
       kill_remote(peer, there)

@@ -684,7 +684,7 @@ defmodule ZenMonitor.Local.ConnectorTest do
       end
 
       refs = for pid <- pids, do: ZenMonitor.monitor(pid)
-      wait_until(fn -> Enum.all?(pids, &watched?/1) end)
+      wait_until_subscribed(pids)
       for pid <- pids, do: send(pid, {:exit, :true_reason})
       assert refs |> downs() |> Map.values() |> Enum.uniq() == [:true_reason]
     end
@@ -699,7 +699,8 @@ defmodule ZenMonitor.Local.ConnectorTest do
         assert down(ref) == {pid, :nodedown}
       end
 
-      ref = watch(pid)
+      ref = ZenMonitor.monitor(pid)
+      wait_until_subscribed(pid)
       send(pid, {:exit, :survived})
       assert downs([ref]) == %{ref => :survived}
     end
