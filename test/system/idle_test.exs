@@ -7,8 +7,6 @@ defmodule ZenMonitor.IdleTest do
   alias ZenMonitor.Local.{Connector, Connectors, Dispatcher}
   alias ZenMonitor.Proxy.Batcher
 
-  @moduletag timeout: 120_000
-
   setup_all do
     %{peer: start_connected_peer()}
   end

@@ -4,8 +4,6 @@ defmodule ZenMonitor.NamesTest do
 
   alias ZenMonitor.Local.{Connector, Connectors, Dispatcher}
 
-  @moduletag timeout: 120_000
-
   @names 20_000
   # Names that are used at a time. The tables keep the room for all monitors that have stood at once.
   @round 2_000

@@ -5,8 +5,6 @@ defmodule ZenMonitor.StormTest do
 
   alias ZenMonitor.Local.{Connector, Dispatcher}
 
-  @moduletag timeout: 120_000
-
   setup_all do
     %{peer: start_connected_peer()}
   end

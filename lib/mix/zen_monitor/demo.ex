@@ -3,7 +3,7 @@ defmodule Mix.ZenMonitor.Demo do
   # The demonstration in the terminal: this node watches processes on another, and they exit.
 
   alias Mix.ZenMonitor.Demo.Remote
-  alias ZenMonitor.Local.{Connector, Dispatcher}
+  alias ZenMonitor.Local.Dispatcher
   alias ZenMonitor.Proxy.Batcher
 
   @paced 10_000
@@ -49,6 +49,7 @@ defmodule Mix.ZenMonitor.Demo do
     IO.puts("One process exits, and nothing else is going on:")
     [pid] = remote(node, :spawn_idle, [1])
     ref = ZenMonitor.monitor(pid)
+    await_watched(node, [pid])
     Process.sleep(500)
 
     {time, _} = :timer.tc(fn -> kill_and_wait(node, pid, ref) end)
@@ -67,7 +68,7 @@ defmodule Mix.ZenMonitor.Demo do
         time
       end)
 
-    let_through(Connector, count)
+    await_watched(node, [friend | pids])
     budget = round(Dispatcher.maximum_mps())
     IO.puts("All of them are killed. The budget is #{number(budget)} messages a second:")
     # By then all the news is here, and most of it waits for the budget.
@@ -90,7 +91,7 @@ defmodule Mix.ZenMonitor.Demo do
       Dispatcher.pacing(slices)
       pids = remote(node, :spawn_idle, [count])
       for pid <- pids, do: ZenMonitor.monitor(pid)
-      let_through(Connector, count)
+      await_watched(node, pids)
       {:ok, ticks} = :timer.send_interval(1, :work)
       remote(node, :kill, [pids])
       IO.puts("  #{pacing}, the longest run of :DOWN messages is #{longest_run(count, 0, 0)}.")
@@ -111,10 +112,10 @@ defmodule Mix.ZenMonitor.Demo do
   end
 
   defp node_death(node, count) do
-    {_, refs} = monitor_many(node, count)
+    {pids, refs} = monitor_many(node, count)
     amount = Dispatcher.demand_amount()
     Dispatcher.demand_amount(count)
-    let_through(Connector, count)
+    await_watched(node, pids)
     IO.puts("The node goes down, with the budget raised:")
     collect(refs, fn -> :erpc.cast(node, :erlang, :halt, []) end)
     Dispatcher.demand_amount(amount)
@@ -173,10 +174,16 @@ defmodule Mix.ZenMonitor.Demo do
     end
   end
 
-  # Instructions and news travel in chunks, one in an interval.
+  # The news travels in chunks, one in an interval.
   defp transit(module, count), do: div(count, module.chunk_size()) * module.sweep_interval() + 500
 
-  defp let_through(module, count), do: Process.sleep(transit(module, count))
+  # Who is killed before, is reported as `:noproc`.
+  defp await_watched(node, pids) do
+    unless remote(node, :watched?, [pids]) do
+      Process.sleep(100)
+      await_watched(node, pids)
+    end
+  end
 
   defp remote(node, function, arguments), do: :erpc.call(node, Remote, function, arguments)
 

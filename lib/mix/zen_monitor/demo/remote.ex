@@ -4,6 +4,11 @@ defmodule Mix.ZenMonitor.Demo.Remote do
 
   def spawn_idle(count), do: for(_ <- 1..count, do: spawn(Process, :sleep, [:infinity]))
 
+  @doc "Whether each of these processes is monitored by another."
+  def watched?(pids) do
+    Enum.all?(pids, &match?({:monitored_by, [_ | _]}, Process.info(&1, :monitored_by)))
+  end
+
   def kill(pids), do: Enum.each(pids, &Process.exit(&1, :kill))
 
   @doc """

@@ -24,7 +24,7 @@ pub struct Doorbell {
 }
 
 impl Doorbell {
-    /// That of a process which has nothing to do yet.
+    /// The bell of a process that has nothing to do yet.
     pub fn of(env: Env, owner: LocalPid) -> Doorbell {
         Doorbell {
             owner: AtomicU64::new(word::from_term(owner.encode(env))),
@@ -71,6 +71,7 @@ impl Doorbell {
 
     /// The process that answers. It may have died.
     pub fn owner(&self, env: Env) -> Option<LocalPid> {
+        // Acquire, here and below: pairs with the swap of an owner that answers.
         match self.owner.load(Ordering::Acquire) {
             NOBODY => None,
             owner => word::to_pid(env, owner),

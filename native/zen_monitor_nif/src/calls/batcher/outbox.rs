@@ -148,9 +148,10 @@ impl Taken {
     }
 }
 
-/// Rings after something has come into an outbox, or takes a few certificates out of it, for a caller that sends them
-/// while the Batcher sleeps: `{connector, pid, version, certificates, amount}`. With `pids`, it takes none of names. The caller must say what became of them, by
-/// [`proxy_passed_on`] or [`proxy_take_back`].
+/// Rings after something has come into an outbox. Or, if the Batcher sleeps and few certificates were sent of late, takes
+/// a few of them, which the caller is to send in its place: `{connector, pid, version, certificates, amount}`. With
+/// `pids`, it takes none of names. The caller must tell what became of them, by [`proxy_passed_on`] or
+/// [`proxy_take_back`].
 pub fn pass_on<'a>(
     env: Env<'a>,
     connector: &ResourceArc<Connector>,
@@ -166,6 +167,7 @@ pub fn pass_on<'a>(
         return None;
     }
     let mut taken = Taken::default();
+    // Relaxed: nothing else is read by it.
     let version = connector.version.load(Ordering::Relaxed);
     let accept = |certificate: &Certificate| {
         (!pids || certificate.is_of_pid()) && taken.add(certificate, REASONS)
@@ -184,8 +186,8 @@ pub fn pass_on<'a>(
     }
 }
 
-/// Forgets the certificates that were passed on: they were sent until `now`. The Batcher sleeps on, unless there are more,
-/// or nothing is left that might be certified: it notes when it could retire.
+/// Forgets the certificates that were passed on: they were sent until `now`. The Batcher is woken if there are more, or
+/// if its connector has no subscription left, so that it notes that it may retire.
 #[rustler::nif]
 fn proxy_passed_on(
     env: Env,
