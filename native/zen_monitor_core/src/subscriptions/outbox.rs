@@ -263,7 +263,7 @@ impl<C> Outbox<C> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
     use super::*;
     use proptest::prelude::*;
@@ -431,5 +431,152 @@ mod tests {
         assert!(outbox.discard(1));
         assert!(!outbox.discard(9));
         assert!(outbox.is_empty());
+    }
+}
+
+#[cfg(all(test, any(loom, shuttle)))]
+mod models {
+    //! A holder pushes and passes on while the bell finds the Batcher asleep, as the NIFs do. A Batcher that is replaced
+    //! comes in between. Under shuttle the queue is one of the points at which threads are switched, under loom it is not.
+    use super::*;
+    use crate::structures::bell::Bell;
+    #[cfg(loom)]
+    use loom::{sync::Arc, thread};
+    #[cfg(shuttle)]
+    use shuttle::{sync::Arc, thread};
+
+    /// What reaches the connector, in its order.
+    #[derive(Default)]
+    struct Stage {
+        outbox: Outbox<u32>,
+        bell: Bell,
+        wire: Mutex<Vec<u32>>,
+        /// The wake-ups of the Batcher.
+        woken: AtomicUsize,
+    }
+
+    fn check(model: fn()) {
+        #[cfg(loom)]
+        {
+            let mut builder = loom::model::Builder::new();
+            builder.preemption_bound = Some(3);
+            builder.check(model);
+        }
+        #[cfg(shuttle)]
+        shuttle::check_random(model, 2_000);
+    }
+
+    impl Stage {
+        fn wake(&self) {
+            self.woken.fetch_add(1, Ordering::AcqRel);
+        }
+
+        /// Whether the owner may sleep.
+        fn rest(&self) -> bool {
+            if !self.outbox.is_empty() {
+                return false;
+            }
+            self.bell.rest();
+            self.outbox.is_empty() || !self.bell.ring()
+        }
+
+        /// A death. The connection takes what is passed on, or `refuses` it.
+        fn die(&self, certificate: u32, refuses: bool) {
+            assert_eq!(self.outbox.push(|| certificate), Pushed::Waiting);
+            if !self.bell.ring() {
+                return;
+            }
+            let mut passed = Vec::new();
+            let accept = |certificate: &u32| {
+                passed.push(*certificate);
+                true
+            };
+            if !self.outbox.pass_on(8, accept) || refuses {
+                self.outbox.take_back();
+                return self.wake();
+            }
+            self.wire.lock().extend(&passed);
+            assert_eq!(self.outbox.passed_on(), passed.len());
+            if !self.rest() {
+                self.wake();
+            }
+        }
+
+        /// The sweeps of a Batcher that was woken, and of one that has just begun.
+        fn sweep(&self, reader: u64) {
+            loop {
+                let mut taken = Vec::new();
+                self.outbox.take(reader, 1, |certificate| {
+                    taken.push(*certificate);
+                    true
+                });
+                self.wire.lock().extend(&taken);
+                assert_eq!(self.outbox.sent(reader), taken.len());
+                if self.rest() {
+                    return;
+                }
+                thread::yield_now();
+            }
+        }
+
+        /// All that was pushed has come once, that of each holder in order.
+        fn check(&self, certificates: usize) {
+            if self.woken.load(Ordering::Acquire) > 0 {
+                self.sweep(2);
+            }
+            assert!(self.outbox.is_empty());
+            let wire = self.wire.lock();
+            assert_eq!(wire.len(), certificates, "{wire:?}");
+            for holder in [0, 10] {
+                let of_holder = wire.iter().filter(|&&c| c / 10 * 10 == holder);
+                assert!(of_holder.clone().is_sorted(), "{wire:?}");
+            }
+        }
+    }
+
+    fn stage() -> Arc<Stage> {
+        let stage = Arc::new(Stage::default());
+        stage.outbox.reclaim(1);
+        stage
+    }
+
+    /// Nothing is lost, doubled or out of order when two pass on at the same time, and what one passes on is refused.
+    #[test]
+    fn what_two_pass_on_goes_out_once_and_in_order() {
+        check(|| {
+            let stage = stage();
+            stage.outbox.reclaim(2);
+            let other = {
+                let stage = stage.clone();
+                thread::spawn(move || {
+                    stage.die(10, true);
+                    stage.die(11, false);
+                })
+            };
+            stage.die(0, false);
+            stage.die(1, false);
+            other.join().unwrap();
+            stage.check(4);
+        });
+    }
+
+    /// The same while a new Batcher begins, which the bell does not keep from taking.
+    #[test]
+    fn what_is_passed_on_is_not_taken() {
+        check(|| {
+            let stage = stage();
+            let batcher = {
+                let stage = stage.clone();
+                thread::spawn(move || {
+                    stage.bell.ring();
+                    stage.outbox.reclaim(2);
+                    stage.sweep(2);
+                })
+            };
+            stage.die(0, false);
+            stage.die(1, true);
+            batcher.join().unwrap();
+            stage.check(2);
+        });
     }
 }
