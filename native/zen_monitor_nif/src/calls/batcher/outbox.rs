@@ -167,18 +167,17 @@ pub fn pass_on<'a>(
     let accept = |certificate: &Certificate| {
         (!pids || certificate.is_of_pid()) && taken.add(certificate, REASONS)
     };
-    let passed = connector.outbox.pass_on(room.min(quota.few()), accept);
-    match taken.build(env, version) {
-        Ok(certificates) if passed => {
-            let pid = connector.pid(env);
-            Some((connector, pid, version, certificates, taken.len()).encode(env))
-        }
-        _ => {
-            connector.outbox.take_back();
-            connector.batcher.wake(env);
-            None
-        }
+    if !connector.outbox.pass_on(room.min(quota.few()), accept) {
+        connector.batcher.wake(env);
+        return None;
     }
+    let Ok(certificates) = taken.build(env, version) else {
+        connector.outbox.take_back();
+        connector.batcher.wake(env);
+        return None;
+    };
+    let pid = connector.pid(env);
+    Some((connector, pid, version, certificates, taken.len()).encode(env))
 }
 
 /// Forgets the certificates that were passed on: they were sent until `now`. The Batcher sleeps on, unless there are more,
