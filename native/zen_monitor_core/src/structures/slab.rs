@@ -105,6 +105,17 @@ impl<T> Slab<T> {
     }
 }
 
+impl<T> Slab<T> {
+    /// The values from a place on that lie side by side, free ones too. None behind the last.
+    #[inline]
+    pub fn run(&self, from: u32) -> &[T] {
+        let chunk = self.chunks.get(from as usize / CHUNK);
+        chunk
+            .and_then(|chunk| chunk.get(from as usize % CHUNK..))
+            .unwrap_or_default()
+    }
+}
+
 impl<T> std::ops::Index<u32> for Slab<T> {
     type Output = T;
 

@@ -48,9 +48,9 @@ impl<R: Clone> Targets<R> {
         monitors
     }
 
-    /// Moves targets of a held session to the session of `stay`, up to `limit`. They are not
-    /// subscribed any more. Those that must be put into the outbox are added to `queued`. Returns how many
-    /// were moved, fewer than `limit` when the shard has no more, and how many monitors were held by them.
+    /// Moves targets of a held session to the session of `stay`, with up to `limit` looks for them. They are not
+    /// subscribed any more. Those that must be put into the outbox are added to `queued`. Returns how many looks it took,
+    /// fewer than `limit` when the shard has no more, and how many monitors were held by the targets.
     pub fn resume(
         &self,
         (number, session): (usize, u64),
@@ -60,11 +60,13 @@ impl<R: Clone> Targets<R> {
     ) -> (usize, u64) {
         let shard = &mut *self.shards[number].lock();
         let mut monitors = 0;
-        for moved in 0..limit {
+        for looks in 0..limit {
             let Some(place) = shard.sessions.find(session) else {
-                return (moved, monitors);
+                return (looks, monitors);
             };
-            let local = shard.sessions[place].head;
+            let Some(local) = shard.seek(place) else {
+                continue;
+            };
             shard.close(local);
             let had = u64::from(shard.sessions[place].monitors);
             if shard.unsubscribe(local) {
@@ -89,7 +91,7 @@ impl<R: Clone> Targets<R> {
 
     /// Takes targets out of an expired session, and their monitors as [`Targets::unlist`] does, up to
     /// `limit` of either. A target that had not been subscribed yet goes over to the session of
-    /// `stay`: the old connection owed it nothing. Returns how many targets were seen, too.
+    /// `stay`: the old connection owed it nothing. Returns how many looks for targets it took, too.
     pub fn unlist_expired(
         &self,
         slots: &Arena<Slot>,
@@ -99,14 +101,16 @@ impl<R: Clone> Targets<R> {
         monitors: &mut Vec<u32>,
     ) -> (usize, Expired) {
         let shard = &mut *self.shards[number].lock();
-        for seen in 0..limit {
+        for looks in 0..limit {
             if monitors.len() >= limit {
-                return (seen, Expired::More);
+                return (looks, Expired::More);
             }
             let Some(place) = shard.sessions.find(session) else {
-                return (seen, Expired::Nothing);
+                return (looks, Expired::Nothing);
             };
-            let local = shard.sessions[place].head;
+            let Some(local) = shard.seek(place) else {
+                continue;
+            };
             if !shard.targets[local].is(SUBSCRIBED) {
                 shard.restamp(local, stay);
                 continue;
@@ -114,7 +118,7 @@ impl<R: Clone> Targets<R> {
             shard.bury(local, stay, None);
             if !shard.unlist(slots, local, limit, monitors) {
                 shard.targets[local].state |= BACKLOG;
-                return (seen + 1, Expired::Target(Ids::of(number, local)));
+                return (looks + 1, Expired::Target(Ids::of(number, local)));
             }
             shard.reap(local);
         }
