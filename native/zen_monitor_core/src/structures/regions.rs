@@ -4,7 +4,7 @@
 //! members passes over the parts of the slab where none has ever been. To note a place takes a few instructions.
 
 /// How large a region is at first, as a power of two. It is twice as large whenever 64 regions are not enough.
-const SMALLEST: u32 = 6;
+const SMALLEST: u8 = 6;
 
 /// Up to 64 regions of a slab, and in which of them a member was ever noted.
 ///
@@ -19,15 +19,16 @@ const SMALLEST: u32 = 6;
 /// assert_eq!(regions.next(256), None);
 /// ```
 pub struct Regions {
-    noted: u64,
+    /// Two halves, so that nothing is left between these fields and those that they are put among.
+    noted: [u32; 2],
     /// How large a region is, as a power of two.
-    size: u32,
+    size: u8,
 }
 
 impl Default for Regions {
     fn default() -> Self {
         Regions {
-            noted: 0,
+            noted: [0; 2],
             size: SMALLEST,
         }
     }
@@ -38,17 +39,20 @@ impl Regions {
     #[inline]
     pub fn note(&mut self, place: u32) {
         while place >> self.size >= u64::BITS {
-            self.noted = halved(self.noted);
+            let [low, high] = self.noted.map(halved);
+            self.noted = [high << 16 | low, 0];
             self.size += 1;
         }
-        self.noted |= 1 << (place >> self.size);
+        let region = place >> self.size;
+        self.noted[region as usize / 32] |= 1 << (region % 32);
     }
 
     /// The first place from `from` on where there may be a member.
     #[inline]
     pub fn next(&self, from: u32) -> Option<u32> {
         let passed = from >> self.size;
-        let ahead = self.noted & u64::MAX.checked_shl(passed)?;
+        let noted = u64::from(self.noted[1]) << 32 | u64::from(self.noted[0]);
+        let ahead = noted & u64::MAX.checked_shl(passed)?;
         let first = (ahead != 0).then(|| ahead.trailing_zeros() << self.size)?;
         Some(first.max(from))
     }
@@ -56,10 +60,10 @@ impl Regions {
 
 /// One bit for every two.
 #[cold]
-fn halved(bits: u64) -> u64 {
-    (0..u64::BITS / 2).fold(0, |halved, pair| {
+fn halved(bits: u32) -> u32 {
+    (0..16).fold(0, |halved, pair| {
         let is_noted = bits >> (2 * pair) & 0b11 != 0;
-        halved | u64::from(is_noted) << pair
+        halved | u32::from(is_noted) << pair
     })
 }
 
@@ -88,7 +92,7 @@ mod tests {
             let expected: BTreeSet<u64> = members.iter().map(|&place| region(place)).collect();
             prop_assert_eq!(found, expected);
             let places = members.last().map_or(0, |&place| u64::from(place) + 1);
-            prop_assert!(size == 1 << SMALLEST || places > size * 32);
+            prop_assert!(regions.size == SMALLEST || places > size * 32);
         }
     }
 }
