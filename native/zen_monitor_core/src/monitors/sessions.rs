@@ -15,8 +15,9 @@ pub struct Session {
     pub number: u64,
     /// Its node.
     pub node: u32,
-    /// Where its targets are to be looked for, and up to where that was done.
+    /// Where its targets are to be looked for.
     pub regions: Regions,
+    /// Up to which place that was done.
     pub seen: u32,
     /// How many there are.
     pub targets: u32,

@@ -132,3 +132,65 @@ impl<R: Clone> Targets<R> {
         self.shards.iter().filter(has_session).count() as u32
     }
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::super::key::{Key, hash_of};
+    use super::*;
+    use crate::monitors::targets::SHARDS;
+    use crate::structures::arena::CHUNK;
+    use crate::structures::hash::{BLOCK, shard};
+
+    #[test]
+    fn few_among_many_of_another_node_are_found_in_few_looks() {
+        const MANY: usize = 20_000;
+        let (targets, slots) = (Targets::<u32>::default(), Arena::<Slot>::default());
+        let stays = [Stay::new(0), Stay::new(1)];
+        let mut free = Vec::new();
+        let mut subscribe = |node: u32, number: u32| {
+            let key = Key {
+                node,
+                id: [number, 0, 0],
+            };
+            if free.is_empty() {
+                let first = slots.grow().unwrap();
+                free.extend(first..first + CHUNK);
+            }
+            let (stay, slot) = (&stays[node as usize], free.pop().unwrap());
+            slots.get(slot).occupy([number, 0, 0], 0);
+            let id = targets.join(&slots, key, stay, slot).unwrap().unwrap();
+            targets.emit(&[id], false, stay, |_, _| ());
+        };
+        // All in one shard.
+        let in_shard = |node| {
+            let is_here = move |&number: &u32| {
+                let id = [number, 0, 0];
+                shard(hash_of(Key { node, id }), SHARDS) == 7
+            };
+            let blocks = (0..u32::MAX).step_by(BLOCK as usize).filter(is_here);
+            blocks.flat_map(|first| first..first + BLOCK)
+        };
+        let mut few = in_shard(1);
+        for (n, number) in in_shard(0).take(MANY).enumerate() {
+            if n % (MANY / 3) == MANY / 6 {
+                subscribe(1, few.next().unwrap());
+            }
+            subscribe(0, number);
+        }
+
+        let (next, mut looks, mut monitors) = (Stay::new(2), 0, Vec::new());
+        assert_eq!(targets.expire(1), 3);
+        loop {
+            let place = (7, 1);
+            let (more, found) = targets.unlist_expired(&slots, place, &next, 64, &mut monitors);
+            assert!(more <= 64);
+            looks += more;
+            if found == Expired::Nothing {
+                break;
+            }
+        }
+        assert_eq!(monitors.len(), 3);
+        // There are some 300 chunks to be looked at, if it is not known in which regions they are.
+        assert!(looks < 50, "{looks} looks");
+    }
+}
