@@ -28,8 +28,7 @@ fn proxy_window(env: Env<'_>, connector: ResourceArc<Connector>) -> Term<'_> {
 /// there is room: `{amount, time}`.
 #[rustler::nif]
 fn window_room(window: ResourceArc<Window>, now: i64, interval: i64, budget: u64) -> (u64, i64) {
-    let room = window.room(now, interval, budget);
-    (room, window.opens(now, interval, budget))
+    window.room(now, interval, budget)
 }
 
 /// How many items were sent from a time on, or a little more.
