@@ -28,6 +28,7 @@ use crate::structures::limits::Full;
 use crate::structures::sync::{Mutex, MutexGuard, shards};
 
 mod batch;
+mod belonging;
 mod connections;
 mod herd;
 mod instructions;

@@ -1,7 +1,8 @@
 //! What a remote node is told about its targets: out of its outbox, and back into it.
 
+use super::belonging::Look;
 use super::key::{Key, NAMED};
-use super::shard::{Look, Shard};
+use super::shard::Shard;
 use super::target::{BACKLOG, DEAD, QUEUED, SUBSCRIBED};
 use super::{Ids, SHARDS, Targets};
 use crate::monitors::stay::Stay;
