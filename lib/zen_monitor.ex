@@ -56,7 +56,7 @@ defmodule ZenMonitor do
 
   Raises `ArgumentError` if `destination` is no `t:destination/0`. Raises `SystemLimitError` if
   processes of this node have 2²⁷ - 1 monitors on it already, or 2³⁰ monitors altogether. The
-  [architecture guide](guides/architecture.md#limits) has all limits.
+  [guide to the tables](guides/monitor_table.md#limits) has all limits.
   """
   @spec monitor(destination) :: reference
   defdelegate monitor(destination), to: Local

@@ -39,7 +39,7 @@ defmodule Bench.Scenarios.Cores do
     end
   end
 
-  # The first is only to have all that is loaded once behind it.
+  # The first only has all code loaded.
   defp round(pair, size) do
     Holding.measure(pair, div(size, 10))
     figures = Holding.measure(pair, size)

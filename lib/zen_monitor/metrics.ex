@@ -2,8 +2,8 @@ defmodule ZenMonitor.Metrics do
   @moduledoc """
   The counters and gauges of ZenMonitor, under the names that operators know.
 
-  Counters are atomics in the native tables and only ever grow while the tree runs; reading them
-  costs the reader, and nobody else.
+  Counters are atomics in the native tables. While the supervision tree runs, they only grow. Reading them
+  slows nobody but the reader.
 
   | name | meaning |
   |---|---|
@@ -13,7 +13,7 @@ defmodule ZenMonitor.Metrics do
   | `zen_monitor.local.batch_length` | `:DOWN` messages that wait for delivery |
   | `zen_monitor.local.message_queue_len` | length of the mailbox of `ZenMonitor.Local` |
   | `zen_monitor.local.ets.references.size` | standing monitors |
-  | `zen_monitor.local.held` | monitors on nodes whose connection was lost, that may come back |
+  | `zen_monitor.local.held` | monitors that wait for the lost connection to their node to come back |
   | `zen_monitor.local.sets` | sets, see `ZenMonitor.Set` |
   | `zen_monitor.local.sets.members` | members of all sets; each is a standing monitor, too |
   | `zen_monitor.local.sets.largest` | members of the largest set |
@@ -21,7 +21,7 @@ defmodule ZenMonitor.Metrics do
   | `zen_monitor.local.connector.sweep` | instructions swept by the Connectors |
   | `zen_monitor.local.dispatcher.events.delivered` | `:DOWN` messages sent |
   | `zen_monitor.local.dispatcher.events.processed` | monitors taken off the queue, removed ones too |
-  | `zen_monitor.proxy.message_queue_len` | length of the mailbox of `ZenMonitor.Proxy`, and of those of its holders |
+  | `zen_monitor.proxy.message_queue_len` | messages in the mailboxes of `ZenMonitor.Proxy` and of its holders, added up |
   | `zen_monitor.proxy.ets.subscribers.size` | standing subscriptions of remote nodes |
   | `zen_monitor.proxy.batcher.enqueue` | death certificates queued for remote nodes |
   | `zen_monitor.proxy.batcher.sweep` | death certificates swept by the Batchers |
@@ -144,16 +144,16 @@ defmodule ZenMonitor.Metrics do
 
     * `node`, `time` - whose snapshot this is and its monotonic time in milliseconds
     * `metrics` - what `all/0` returns
-    * `nodes` - the nodes that processes of this node watch others on, most monitors first:
+    * `nodes` - the nodes on which processes of this node watch others, most monitors first:
       how many `targets` and `monitors` on it, the `instructions` that wait to be sent to it, and its
-      `compatibility`. A monitor counts once its instruction has been sent. While they are held, see
-      `ZenMonitor.nodedown_grace/0`, monitors are `held` and not among the others
+      `compatibility`. A monitor counts once its instruction has been sent. Monitors that are held, see
+      `ZenMonitor.nodedown_grace/0`, count as `held` and not as `monitors`
     * `subscribers` - the processes that have most waiting, then those that have most monitors: how
       many `monitors`, the members of their sets included, and how many of their `:DOWN`s are `waiting`
     * `sets` - the sets that have most `members`: the reference of each, its `owner`, and how many members
       are `waiting`
-    * `complete?` - whether all subscribers were looked at. Looking takes at most some 20 ms, on a
-      dirty scheduler and without stopping anybody, so millions of them are not
+    * `complete?` - whether all subscribers were looked at. A snapshot looks at them for at most some 20 ms,
+      on a dirty scheduler and without stopping anybody. That is too short for millions of them
   """
   @spec snapshot(limit :: non_neg_integer) :: snapshot
   def snapshot(limit \\ 20) do
@@ -204,7 +204,8 @@ defmodule ZenMonitor.Metrics do
 
   defp waiting(processes), do: Enum.sum(for p <- processes, do: message_queue_len(p) || 0)
 
-  # NIFs get their memory from the VM's driver allocator; with that switched off, nobody knows.
+  # NIFs get their memory from the VM's driver allocator. When that is switched off, the VM does not know how much
+  # they have.
   defp native_memory do
     case :erlang.system_info({:allocator_sizes, :driver_alloc}) do
       false ->

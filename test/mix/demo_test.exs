@@ -46,6 +46,18 @@ defmodule ZenMonitor.DemoTest do
       assert colours |> Enum.uniq() |> length() >= 2
     end
 
+    # The longest run is that of the picture, whose cells are of one message or a few.
+    assert [[_, per_cell]] = Regex.scan(~r/One cell is (\d+) messages/, page)
+    per_cell = String.to_integer(per_cell)
+
+    assert [[_ | runs]] =
+             Regex.scan(~r"between two pieces of work</th><td>(\d+)</td><td>(\d+)</td>", page)
+
+    for {kind, run} <- Enum.zip(["process", "zen"], runs) do
+      cells = longest_run(figures["messages-#{kind}"])
+      assert String.to_integer(run) in (cells * per_cell)..((cells + 2) * per_cell - 2)
+    end
+
     for what <- ["exits", "calls"], kind <- ["process", "zen"] do
       dots =
         Regex.scan(
@@ -84,6 +96,16 @@ defmodule ZenMonitor.DemoTest do
           Regex.scan(~r/<figure id="([^"]+)">(.*?)<\/figure>/s, page, capture: :all_but_first),
         into: %{},
         do: {id, figure}
+  end
+
+  # The most cells in a row that have nothing but :DOWN messages.
+  defp longest_run(figure) do
+    ~r/<rect class="cell"[^>]* fill="(#\w{6})"/
+    |> Regex.scan(figure, capture: :all_but_first)
+    |> Enum.chunk_by(& &1)
+    |> Enum.filter(&match?([["#E69F00"] | _], &1))
+    |> Enum.map(&length/1)
+    |> Enum.max(fn -> 0 end)
   end
 
   # Enough points, in order, and all of them inside the picture.

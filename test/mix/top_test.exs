@@ -15,6 +15,7 @@ defmodule ZenMonitor.TopTest do
     [small, large] = for _ <- 1..2, do: ZenMonitor.Set.new()
     ZenMonitor.Set.put(small, List.duplicate(self(), 3))
     ZenMonitor.Set.put(large, [self(), :zen_top])
+    wait_until(fn -> Metrics.get("zen_monitor.local.connector.sweep") >= 1_501 end)
     now = %{Metrics.snapshot() | time: before.time + 1_000}
     screen = to_string(Top.frame(before, now, 24, 120))
 

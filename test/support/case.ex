@@ -5,7 +5,7 @@ defmodule ZenMonitor.Case do
 
   use ExUnit.CaseTemplate
 
-  alias ZenMonitor.{Cluster, Local.Connectors, Local.Dispatcher, Metrics, Native}
+  alias ZenMonitor.{Cluster, Local.Connectors, Local.Dispatcher, Metrics, Native, PeerScript}
 
   using opts do
     quote do
@@ -101,6 +101,17 @@ defmodule ZenMonitor.Case do
 
   @doc "Waits until the Proxy of its node, or of theirs, watches a process, or all of a list."
   def wait_until_watched(pids), do: Cluster.wait_until(fn -> watched?(pids) end)
+
+  @doc """
+  Waits until the node of a process, or of a list of them, has subscriptions over the present connection of this node.
+
+  Right after a connection was lost, processes may still be watched for its sake.
+  """
+  def wait_until_subscribed(pids) do
+    node = pids |> List.wrap() |> hd() |> node()
+    subscribed? = fn -> :erpc.call(node, PeerScript, :subscribed?, [pids, node()]) end
+    Cluster.wait_until(subscribed?)
+  end
 
   @doc "Whether the Proxy of its node, or of theirs, watches a process, or all of a list."
   def watched?(pids) do

@@ -86,9 +86,14 @@ defmodule ZenMonitor.Cluster do
   """
   def connect(peer) do
     true = Node.connect(peer.node)
-    for side <- [node(), peer.node], do: :sys.get_state({:global_name_server, side})
+    greet(peer)
     if peer.flags == :default, do: wait_until(fn -> join(peer) end)
     true
+  end
+
+  @doc "Waits until `global` has greeted a connected peer, and has been greeted by it, see `connect/1`."
+  def greet(peer) do
+    for side <- [node(), peer.node], do: :sys.get_state({:global_name_server, side})
   end
 
   # `global` connects nodes that have not met before. A hidden one takes no part in this.
@@ -157,8 +162,12 @@ defmodule ZenMonitor.Cluster do
   @doc "Stops a peer."
   def stop(peer), do: :peer.stop(peer.control)
 
-  @doc "Waits until a condition holds, and fails when it does not."
-  def wait_until(condition, attempts \\ 500) do
+  @doc """
+  Waits until a condition holds, and fails when it does not within twenty seconds.
+
+  A busy machine may need some of them. A peer that is suspended stays so for longer than that.
+  """
+  def wait_until(condition, attempts \\ 2_000) do
     cond do
       condition.() -> :ok
       attempts == 0 -> raise ExUnit.AssertionError, "the condition did not come to hold"

@@ -142,12 +142,20 @@ defmodule ZenMonitor.PeerScript do
     pids |> List.wrap() |> Enum.all?(&watched_by?(&1, own))
   end
 
+  @doc "The same, on behalf of another node, over the connection that it has now."
+  def subscribed?(pids, node) do
+    watched?(pids) and pids |> List.wrap() |> Enum.all?(&(node in ZenMonitor.info(&1).watched_by))
+  end
+
   defp watched_by?(pid, own) do
     case Process.info(pid, :monitored_by) do
       {:monitored_by, watchers} -> Enum.any?(watchers, &(&1 in own))
       nil -> false
     end
   end
+
+  @doc "The nodes that watch a process of this one."
+  def watched_by(destination), do: ZenMonitor.info(destination).watched_by
 
   def start_application, do: Application.ensure_all_started(:zen_monitor)
   def stop_application, do: Application.stop(:zen_monitor)

@@ -102,10 +102,11 @@ defmodule ZenMonitor.CrashTest do
     [ref, _] = watch_all([pid, other])
     former = Connector.get(pid)
     kill(former)
-    wait_until(fn -> Connector.get(pid) != former and watched?(pid) and watched?(other) end)
-    # The subscription of the former Connector is gone, or about to be.
-    Process.sleep(50)
-    wait_until_watched(other)
+
+    # The peer has forgotten the former, so that all it has are the subscriptions of the successor.
+    attached = fn -> Map.keys(:sys.get_state({Proxy, peer.node})) end
+    wait_until(fn -> Connector.get(pid) != former and attached.() == [Connector.get(pid)] end)
+    wait_until(fn -> on(peer, :subscriptions) == 2 and watched?([pid, other]) end)
     send(pid, {:exit, :told})
     assert downs([ref]) == %{ref => :told}
   end

@@ -111,6 +111,8 @@ defmodule ZenMonitor.KindsTest do
         # gone.
         again = if b.node == node(target), do: target, else: hd(call(b, :targets, [1]))
         watch(a, b, [again], :zen_monitor_second)
+        # It may still have been watched for the lost connection.
+        wait_until(fn -> call(b, :subscribed?, [again, a.node]) end)
         call(a, :place, [:zen_monitor_second, target])
         call(b, :kill, [[again]])
         reason = if again == target, do: :killed, else: :nodedown

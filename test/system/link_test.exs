@@ -142,7 +142,8 @@ defmodule ZenMonitor.LinkTest do
 
     settle(context)
     assert_bystander(context, Cluster.flags())
-    last = watch_all(targets)
+    last = for target <- targets, do: ZenMonitor.monitor(target)
+    wait_until_subscribed(targets)
     on(peer, :kill, [targets])
     assert downs(last) |> Map.values() |> Enum.uniq() == [:killed]
     times
@@ -205,7 +206,8 @@ defmodule ZenMonitor.LinkTest do
     wait_until(fn -> not watched?(own) end)
     settle(%{context | peer: peer})
     target = if answer == peer, do: on(peer, :target), else: target
-    ref = watch(target)
+    ref = ZenMonitor.monitor(target)
+    wait_until_subscribed(target)
     watcher = on(peer, :watcher)
     on(peer, :place, [watcher, own])
     wait_until_watched(own)

@@ -51,11 +51,14 @@ defmodule ZenMonitor.NodeDeathTest do
       while_suspended(200, fn ->
         Cluster.disconnect(peer)
         wait_until(fn -> Local.batch_length() == 200 end)
+        # So that few are delivered before the demonitors, however busy the machine is.
+        Dispatcher.demand_interval(1_000)
       end)
 
       gone = Enum.filter(removed, &ZenMonitor.demonitor(&1, [:info]))
       # At most a few were delivered in the meantime.
       assert length(gone) > 50
+      Dispatcher.demand_interval(1)
       reasons = downs(kept ++ (removed -- gone))
       assert reasons |> Map.values() |> Enum.uniq() == [:nodedown]
     end
@@ -75,6 +78,7 @@ defmodule ZenMonitor.NodeDeathTest do
       assert reasons |> Map.values() |> Enum.uniq() == [:nodedown]
       assert standing() == 200
 
+      wait_until_subscribed(pids)
       for pid <- pids, do: send(pid, {:exit, :told})
       assert later |> downs() |> Map.values() |> Enum.uniq() == [:told]
     end

@@ -32,11 +32,13 @@ defmodule ZenMonitor.SlowTest do
       assert reason(ref) == :killed
 
       assert Connector.connect(peer.node) == :compatible
-      assert :sys.get_state(connector).unsent != nil
-      assert Process.info(connector, :status) == {:status, :waiting}
+
+      # A Connector that is suspended would not answer. Between two attempts to send, it waits for messages.
+      wait_until(fn -> :sys.get_state(connector).unsent != nil end)
+      wait_until(fn -> Process.info(connector, :status) == {:status, :waiting} end)
       resume(peer)
       wait_until_watched([hd(targets) | Enum.drop(targets, 50)])
-      assert :sys.get_state(connector).unsent == nil
+      wait_until(fn -> :sys.get_state(connector).unsent == nil end)
       on(peer, :kill, [targets])
       assert downs([early | kept]) |> Map.values() |> Enum.uniq() == [:killed]
     end
@@ -63,8 +65,8 @@ defmodule ZenMonitor.SlowTest do
       wait_until(fn -> match?([_], :sys.get_state(connector).callers) end)
       ref = ZenMonitor.monitor(target)
       assert %{ping: {pid, _, 1}} = :sys.get_state(connector)
-      assert {:status, status} = Process.info(pid, :status)
-      assert status == :suspended
+      # It has been spawned, and may not have come to send yet.
+      wait_until(fn -> Process.info(pid, :status) == {:status, :suspended} end)
       # This stands for the timeout of the ping.
       send(connector, {:ping_timeout, pid})
       assert Task.await(task) == :incompatible
@@ -106,6 +108,8 @@ defmodule ZenMonitor.SlowTest do
           stall(peer)
           late = for target <- tl(targets), do: ZenMonitor.monitor(target)
           wait_until(fn -> standing() == 101 end)
+          # By its answer, it has also told of what it has shed.
+          :sys.get_state(connector)
           late
         end)
 

@@ -16,6 +16,8 @@ defmodule ZenMonitor.InfoTest do
       for pid <- pids, do: PeerScript.place(guild, pid)
       watch_all(Enum.take(pids, 10))
       wait_until_watched(pids)
+      # The other node may watch before this one counts its instructions as sent.
+      wait_until(fn -> Metrics.get("zen_monitor.local.connector.sweep") == 30 end)
 
       snapshot = Metrics.snapshot()
       assert snapshot.node == node()

@@ -51,6 +51,9 @@ defmodule ZenMonitor.MetricsTest do
     pids = on(peer, :targets, [10])
     refs = watch_all(pids ++ pids)
 
+    # An instruction counts as swept once it is sent, and the other node may watch even before that.
+    wait_until(fn -> Metrics.get("zen_monitor.local.connector.sweep") == 10 end)
+
     assert %{
              "zen_monitor.local.monitor" => 20,
              "zen_monitor.local.ets.references.size" => 20,
@@ -65,6 +68,7 @@ defmodule ZenMonitor.MetricsTest do
     for ref <- [hd(second), Enum.at(first, 1), Enum.at(second, 1)], do: ZenMonitor.demonitor(ref)
     ZenMonitor.demonitor(make_ref())
     wait_until(fn -> not watched?(Enum.at(pids, 1)) end)
+    wait_until(fn -> Metrics.get("zen_monitor.local.connector.sweep") == 11 end)
 
     assert %{
              "zen_monitor.local.monitor" => 20,
@@ -82,7 +86,8 @@ defmodule ZenMonitor.MetricsTest do
     ZenMonitor.demonitor(List.last(second))
     assert Metrics.get("zen_monitor.local.batch_length") == 16
     resume_stage(Dispatcher)
-    wait_until(fn -> Metrics.get("zen_monitor.local.batch_length") == 0 end)
+    # A delivery counts what it has sent, and then frees it.
+    wait_until(fn -> standing() == 0 end)
 
     assert %{
              "zen_monitor.local.monitor" => 20,

@@ -55,6 +55,7 @@ defmodule ZenMonitor.SetTest do
       assert Enum.all?(all, &Set.member?(set, &1))
       refute Set.member?(set, :zen_in_set) or Set.member?(set, {:zen_set_here, peer.node})
       wait_until(fn -> on(peer, :named_watched?, [:zen_in_set]) and watched?(here) end)
+      wait_until_watched(there)
       on(peer, :kill_named, [:zen_in_set])
       kill(here)
       kill_remote(peer, there)
@@ -293,7 +294,8 @@ defmodule ZenMonitor.SetTest do
 
       for {pid, number} <- Enum.with_index(pids) do
         kill_remote(peer, pid)
-        wait_until(fn -> not Set.member?(set, pid) end)
+        # Who is no member any more may have its message still on its way.
+        wait_until(fn -> Enum.any?(messages(), &match?({:gone, _, _, ^pid, _}, &1)) end)
         send(self(), {:other, number})
       end
 
@@ -386,14 +388,14 @@ defmodule ZenMonitor.SetTest do
       [a, b, c, d, e] = on(peer, :targets, [5])
       %{ref: ref} = set = set_of([a, b, c, d, e], bulk: true)
 
-      for pids <- [[a], [b, c], [d], [e]] do
-        kill_suspended(peer, pids, length(pids))
-        wait_until(fn -> not Set.member?(set, hd(pids)) end)
-        send(self(), {:behind, pids})
-      end
-
       bulks = fn ->
         for {:DOWN, ^ref, :bulk, list} <- messages(), do: for({pid, _} <- list, do: pid)
+      end
+
+      for pids <- [[a], [b, c], [d], [e]] do
+        kill_suspended(peer, pids, length(pids))
+        wait_until(fn -> hd(pids) in List.flatten(bulks.()) end)
+        send(self(), {:behind, pids})
       end
 
       before = messages()

@@ -93,8 +93,9 @@ defmodule ZenMonitor.TelemetryTest do
     batcher = Batcher.get(subscriber)
     suspend_stage(batcher)
     dead = PeerScript.dead_target()
+    enqueued = Metrics.get("zen_monitor.proxy.batcher.enqueue")
     GenServer.cast(Proxy, {:process, subscriber, [{:subscribe, dead}]})
-    wait_until(fn -> Metrics.get("zen_monitor.proxy.batcher.enqueue") == 1 end)
+    wait_until(fn -> Metrics.get("zen_monitor.proxy.batcher.enqueue") == enqueued + 1 end)
     PeerScript.kill([batcher])
     assert_restart(Batcher, node(), 1)
     assert_receive {:dead, _, [{^dead, :noproc}]}, 10_000

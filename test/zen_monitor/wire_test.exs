@@ -416,6 +416,8 @@ defmodule ZenMonitor.WireTest do
     # The call goes over the same connection as the cast, and so comes after it.
     Cluster.call(peer, :gen_server, :cast, [{Proxy, node()}, message])
     Cluster.call(peer, :gen_server, :call, [{Proxy, node()}, :ping])
+    # The holders have been told by then what to do, and have done it when they answer.
+    for holder <- Native.proxy_holders(), do: :sys.get_state(holder)
   end
 
   defp ignored(fun) do

@@ -37,7 +37,7 @@ defmodule ZenMonitor.Proxy.Exits do
     end
   end
 
-  # OTP's own, which only the loop of the server can handle.
+  # Only the loop of the server can handle a system message of OTP.
   def handle_next(message, _server, state) when elem(message, 0) == :system do
     send(self(), message)
     {:noreply, state}
@@ -45,7 +45,7 @@ defmodule ZenMonitor.Proxy.Exits do
 
   def handle_next(message, server, state), do: server.handle_info(message, state)
 
-  # The latest is the first, and behind it they are in their order when they are turned round.
+  # The exits have the latest first.
   defp receive_more(exits, 0), do: {Enum.reverse(exits), nil}
 
   defp receive_more(exits, left) do
@@ -65,7 +65,7 @@ defmodule ZenMonitor.Proxy.Exits do
 
   defp certify([], _quota), do: :ok
 
-  # The one reason that is not cut down, whatever its size.
+  # The details of a shutdown are not truncated, whatever their size.
   defp certify([[destination | {:shutdown, detail} = reason] | rest], quota)
        when not is_atom(detail) do
     Native.proxy_certify_bulky(destination, reason)
@@ -86,8 +86,8 @@ defmodule ZenMonitor.Proxy.Exits do
     certify_plain(rest, quota)
   end
 
-  # Up to the next that is not cut down. What is left of a reason is small enough to be compared: that of a mass
-  # exit is nearly always the same, and is encoded once.
+  # Truncates up to the next reason that is not truncated. What is left of a reason is small enough to be compared with
+  # the last one. In a mass exit they are nearly always the same, and encoded once.
   defp truncate([[_ | {:shutdown, detail}] | _] = rest, _last) when not is_atom(detail) do
     {[], rest}
   end

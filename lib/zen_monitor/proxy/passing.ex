@@ -9,10 +9,10 @@ defmodule ZenMonitor.Proxy.Passing do
   # - What is passed on stays in the outbox until it is sent, and nothing else leaves it meanwhile. If the caller dies
   #   in between, that is the death of the Proxy, with all that the outboxes were for.
   # - The caller is not suspended by a busy connection.
-  # - It sends nothing over another connection than that which the certificates are for: like a Batcher, it
-  #   looks into its mailbox for what tells of the end of one, and if anything is there at all, it sends nothing.
-  #   Nobody tells the holders of the Proxy. They only pass certificates of pids on, and these are true over the next
-  #   connection as well: who subscribes anew over it is told the same, and ignores the second.
+  # - The Proxy sends only over the connection that the certificates are for. It learns of the end of a connection by
+  #   a message. So it sends nothing while anything is in its mailbox.
+  # - Nobody tells the holders of the end of a connection. They only pass on certificates of pids. Those are true over
+  #   the next connection as well: a Connector that has subscribed anew is told the same twice, and ignores the second.
 
   alias ZenMonitor.{Config, Native, Pace, Telemetry, Wire}
 

@@ -1,11 +1,11 @@
 defmodule ZenMonitor.Proxy.Tables do
   @moduledoc false
-  # The janitor of the subscription table: it sweeps what departed connectors left, a slice at a
-  # time, so that a connector's departure costs the Proxy nothing, and frees what a former Proxy
-  # left, before whose successor it was stopped. It has no state to lose.
+  # The janitor of the subscription table. It sweeps what departed connectors left, a slice at a time, so that a
+  # connector's departure costs the Proxy nothing. It is started after each Proxy, and frees what the former one
+  # left. It has no state to lose.
   #
-  # It takes its time: what it sweeps is in nobody's way, and a node that has just lost another one
-  # has better things to do. All but a little waits until that is over.
+  # It takes its time. What it sweeps is in nobody's way, and a node that has just lost another one has better things
+  # to do. So all but a little waits until that is over.
 
   use ZenMonitor.Server
 

@@ -7,8 +7,10 @@ defmodule Mix.ZenMonitor.Demo.Remote do
   def kill(pids), do: Enum.each(pids, &Process.exit(&1, :kill))
 
   @doc """
-  A process that exits with a reason of as many entries as it is told, and of itself: OTP 25 never
-  comes to an end with a process that many others monitor from afar and that is sent such a reason.
+  A process that exits with a reason of as many entries as it is told.
+
+  It exits by itself. If the reason were sent as an exit signal to a process that many others monitor from afar, OTP 25
+  would never come to an end with it.
   """
   def spawn_stateful do
     spawn(fn ->

@@ -65,6 +65,7 @@ defmodule Mix.ZenMonitor.Demo.Report do
     per_cell = max(ceil(total / @cells), 1)
     rows = orders |> Map.values() |> Enum.map(&Plot.cell_count(&1, per_cell)) |> Enum.max()
     waits = for {kind, _} <- @kinds, into: %{}, do: {kind, longest(deaths[kind].work)}
+    runs = for {kind, _} <- @kinds, into: %{}, do: {kind, longest_run(orders[kind])}
 
     queues =
       for {kind, _} <- @kinds,
@@ -80,6 +81,11 @@ defmodule Mix.ZenMonitor.Demo.Report do
         "in between.",
       [
         ["Longest wait of a piece of work", duration(waits.process), duration(waits.zen)],
+        [
+          "Longest run of <code>:DOWN</code>s between two pieces of work",
+          number(runs.process),
+          number(runs.zen)
+        ],
         ["Longest queue, in messages", number(queues.process), number(queues.zen)]
       ],
       [
@@ -333,6 +339,8 @@ defmodule Mix.ZenMonitor.Demo.Report do
   end
 
   defp messages(order), do: Enum.sum(for {_, count} <- order, do: count)
+
+  defp longest_run(order), do: max_or_0(for {:down, count} <- order, do: count)
 
   defp longest(work), do: work |> Enum.map(&elem(&1, 1)) |> max_or_0()
 

@@ -1,7 +1,7 @@
 //! The nodes whose processes are monitored, each with its outbox.
 //!
-//! Nodes are added and never removed: a name that was an atom once stays one, too. So one on which nothing
-//! is monitored any more has to be small.
+//! Nodes are added and never removed, as atoms are. So a node on which nothing is monitored any more has to be
+//! small.
 
 use crate::monitors::grace::Grace;
 use crate::monitors::stay::Stay;
@@ -18,8 +18,8 @@ pub struct Node<X> {
     name: u64,
     /// The session that new subscriptions belong to.
     pub(crate) stay: Stay,
-    /// Targets of which the node must be told something. What, is decided when they are taken out:
-    /// that a subscribe and an unsubscribe which meet here cancel out is all in that.
+    /// Targets of which the node must be told something. What it is told is decided when they are taken out. So
+    /// a subscribe and an unsubscribe that meet here cancel out.
     pub(crate) outbox: IdQueue,
     /// What its Connector has under way. Boxed, since most nodes that were ever known have none.
     pub(crate) desk: Mutex<Option<Box<Desk>>>,
@@ -80,8 +80,8 @@ impl<X> Node<X> {
         desk.as_ref().is_some_and(|desk| !desk.grace.is_over())
     }
 
-    /// Whether its connection is lost and waited for, and until when; nothing once it is back and not all is
-    /// resumed.
+    /// Whether its connection is lost and waited for, and until when. Once the connection is back, it is not,
+    /// even if not all is resumed yet.
     pub fn loss(&self) -> (bool, Option<i64>) {
         let desk = self.desk.lock();
         let of = |desk: &Desk| (desk.grace.is_lost(), desk.grace.deadline());

@@ -3,6 +3,7 @@
 //! A target knows its session by its place here, so that to look at that takes no hashing. A place
 //! is taken for as long as its session has a target in the shard.
 
+use crate::structures::regions::Regions;
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 use std::ops::{Index, IndexMut};
@@ -14,8 +15,10 @@ pub struct Session {
     pub number: u64,
     /// Its node.
     pub node: u32,
-    /// The list of its targets.
-    pub head: u32,
+    /// Where its targets are to be looked for.
+    pub regions: Regions,
+    /// Up to which place that was done.
+    pub seen: u32,
     /// How many there are.
     pub targets: u32,
     /// The monitors of those among them that are subscribed: what falls due if the session ends.

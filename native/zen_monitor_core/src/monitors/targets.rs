@@ -3,8 +3,8 @@
 //! Invariants:
 //!
 //! - The index holds at most one target of a key: the one that new monitors join.
-//! - A target has a session, the stay of its node during which it was (or will be) subscribed. It
-//!   is linked into that session's list until it is dead.
+//! - A target has a session, the stay of its node during which it was (or will be) subscribed, until it is
+//!   dead. The session knows in which regions of the shard's slab its targets are.
 //! - The node's [`Stay`] counts the shards in which its present session has a target. It is changed under
 //!   the shard's lock.
 //! - An undead target is subscribed, or queued in its node's outbox, or both. Those of a held session count as

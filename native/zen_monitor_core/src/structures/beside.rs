@@ -7,8 +7,8 @@ use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 use std::hash::Hash;
 
-/// What some places of a table have beside them, in as many maps as it takes for none to be large. `K` is a
-/// place, or begins with one.
+/// What some places of a table have beside them. It is divided among `MAPS` maps, so that none is large: a large map
+/// takes long to grow. `K` is a place, or begins with one.
 pub struct Beside<K, V, const MAPS: usize>(Box<[HashMap<K, V, FxBuildHasher>]>);
 
 /// A key that tells the place that it is of.

@@ -3,7 +3,7 @@
 //!
 //! - Values by number: [`slab`] under a lock; [`arena`] and [`levels`], which are read without one.
 //! - Numbers by key: [`index`] and [`hash`].
-//! - What few values have: [`beside`].
+//! - What few values have: [`beside`]. Where the values of a group lie: [`regions`].
 //! - Order: [`list`], linked through the values themselves; [`id_queue`], filled without a lock.
 //! - Meeting of threads: [`bell`], [`seqlock`], and [`held`], which takes locks of neighbours once.
 //! - [`window`]: what may go out, of a budget.
@@ -23,6 +23,7 @@ pub mod index;
 pub mod levels;
 pub mod limits;
 pub mod list;
+pub mod regions;
 pub mod seqlock;
 pub mod slab;
 pub(crate) mod sync;

@@ -1,37 +1,44 @@
-//! A slab that grows by small chunks. Ids stay valid, nothing is copied to grow, and a freed place is used
-//! again before the slab takes more memory.
+//! A slab that grows by chunks. Ids stay valid, no value is copied to grow, and a freed place is used again
+//! before the slab takes more memory.
+//!
+//! What is copied now and then is the list of the chunks. With chunks of 64 values that takes more than a millisecond for a
+//! hundred million values, so a slab that holds a whole table in one has larger ones.
 
 use crate::structures::limits::Full;
 
-const CHUNK: usize = 64;
-/// The free ids grow by chunks as well: a vector of a million would be copied to hold one more.
-const FREE_CHUNK: usize = 256;
+/// How many values the chunks of a slab hold that is one of many, and mostly small.
+const FEW: usize = 64;
+/// The least that a chunk of free ids holds.
+const FREE: usize = 256;
 
-/// Values addressed by a stable `u32` id.
+/// Values addressed by a stable `u32` id. `CHUNK` is how many are allocated at a time.
 ///
 /// ```
 /// use zen_monitor_core::structures::slab::Slab;
 ///
-/// let mut slab = Slab::default();
+/// let mut slab: Slab<&str> = Slab::default();
 /// let id = slab.insert("value").unwrap();
 /// assert_eq!(slab[id], "value");
 /// slab.remove(id);
 /// assert_eq!(slab.insert("other"), Ok(id));
 /// ```
-pub struct Slab<T> {
+pub struct Slab<T, const CHUNK: usize = FEW> {
     chunks: Vec<Vec<T>>,
+    /// The free ids are in chunks as well: a vector of a million would be copied to hold one more.
     free: Vec<Vec<u32>>,
     /// How many values it may hold.
     most: u32,
 }
 
-impl<T> Default for Slab<T> {
+impl<T, const CHUNK: usize> Default for Slab<T, CHUNK> {
     fn default() -> Self {
         Slab::with_most(u32::MAX)
     }
 }
 
-impl<T> Slab<T> {
+impl<T, const CHUNK: usize> Slab<T, CHUNK> {
+    const FREE_CHUNK: usize = if CHUNK < FREE { FREE } else { CHUNK };
+
     /// A slab of at most `most` values. Ids are below `most`.
     pub fn with_most(most: u32) -> Self {
         Slab {
@@ -79,7 +86,7 @@ impl<T> Slab<T> {
                 [full_ones @ .., last] => full_ones.len() * full + last.len(),
             }
         }
-        sum(&self.chunks, CHUNK) - sum(&self.free, FREE_CHUNK)
+        sum(&self.chunks, CHUNK) - sum(&self.free, Self::FREE_CHUNK)
     }
 
     /// Frees the place of `id`, which must not be used any more. The value stays in it until the place is
@@ -87,9 +94,9 @@ impl<T> Slab<T> {
     #[inline]
     pub fn remove(&mut self, id: u32) {
         match self.free.last_mut() {
-            Some(chunk) if chunk.len() < FREE_CHUNK => chunk.push(id),
+            Some(chunk) if chunk.len() < Self::FREE_CHUNK => chunk.push(id),
             _ => {
-                let mut chunk = Vec::with_capacity(FREE_CHUNK);
+                let mut chunk = Vec::with_capacity(Self::FREE_CHUNK);
                 chunk.push(id);
                 self.free.push(chunk);
             }
@@ -97,7 +104,7 @@ impl<T> Slab<T> {
     }
 }
 
-impl<T> Slab<T> {
+impl<T, const CHUNK: usize> Slab<T, CHUNK> {
     /// The number of places, taken and free. All ids are below it.
     pub fn places(&self) -> u32 {
         let last = self.chunks.last().map_or(0, Vec::len);
@@ -105,7 +112,18 @@ impl<T> Slab<T> {
     }
 }
 
-impl<T> std::ops::Index<u32> for Slab<T> {
+impl<T, const CHUNK: usize> Slab<T, CHUNK> {
+    /// The values from a place on that lie side by side, free ones too. None behind the last.
+    #[inline]
+    pub fn run(&self, from: u32) -> &[T] {
+        let chunk = self.chunks.get(from as usize / CHUNK);
+        chunk
+            .and_then(|chunk| chunk.get(from as usize % CHUNK..))
+            .unwrap_or_default()
+    }
+}
+
+impl<T, const CHUNK: usize> std::ops::Index<u32> for Slab<T, CHUNK> {
     type Output = T;
 
     #[inline]
@@ -114,7 +132,7 @@ impl<T> std::ops::Index<u32> for Slab<T> {
     }
 }
 
-impl<T> std::ops::IndexMut<u32> for Slab<T> {
+impl<T, const CHUNK: usize> std::ops::IndexMut<u32> for Slab<T, CHUNK> {
     #[inline]
     fn index_mut(&mut self, id: u32) -> &mut T {
         &mut self.chunks[id as usize / CHUNK][id as usize % CHUNK]
@@ -129,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_full_one_refuses_until_something_is_removed() {
-        let mut slab = Slab::with_most(65);
+        let mut slab: Slab<u32> = Slab::with_most(65);
         let ids: Vec<u32> = (0..65).map(|value| slab.insert(value).unwrap()).collect();
         assert!(slab.is_full());
         assert_eq!(slab.insert(65), Err(Full));
@@ -143,7 +161,7 @@ mod tests {
     proptest! {
         #[test]
         fn behaves_as_a_map(ops in prop::collection::vec((any::<bool>(), any::<u16>()), 0..1_000)) {
-            let mut slab = Slab::default();
+            let mut slab: Slab<u16> = Slab::default();
             let mut model: HashMap<u32, u16> = HashMap::new();
             for (insert, value) in ops {
                 if insert {

@@ -4,8 +4,9 @@
 //! there were. All of them count until one interval after the last. What is sent soon after an entry was
 //! begun joins it, so that there are few; items that thereby count for longer are on the safe side.
 //!
-//! Sending may take time: an item has to be entered after it was sent, and room be asked for before. So
-//! only one at a time may send; who that is, is not for the window to say.
+//! Sending may take time. So ask for room before you send, and enter what was sent afterwards. In between, nobody
+//! else may send. The window does not see to that: its callers do. [`Quota`] is for those who send
+//! in the place of another.
 
 use crate::structures::sync::Mutex;
 use std::collections::VecDeque;
@@ -21,11 +22,10 @@ const ENTRIES: i64 = 200;
 ///
 /// let window = Window::default();
 /// let (interval, budget) = (100, 10);
-/// assert_eq!(window.room(5, interval, budget), 10);
+/// assert_eq!(window.room(5, interval, budget), (10, 5));
 /// window.enter(5, interval, 10);
-/// assert_eq!(window.room(104, interval, budget), 0);
-/// assert_eq!(window.opens(104, interval, budget), 105);
-/// assert_eq!(window.room(105, interval, budget), 10);
+/// assert_eq!(window.room(104, interval, budget), (0, 105));
+/// assert_eq!(window.room(105, interval, budget), (10, 105));
 /// assert_eq!(window.since(5), 10);
 /// assert_eq!(window.since(6), 0);
 /// ```
@@ -49,34 +49,14 @@ impl Entry {
 }
 
 impl Window {
-    /// How many items may be sent at `now`.
-    pub fn room(&self, now: i64, interval: i64, budget: u64) -> u64 {
-        let entries = self.entries.lock();
-        let counted = entries.iter().rev();
-        let counted = counted.take_while(|entry| entry.counts(now, interval));
-        budget.saturating_sub(counted.fold(0, |sum: u64, entry| sum.saturating_add(entry.amount)))
-    }
-
-    /// The first time from `now` on at which there is room.
-    pub fn opens(&self, now: i64, interval: i64, budget: u64) -> i64 {
-        let mut left = budget;
-        for entry in self.entries.lock().iter().rev() {
-            if !entry.counts(now, interval) {
-                break;
-            }
-            if entry.amount >= left {
-                return entry.last.saturating_add(interval);
-            }
-            left -= entry.amount;
-        }
-        now
+    /// How many items may be sent at `now`, and the first time from then on at which there is room.
+    pub fn room(&self, now: i64, interval: i64, budget: u64) -> (u64, i64) {
+        room(&self.entries.lock(), now, interval, budget)
     }
 
     /// How many items were sent from `time` on, or a little more.
     pub fn since(&self, time: i64) -> u64 {
-        let entries = self.entries.lock();
-        let recent = entries.iter().rev().take_while(|entry| entry.last >= time);
-        recent.fold(0, |sum, entry| sum.saturating_add(entry.amount))
+        since(&self.entries.lock(), time)
     }
 
     /// Enters items that were sent until `now`, and forgets what does not count any more.
@@ -102,6 +82,71 @@ impl Window {
     }
 }
 
+fn room(entries: &VecDeque<Entry>, now: i64, interval: i64, budget: u64) -> (u64, i64) {
+    let mut left = budget;
+    for entry in entries.iter().rev() {
+        if !entry.counts(now, interval) {
+            break;
+        }
+        if entry.amount >= left {
+            return (0, entry.last.saturating_add(interval));
+        }
+        left -= entry.amount;
+    }
+    (left, now)
+}
+
+fn since(entries: &VecDeque<Entry>, time: i64) -> u64 {
+    let recent = entries.iter().rev().take_while(|entry| entry.last >= time);
+    recent.fold(0, |sum, entry| sum.saturating_add(entry.amount))
+}
+
+/// What may be sent in place of a stage that sleeps.
+///
+/// ```
+/// use zen_monitor_core::structures::window::{Quota, Window};
+///
+/// let (window, now) = (Window::default(), 100);
+/// let quota = Quota { now, interval: 50, budget: 10, since: 98, few: 3 };
+/// assert_eq!(quota.stand_in(&window, || true), Some(10));
+/// window.enter(now, 50, 2);
+/// assert_eq!(quota.stand_in(&window, || true), Some(8));
+/// window.enter(now, 50, 1);
+/// assert_eq!(quota.stand_in(&window, || true), Some(0));
+/// assert_eq!(quota.stand_in(&window, || false), None);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Quota {
+    /// The time.
+    pub now: i64,
+    /// How long what is sent counts.
+    pub interval: i64,
+    /// How much may be sent in an interval.
+    pub budget: u64,
+    /// If `few` or more were sent from this time on, nothing may be sent.
+    pub since: i64,
+    /// How many are too many to have been sent of late.
+    pub few: u64,
+}
+
+impl Quota {
+    /// Has the caller stand in for the stage, and tells how many items it may send then. `stands_in` returns whether it
+    /// does, and from then on it is the only one to send; `None` if it does not.
+    ///
+    /// What another has sent until the caller stands in is entered by then. So the window is asked afterwards: what it
+    /// has told before might be sent by both.
+    pub fn stand_in(&self, window: &Window, stands_in: impl FnOnce() -> bool) -> Option<u64> {
+        if !stands_in() {
+            return None;
+        }
+        let entries = window.entries.lock();
+        if since(&entries, self.since) >= self.few {
+            return Some(0);
+        }
+        Some(room(&entries, self.now, self.interval, self.budget).0)
+    }
+}
+
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
     use super::*;
@@ -120,10 +165,10 @@ mod tests {
             let (mut now, mut sent): (i64, Vec<(i64, u64)>) = (0, Vec::new());
             for (step, takes, wanted) in steps {
                 now += step;
-                let amount = wanted.min(window.room(now, interval, budget));
-                let opens = window.opens(now, interval, budget);
-                prop_assert_eq!(opens > now, window.room(now, interval, budget) == 0);
-                prop_assert!(window.room(opens, interval, budget) > 0);
+                let (room, opens) = window.room(now, interval, budget);
+                let amount = wanted.min(room);
+                prop_assert_eq!(opens > now, room == 0);
+                prop_assert!(window.room(opens, interval, budget).0 > 0);
                 prop_assert!(opens <= now + interval);
                 // Some of it when the sending begins, and some when it ends.
                 sent.push((now, amount / 2));
@@ -148,7 +193,7 @@ mod tests {
         // A fiftieth of the interval from one to the next, and a little less or more.
         for step in 0..5_000 {
             now += if step % 2 == 0 { 19 } else { 21 };
-            let amount = window.room(now, interval, budget).min(1);
+            let amount = window.room(now, interval, budget).0.min(1);
             window.enter(now, interval, amount);
             sent += amount;
         }
@@ -162,8 +207,72 @@ mod tests {
             window.enter(now, 1_000, 1);
         }
         assert!(window.entries.lock().len() <= ENTRIES as usize + 1);
-        assert_eq!(window.room(9_999, 1_000, 1_000), 0);
-        assert!(window.room(9_999, 1_000, 1_100) > 0);
+        assert_eq!(window.room(9_999, 1_000, 1_000).0, 0);
+        assert!(window.room(9_999, 1_000, 1_100).0 > 0);
         assert!((2..=22).contains(&window.since(9_998)));
+    }
+}
+
+#[cfg(all(test, loom))]
+mod models {
+    use super::*;
+    use crate::structures::bell::Bell;
+    use crate::structures::sync::{AtomicU64, Ordering};
+    use loom::sync::Arc;
+
+    const INTERVAL: i64 = 100;
+
+    /// Room and the time at which there is some belong together, whatever others enter meanwhile.
+    #[test]
+    fn there_is_room_now_or_later() {
+        loom::model(|| {
+            let window = Arc::new(Window::default());
+            let sender = {
+                let window = window.clone();
+                loom::thread::spawn(move || {
+                    window.enter(10, INTERVAL, 1);
+                    window.enter(20, INTERVAL, 1);
+                })
+            };
+            let (room, opens) = window.room(20, INTERVAL, 2);
+            assert_eq!(opens, if room == 0 { 10 + INTERVAL } else { 20 });
+            sender.join().unwrap();
+        });
+    }
+
+    /// Two stand in for an owner that sleeps, one after the other or only one of them, and both ask at the same time.
+    #[test]
+    fn who_stands_in_keeps_the_budget() {
+        loom::model(|| {
+            let stage = Arc::new((Window::default(), Bell::default(), AtomicU64::new(0)));
+            let senders: Vec<_> = (10..12)
+                .map(|now| {
+                    let stage = stage.clone();
+                    loom::thread::spawn(move || stand_in(&stage, now))
+                })
+                .collect();
+            for sender in senders {
+                sender.join().unwrap();
+            }
+            // Relaxed: all have ended.
+            assert_eq!(stage.2.load(Ordering::Relaxed), 1);
+        });
+    }
+
+    /// Sends all that there is room for, which is one.
+    fn stand_in((window, bell, sent): &(Window, Bell, AtomicU64), now: i64) {
+        let quota = Quota {
+            now,
+            interval: INTERVAL,
+            budget: 1,
+            since: now,
+            few: 8,
+        };
+        if let Some(room) = quota.stand_in(window, || bell.ring()) {
+            // Relaxed, since nothing is decided by it.
+            sent.fetch_add(room, Ordering::Relaxed);
+            window.enter(now, INTERVAL, room);
+            bell.rest();
+        }
     }
 }

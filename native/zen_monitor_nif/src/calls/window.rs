@@ -1,4 +1,4 @@
-//! For every stage: how much it has sent of late, and how much it may send now.
+//! For all stages: how much was sent of late, and how much may be sent now.
 
 use crate::sides::proxy::connector::Connector;
 use crate::sides::window::Window;
@@ -6,19 +6,19 @@ use crate::state::current;
 use crate::terms::atoms;
 use rustler::{Atom, Encoder, Env, NifResult, ResourceArc, Term};
 
-/// A window of its own, in which nothing was sent.
+/// A new window, in which nothing was sent.
 #[rustler::nif]
 fn window(env: Env<'_>) -> Term<'_> {
     Window::make().encode(env)
 }
 
-/// That of `ZenMonitor.Local.Dispatcher`, and of who delivers in its place.
+/// The window of `ZenMonitor.Local.Dispatcher`, and of whoever delivers in its place.
 #[rustler::nif]
 fn dispatcher_window(env: Env<'_>) -> NifResult<Term<'_>> {
     Ok(current()?.local.delivered.encode(env))
 }
 
-/// That of the Batcher of a connector, and of who sends in its place.
+/// The window of a connector's Batcher, and of whoever sends in its place.
 #[rustler::nif]
 fn proxy_window(env: Env<'_>, connector: ResourceArc<Connector>) -> Term<'_> {
     connector.sent.encode(env)
@@ -28,8 +28,7 @@ fn proxy_window(env: Env<'_>, connector: ResourceArc<Connector>) -> Term<'_> {
 /// there is room: `{amount, time}`.
 #[rustler::nif]
 fn window_room(window: ResourceArc<Window>, now: i64, interval: i64, budget: u64) -> (u64, i64) {
-    let room = window.room(now, interval, budget);
-    (room, window.opens(now, interval, budget))
+    window.room(now, interval, budget)
 }
 
 /// How many items were sent from a time on, or a little more.

@@ -3,8 +3,8 @@
 //! Invariants:
 //!
 //! - The Proxy alone attaches, detaches, subscribes and releases. What is down is certified by the process that
-//!   holds its monitor, the Proxy or one of its holders. The janitor only sweeps
-//!   what departed connectors left, and a Batcher only touches the outbox of its own connector.
+//!   holds its monitor: the Proxy or one of its holders. The janitor only sweeps what departed connectors left, and
+//!   a Batcher only touches the outbox of its own connector.
 //! - Terms are decoded before the table is locked and built after it is unlocked.
 //! - A NIF that makes work for another process rings that process's bell itself.
 //! - A dirty call may outlive its process, and then it meets what already belongs to a successor. So
@@ -30,12 +30,12 @@ pub const CERTIFICATES: usize = 1_000;
 /// Bytes of reasons built by one call on a normal scheduler, and so the size of a bulky one.
 pub const REASONS: usize = 16 * 1024;
 
-/// The bytes of the longest reason that is kept of dead processes whose subscribers could not be told: enough for
-/// what ends processes by the thousands, and nothing beside the table.
+/// The longest reason, in bytes, that is kept for dead processes whose subscribers could not be told. The reasons that
+/// end processes by the thousand are shorter. All that are kept take next to nothing compared with the table.
 const KEPT_BYTES: usize = 64;
 /// Places of the table that one call looks at for what is rare in it.
 pub const LOOKS: usize = 16 * 1024;
-/// What these take, in items of a tenth of a microsecond.
+/// How long that takes, in tenths of a microsecond.
 pub const LOOKING: usize = LOOKS / 32;
 
 /// `:nodedown` in the external format.
@@ -52,7 +52,7 @@ pub struct Proxy {
     pub holders: ArcSwap<Holders>,
     /// Detached connectors whose outboxes the janitor empties.
     pub discarded: Mutex<Vec<ResourceArc<Connector>>>,
-    /// Both of former Proxies, until they are freed.
+    /// The tables and the detached connectors of former Proxies, until they are freed.
     former: Mutex<Vec<(Table, Vec<ResourceArc<Connector>>)>>,
     last_reason: Mutex<Option<Reason>>,
     /// Wakes the Proxy when there are monitors to release.
@@ -140,10 +140,10 @@ impl Proxy {
         }
     }
 
-    /// Certifies destinations for their reasons, on behalf of one of the `holders`, until that was told to many.
-    /// Returns how many of them are done, and how many subscribers were to be told. `ring` is called for each
-    /// connector that has certificates now. For the holders of a former table there is nothing to do: a name may
-    /// have another process by now.
+    /// Certifies destinations for their reasons, on behalf of one of the `holders`. Stops when many subscribers have
+    /// been told. Returns how many destinations are done, and how many subscribers were to be told. `ring` is called
+    /// for each connector that has certificates now. The holders of a former table have nothing to certify: a name
+    /// may have another process by now.
     pub fn certify(
         &self,
         holders: &Arc<Holders>,
@@ -164,7 +164,7 @@ impl Proxy {
                 *destination,
                 || (reason.as_etf().len() <= KEPT_BYTES).then(|| reason.clone()),
                 |connector, number| {
-                    // Those of a mass exit are mostly for one.
+                    // Nearly all certificates of a mass exit are for one connector.
                     if !told
                         .last()
                         .is_some_and(|last| std::ptr::eq(&**last, &**connector))

@@ -29,47 +29,43 @@ impl Deref for Window {
     }
 }
 
-/// What a stage lets others send in its place while it sleeps: `{now, interval, budget, since, few}`, where a
-/// few may have been sent `since` a time. Times are nanoseconds of the VM's monotonic clock.
+/// What others may send in the place of a stage that sleeps: `{now, interval, budget, since, few}`. They may send
+/// nothing if `few` or more were sent from the time `since` on. Times are nanoseconds of the VM's monotonic clock.
 #[derive(Clone, Copy)]
-pub struct Quota {
-    now: i64,
-    interval: i64,
-    budget: u64,
-    since: i64,
-    /// How many it may be, and how many there may have been of late.
-    pub few: u64,
-}
+pub struct Quota(window::Quota);
 
 impl<'a> Decoder<'a> for Quota {
     fn decode(term: Term<'a>) -> NifResult<Self> {
         let (now, interval, budget, since, few) = term.decode()?;
-        Ok(Quota {
+        Ok(Quota(window::Quota {
             now,
             interval,
             budget,
             since,
             few,
-        })
+        }))
     }
 }
 
 impl Quota {
-    /// How many items may be sent.
-    pub fn room(&self, window: &Window) -> usize {
-        if window.since(self.since) >= self.few {
-            return 0;
-        }
-        window.room(self.now, self.interval, self.budget) as usize
+    /// Has the caller stand in for the stage, if `stands_in` says so, and tells how many items it may send then.
+    pub fn stand_in(&self, window: &Window, stands_in: impl FnOnce() -> bool) -> Option<usize> {
+        let room = self.0.stand_in(window, stands_in)?;
+        Some(room as usize)
+    }
+
+    /// How many items may be passed on at a time.
+    pub fn few(&self) -> usize {
+        self.0.few as usize
     }
 
     /// The time after so many nanoseconds.
     pub fn after(&self, elapsed: i64) -> i64 {
-        self.now.saturating_add(elapsed)
+        self.0.now.saturating_add(elapsed)
     }
 
     /// Enters items that were sent until now.
     pub fn enter(&self, window: &Window, now: i64, amount: usize) {
-        window.enter(now, self.interval, amount as u64);
+        window.enter(now, self.0.interval, amount as u64);
     }
 }

@@ -48,9 +48,9 @@ impl<R: Clone> Targets<R> {
         monitors
     }
 
-    /// Moves targets of a held session to the session of `stay`, up to `limit`. They are not
-    /// subscribed any more. Those that must be put into the outbox are added to `queued`. Returns how many
-    /// were moved, fewer than `limit` when the shard has no more, and how many monitors were held by them.
+    /// Moves targets of a held session to the session of `stay`, with up to `limit` looks for them. They are not
+    /// subscribed any more. Those that must be put into the outbox are added to `queued`. Returns how many looks it took,
+    /// fewer than `limit` when the shard has no more, and how many monitors were held by the targets.
     pub fn resume(
         &self,
         (number, session): (usize, u64),
@@ -60,11 +60,13 @@ impl<R: Clone> Targets<R> {
     ) -> (usize, u64) {
         let shard = &mut *self.shards[number].lock();
         let mut monitors = 0;
-        for moved in 0..limit {
+        for looks in 0..limit {
             let Some(place) = shard.sessions.find(session) else {
-                return (moved, monitors);
+                return (looks, monitors);
             };
-            let local = shard.sessions[place].head;
+            let Some(local) = shard.seek(place) else {
+                continue;
+            };
             shard.close(local);
             let had = u64::from(shard.sessions[place].monitors);
             if shard.unsubscribe(local) {
@@ -89,7 +91,7 @@ impl<R: Clone> Targets<R> {
 
     /// Takes targets out of an expired session, and their monitors as [`Targets::unlist`] does, up to
     /// `limit` of either. A target that had not been subscribed yet goes over to the session of
-    /// `stay`: the old connection owed it nothing. Returns how many targets were seen, too.
+    /// `stay`: the old connection owed it nothing. Returns how many looks for targets it took, too.
     pub fn unlist_expired(
         &self,
         slots: &Arena<Slot>,
@@ -99,14 +101,16 @@ impl<R: Clone> Targets<R> {
         monitors: &mut Vec<u32>,
     ) -> (usize, Expired) {
         let shard = &mut *self.shards[number].lock();
-        for seen in 0..limit {
+        for looks in 0..limit {
             if monitors.len() >= limit {
-                return (seen, Expired::More);
+                return (looks, Expired::More);
             }
             let Some(place) = shard.sessions.find(session) else {
-                return (seen, Expired::Nothing);
+                return (looks, Expired::Nothing);
             };
-            let local = shard.sessions[place].head;
+            let Some(local) = shard.seek(place) else {
+                continue;
+            };
             if !shard.targets[local].is(SUBSCRIBED) {
                 shard.restamp(local, stay);
                 continue;
@@ -114,7 +118,7 @@ impl<R: Clone> Targets<R> {
             shard.bury(local, stay, None);
             if !shard.unlist(slots, local, limit, monitors) {
                 shard.targets[local].state |= BACKLOG;
-                return (seen + 1, Expired::Target(Ids::of(number, local)));
+                return (looks + 1, Expired::Target(Ids::of(number, local)));
             }
             shard.reap(local);
         }
@@ -126,5 +130,67 @@ impl<R: Clone> Targets<R> {
     pub(crate) fn shards_of(&self, session: u64) -> u32 {
         let has_session = |shard: &&Mutex<Shard<R>>| shard.lock().sessions.find(session).is_some();
         self.shards.iter().filter(has_session).count() as u32
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::super::key::{Key, hash_of};
+    use super::*;
+    use crate::monitors::targets::SHARDS;
+    use crate::structures::arena::CHUNK;
+    use crate::structures::hash::{BLOCK, shard};
+
+    #[test]
+    fn few_among_many_of_another_node_are_found_in_few_looks() {
+        const MANY: usize = 20_000;
+        let (targets, slots) = (Targets::<u32>::default(), Arena::<Slot>::default());
+        let stays = [Stay::new(0), Stay::new(1)];
+        let mut free = Vec::new();
+        let mut subscribe = |node: u32, number: u32| {
+            let key = Key {
+                node,
+                id: [number, 0, 0],
+            };
+            if free.is_empty() {
+                let first = slots.grow().unwrap();
+                free.extend(first..first + CHUNK);
+            }
+            let (stay, slot) = (&stays[node as usize], free.pop().unwrap());
+            slots.get(slot).occupy([number, 0, 0], 0);
+            let id = targets.join(&slots, key, stay, slot).unwrap().unwrap();
+            targets.emit(&[id], false, stay, |_, _| ());
+        };
+        // All in one shard.
+        let in_shard = |node| {
+            let is_here = move |&number: &u32| {
+                let id = [number, 0, 0];
+                shard(hash_of(Key { node, id }), SHARDS) == 7
+            };
+            let blocks = (0..u32::MAX).step_by(BLOCK as usize).filter(is_here);
+            blocks.flat_map(|first| first..first + BLOCK)
+        };
+        let mut few = in_shard(1);
+        for (n, number) in in_shard(0).take(MANY).enumerate() {
+            if n % (MANY / 3) == MANY / 6 {
+                subscribe(1, few.next().unwrap());
+            }
+            subscribe(0, number);
+        }
+
+        let (next, mut looks, mut monitors) = (Stay::new(2), 0, Vec::new());
+        assert_eq!(targets.expire(1), 3);
+        loop {
+            let place = (7, 1);
+            let (more, found) = targets.unlist_expired(&slots, place, &next, 64, &mut monitors);
+            assert!(more <= 64);
+            looks += more;
+            if found == Expired::Nothing {
+                break;
+            }
+        }
+        assert_eq!(monitors.len(), 3);
+        // There are some 300 chunks to be looked at, if it is not known in which regions they are.
+        assert!(looks < 50, "{looks} looks");
     }
 }

@@ -29,7 +29,7 @@ pub(super) const MANY: u32 = if cfg!(test) { 3 } else { 1_000 };
 const LANES: usize = if cfg!(test) { 2 } else { 32 };
 /// Marks the id of a slot in the links of a lane. Ids are below 2^30.
 const MARK: u32 = 1 << 30;
-/// Set in whatever a link may hold that is no id. Ids, and marked ones too, are below it.
+/// A link that holds no id has this bit. Ids are below it, with and without the mark.
 const NO_ID: u32 = 1 << 31;
 
 /// The lanes of a shard, which are made when a target first has [`MANY`] monitors.

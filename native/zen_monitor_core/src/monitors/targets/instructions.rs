@@ -1,7 +1,7 @@
 //! What a remote node is told about its targets: out of its outbox, and back into it.
 
 use super::key::{Key, NAMED};
-use super::shard::Shard;
+use super::shard::{Look, Shard};
 use super::target::{BACKLOG, DEAD, QUEUED, SUBSCRIBED};
 use super::{Ids, SHARDS, Targets};
 use crate::monitors::stay::Stay;
@@ -34,8 +34,8 @@ impl Instruction {
 pub struct Cursor {
     /// The shard it is in.
     pub shard: usize,
-    /// The targets of that shard that are still to be seen, once it has been entered.
-    pub left: Option<u32>,
+    /// Up to which place the targets of that shard have been looked for.
+    pub seen: u32,
 }
 
 impl<R: Clone> Targets<R> {
@@ -93,7 +93,7 @@ impl<R: Clone> Targets<R> {
         self.lock(target_id).targets[Ids::local(target_id)].is(SUBSCRIBED)
     }
 
-    /// Withdraws the subscriptions of a session, up to `limit` at a call: their receiver is gone
+    /// Withdraws the subscriptions of a session, with up to `limit` looks for them at a call: their receiver is gone
     /// and another must make them anew. The targets that must be put into the outbox again are
     /// added to `queued`; `true` means that the whole session was seen.
     pub fn resubscribe(
@@ -103,26 +103,27 @@ impl<R: Clone> Targets<R> {
         limit: usize,
         queued: &mut Vec<u32>,
     ) -> bool {
-        let mut steps = 0;
-        while cursor.shard < SHARDS && steps < limit {
+        let mut looks = 0;
+        while cursor.shard < SHARDS && looks < limit {
             let shard = &mut *self.shards[cursor.shard].lock();
             let place = shard.sessions.find(session);
-            let targets = place.map_or(0, |place| shard.sessions[place].targets);
-            // Each target seen goes to the end of the list, so that the head is the next one.
-            let mut left = cursor.left.unwrap_or(targets).min(targets);
-            for _ in 0..HELD.min(left as usize) {
-                let record = &mut shard.sessions[place.expect("it has targets")];
-                let local = record.head;
-                record.head = shard.targets[local].links.next();
-                if shard.withdraw(local) {
-                    queued.push(Ids::of(cursor.shard, local));
+            for _ in 0..HELD.min(limit - looks) {
+                looks += 1;
+                match place.map_or(Look::End, |place| shard.look(place, cursor.seen)) {
+                    Look::Found(local) => {
+                        if shard.withdraw(local) {
+                            queued.push(Ids::of(cursor.shard, local));
+                        }
+                        cursor.seen = local + 1;
+                    }
+                    Look::Further(from) => cursor.seen = from,
+                    Look::End => {
+                        cursor.shard += 1;
+                        cursor.seen = 0;
+                        break;
+                    }
                 }
-                left -= 1;
-                steps += 1;
             }
-            steps += 1;
-            cursor.left = (left > 0).then_some(left);
-            cursor.shard += usize::from(left == 0);
         }
         cursor.shard == SHARDS
     }

@@ -11,7 +11,7 @@ use crate::structures::arena::Arena;
 use crate::structures::beside::Beside;
 use crate::structures::index::Index;
 use crate::structures::limits::Full;
-use crate::structures::list::{self, Links, NIL};
+use crate::structures::list::{self, NIL};
 use crate::structures::slab::Slab;
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
@@ -32,6 +32,16 @@ pub(super) struct Shard<R> {
     pub(super) herd: Arc<Herd>,
     pub(super) herded: u32,
     is_open: bool,
+}
+
+/// What became of a look for a target of a session.
+pub(super) enum Look {
+    /// Here is one.
+    Found(u32),
+    /// None up to here.
+    Further(u32),
+    /// None up to the last place.
+    End,
 }
 
 impl<R> Shard<R> {
@@ -114,7 +124,6 @@ impl<R> Shard<R> {
             head: NIL,
             state: QUEUED | INDEXED,
             session: NIL,
-            links: Links::default(),
         })?;
         self.enlist(local, key.node, stay);
         let (targets, sessions) = (&self.targets, &self.sessions);
@@ -299,7 +308,6 @@ impl<R> Shard<R> {
         let place = self.sessions.find_or_add(number, || Session {
             number,
             node,
-            head: NIL,
             ..Session::default()
         });
         self.targets[local].session = place;
@@ -308,7 +316,37 @@ impl<R> Shard<R> {
             stay.enter(number);
         }
         session.targets += 1;
-        list::push_back(&mut session.head, local, |id| &self.targets[id].links);
+        session.regions.note(local);
+    }
+
+    /// Looks for targets of a session from a place on, as far as they lie side by side.
+    #[inline]
+    pub(super) fn look(&self, session: u32, from: u32) -> Look {
+        let run = match self.sessions[session].regions.next(from) {
+            Some(from) => (from, self.targets.run(from)),
+            None => (from, &[][..]),
+        };
+        let (from, targets) = run;
+        if targets.is_empty() {
+            return Look::End;
+        }
+        match targets.iter().position(|target| target.is_in(session)) {
+            Some(found) => Look::Found(from + found as u32),
+            None => Look::Further(from + targets.len() as u32),
+        }
+    }
+
+    /// A target of a session, or `None` when more looks are needed. Whoever goes on until the session is not found any more
+    /// sees all of its targets: what has joined it behind the place that was reached is seen in the next round.
+    #[inline]
+    pub(super) fn seek(&mut self, session: u32) -> Option<u32> {
+        let (seen, found) = match self.look(session, self.sessions[session].seen) {
+            Look::Found(local) => (local, Some(local)),
+            Look::Further(from) => (from, None),
+            Look::End => (0, None),
+        };
+        self.sessions[session].seen = seen;
+        found
     }
 
     pub(super) fn delist(&mut self, local: u32, stay: &Stay) {
@@ -318,7 +356,6 @@ impl<R> Shard<R> {
         if target.is(SUBSCRIBED) {
             session.monitors -= target.monitors();
         }
-        list::unlink(&mut session.head, local, |id| &self.targets[id].links);
         if session.targets == 0 {
             stay.leave(session.number);
             self.sessions.remove(target.session);

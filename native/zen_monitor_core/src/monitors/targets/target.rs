@@ -2,9 +2,8 @@
 
 use super::key::Key;
 use crate::monitors::sessions::Sessions;
-use crate::structures::list::Links;
 
-/// A target: 32 bytes.
+/// A target: 24 bytes.
 pub(super) struct Target {
     pub(super) id: [u32; 3],
     /// Its listed monitors.
@@ -13,7 +12,6 @@ pub(super) struct Target {
     pub(super) state: u32,
     /// The place of its session, which knows its node; once it is dead, its node itself.
     pub(super) session: u32,
-    pub(super) links: Links,
 }
 
 /// In the outbox of its node.
@@ -39,6 +37,12 @@ impl Target {
     #[inline]
     pub(super) fn is(&self, flag: u32) -> bool {
         self.state & flag != 0
+    }
+
+    /// Whether it is in the session of a place.
+    #[inline]
+    pub(super) fn is_in(&self, session: u32) -> bool {
+        self.session == session && !self.is(DEAD)
     }
 
     #[inline]

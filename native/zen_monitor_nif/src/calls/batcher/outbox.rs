@@ -157,12 +157,9 @@ pub fn pass_on<'a>(
     quota: Quota,
     pids: bool,
 ) -> Option<Term<'a>> {
-    let room = quota.room(&connector.sent).min(quota.few as usize);
+    let room = quota.stand_in(&connector.sent, || connector.batcher.stand_in())?;
     if room == 0 {
-        connector.batcher.ring(env);
-        return None;
-    }
-    if !connector.batcher.stand_in() {
+        connector.batcher.wake(env);
         return None;
     }
     let mut taken = Taken::default();
@@ -170,18 +167,17 @@ pub fn pass_on<'a>(
     let accept = |certificate: &Certificate| {
         (!pids || certificate.is_of_pid()) && taken.add(certificate, REASONS)
     };
-    let passed = connector.outbox.pass_on(room, accept);
-    match taken.build(env, version) {
-        Ok(certificates) if passed => {
-            let pid = connector.pid(env);
-            Some((connector, pid, version, certificates, taken.len()).encode(env))
-        }
-        _ => {
-            connector.outbox.take_back();
-            connector.batcher.wake(env);
-            None
-        }
+    if !connector.outbox.pass_on(room.min(quota.few()), accept) {
+        connector.batcher.wake(env);
+        return None;
     }
+    let Ok(certificates) = taken.build(env, version) else {
+        connector.outbox.take_back();
+        connector.batcher.wake(env);
+        return None;
+    };
+    let pid = connector.pid(env);
+    Some((connector, pid, version, certificates, taken.len()).encode(env))
 }
 
 /// Forgets the certificates that were passed on: they were sent until `now`. The Batcher sleeps on, unless there are more,

@@ -109,21 +109,24 @@ impl<'a> StandIn<'a> {
         local: &Local,
         timeslice: &Timeslice,
     ) -> NifResult<usize> {
-        let room = self.quota.room(&local.delivered).min(BATCH);
-        if room == 0 || timeslice.elapsed() > SHORT || Reason::is_any_bulky() {
+        if timeslice.elapsed() > SHORT || Reason::is_any_bulky() {
             local.expand_or_defer(env, SLICE);
             return Ok(0);
         }
-        if !local.expand_or_stand_in(env, SLICE) {
+        let stands_in = || local.expand_or_stand_in(env, SLICE);
+        let Some(room) = self.quota.stand_in(&local.delivered, stands_in) else {
             return Ok(0);
-        }
+        };
         let mut standing = Standing {
             env,
             bell: &local.ring,
             is_left: false,
         };
+        if room == 0 {
+            return Ok(0);
+        }
         // What has failed is tried again by the Dispatcher, whose failure it is then.
-        let Ok((sent, _)) = deliver(env, self.name, room, self.share) else {
+        let Ok((sent, _)) = deliver(env, self.name, room.min(BATCH), self.share) else {
             return Ok(0);
         };
         let elapsed = timeslice.elapsed().as_nanos() as i64;
@@ -136,7 +139,7 @@ impl<'a> StandIn<'a> {
     }
 }
 
-/// Wakes the Dispatcher when who stands in for it fails.
+/// Wakes the Dispatcher when who stands in for it may send nothing, or fails.
 struct Standing<'a, 'b> {
     env: Env<'a>,
     bell: &'b Doorbell,

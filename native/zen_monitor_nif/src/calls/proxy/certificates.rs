@@ -24,9 +24,9 @@ const PASSED: usize = 4;
 direct::nif!("proxy_certify", 2, proxy_certify);
 
 /// Puts a certificate into the outbox of every subscriber of destinations that are down: a list of
-/// `[destination | reason]`, each reason truncated. Returns the rest of the list: that for which there was no
-/// time. With a quota, not `none`, it returns also what the caller is to send in place of Batchers that sleep:
-/// `{rest, passed}`.
+/// `[destination | reason]`, each reason truncated. Returns `{rest, passed}`: the rest of the list, for which there
+/// was no time, and what the caller is to send in the place of Batchers that sleep. Without a quota (`none`), that
+/// is nothing.
 fn proxy_certify<'a>(env: Env<'a>, [exits, quota]: [Term<'a>; 2]) -> NifResult<Term<'a>> {
     let state = current()?;
     let holders = state.proxy.holders.load_full();
@@ -48,7 +48,7 @@ fn proxy_certify<'a>(env: Env<'a>, [exits, quota]: [Term<'a>; 2]) -> NifResult<T
             break;
         };
         let (destination, reason) = exit.list_get_cell()?;
-        // Nothing else has subscribers: this is no `:DOWN` of a monitor that the caller placed for them.
+        // Anything else has no subscribers. Its `:DOWN` is not of a monitor that the caller has placed for them.
         if let Some(Subject::Known(destination)) = Subject::of(destination)
             && holders.of(destination) == seat
         {

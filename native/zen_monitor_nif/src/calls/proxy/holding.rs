@@ -8,9 +8,9 @@ use rustler::{Env, Error, NifResult, Term};
 use std::sync::Arc;
 
 /// Takes what waits for the caller, which is a holder. `monitors` are those of the destinations that the call
-/// before has returned, in that order. Returns the destinations that need a monitor, none unless they are
-/// `wanted`, the monitors that are not needed any more, and whether to go on. There is nothing for a process that is no
-/// holder, or was one of a former Proxy.
+/// before has returned, in that order. Returns the destinations that need a monitor (none unless they are
+/// `wanted`), the monitors that are not needed any more, and whether to go on. A process that is no holder, or was
+/// one of a former Proxy, gets nothing.
 #[rustler::nif]
 #[allow(clippy::type_complexity)]
 fn proxy_hold<'a>(
@@ -40,7 +40,7 @@ fn proxy_hold<'a>(
         table.set_monitor(target, monitor);
     }
     for target in targets {
-        // The place of one that is gone may have another holder's by now.
+        // A target may be gone, and its place taken by one of another holder.
         let is_own = |destination| holders.of(destination) == Some(index);
         if let Some(destination) = table.begin_monitor(target, is_own) {
             asked.push(target);

@@ -103,7 +103,7 @@ fn proxy_process<'a>(
     holders.ask(env, &theirs);
     let released = holders.release(env, released);
     if unused {
-        // It notes when it could retire.
+        // The Batcher notes that it may retire.
         connector.batcher.ring(env);
     }
     count(&state.proxy.enqueued, refused.len() + unwatched.len());

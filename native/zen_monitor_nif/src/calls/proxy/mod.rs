@@ -1,8 +1,9 @@
-//! For `ZenMonitor.Proxy`, which places the ERTS monitors, and for `ZenMonitor.Proxy.Tables`, which sweeps up.
+//! For `ZenMonitor.Proxy` and its holders, which place the ERTS monitors, and for `ZenMonitor.Proxy.Tables`, which
+//! sweeps up.
 //!
-//! Begin with [`instructions`], what is done with them after their [`reading`], in which the [`monitors`] that the
-//! Proxy places are noted; its holders place theirs by what is in [`holding`]. [`certificates`] are made when
-//! something dies. [`upkeep`] has the rest.
+//! Begin with [`instructions`], which are decoded in [`reading`]. [`holding`] is what the holders have to do.
+//! [`monitors`] reads and makes the references of ERTS monitors. [`certificates`] are made when something dies.
+//! [`upkeep`] has the rest.
 
 pub mod certificates;
 pub mod holding;

@@ -1,4 +1,4 @@
-//! The monitors that the Proxy places, as its table knows them: the numbers of their references.
+//! ERTS monitors as the subscription table knows them: the numbers of their references.
 
 use crate::terms::batch::Batch;
 use crate::terms::reference::reference;
@@ -6,7 +6,7 @@ use rustler::{Env, Error, NifResult, Term};
 use zen_monitor_core::subscriptions::table::MonitorRef;
 use zen_monitor_core::wire::RUN;
 
-/// Instructions or monitors handled by one call: few enough for each to meet an index that grows.
+/// How many instructions or monitors one call handles. Few, since each may meet an index that grows.
 pub const SLICE: usize = 64;
 /// The most destinations that one call returns: a slice, and the run that filled it.
 const MADE: usize = SLICE + RUN;

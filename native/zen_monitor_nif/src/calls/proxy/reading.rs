@@ -13,7 +13,7 @@ use zen_monitor_core::wire::{Decoder, Kind, Numbers};
 pub enum Instruction<'a> {
     /// Subscribe.
     Subscribe(Destination),
-    /// With a number that the certificate returns.
+    /// Subscribe, with a number that the certificate returns.
     SubscribeNumbered(Destination, u32),
     /// Unsubscribe.
     Unsubscribe(Destination),
@@ -21,7 +21,7 @@ pub enum Instruction<'a> {
     Refuse(Term<'a>),
     /// Subscribe to a pid of a former life of this node.
     RefuseFormer(Numbers, u32),
-    /// Unsubscribe from such a thing.
+    /// Unsubscribe from what is not of this node.
     Nothing,
 }
 

@@ -14,11 +14,11 @@ use std::sync::atomic::Ordering;
 /// Targets that one call takes departed connectors away from.
 const TARGETS: usize = 256;
 
-/// Empties the table for a Proxy that starts, and makes it the owner of the releases, and these processes its
-/// holders. What was in it
-/// is left to [`proxy_free`], because a dirty call that outlived its Proxy would empty the table of
-/// the next. The former subscribers are told by the death of the former Proxy, if there was one, which
-/// is what it answers.
+/// Empties the table for a Proxy that starts, which is the caller and has these holders. Returns whether there was a
+/// former Proxy. Its death has told the former subscribers.
+///
+/// What was in the table is left to [`proxy_free`]. To free it here, this call would have to be dirty. Then it could
+/// outlive its Proxy, and empty the table of the next.
 #[rustler::nif]
 fn proxy_reset(env: Env, holders: Vec<LocalPid>) -> NifResult<bool> {
     let state = current()?;
@@ -82,8 +82,8 @@ fn proxy_holders(env: Env) -> NifResult<Vec<LocalPid>> {
     Ok(current()?.proxy.holders.load().pids(env))
 }
 
-/// Removes targets that nobody watches any more. Returns their monitors, and whether to go on. Those that
-/// are a holder's it is told of.
+/// Removes targets that nobody watches any more. Returns the Proxy's monitors of them, and whether to go on. The
+/// holders are told of theirs.
 #[rustler::nif]
 fn proxy_release(env: Env) -> NifResult<(Vec<Term>, bool)> {
     let state = current()?;
@@ -125,8 +125,8 @@ fn proxy_sweep(env: Env) -> NifResult<(bool, usize)> {
         proxy.discarded.lock().push(connector);
     }
     consume(env, TARGETS + LOOKING);
-    // Both are looked at anew: since the sweep, a connector may have been detached and even its
-    // outbox been emptied here, while its ringing found this janitor awake.
+    // Both are looked at anew. A connector may have been detached since the sweep, and its outbox even emptied here,
+    // while the ring found this janitor awake.
     let is_empty = || !proxy.table.lock().has_departed() && proxy.discarded.lock().is_empty();
     Ok((!proxy.departures.rest(is_empty), left))
 }

@@ -1,15 +1,16 @@
-//! Who holds the ERTS monitors: a mass exit would otherwise be bounded by what one process gets through.
+//! Who holds the ERTS monitors.
 //!
-//! Names are the Proxy's, which so handles all that concerns one in its order. A pid belongs to a *holder*, a
-//! process beside the Proxy, that its number tells, if there are any. Nothing needs an order there: whatever
-//! monitor of a pid fires, the pid is down, for the reason that it gives.
+//! If one process held them all, a mass exit would be bounded by what that process gets through. So pids are divided
+//! among *holders*, which are processes beside the Proxy, by their numbers. No order is needed there: whichever
+//! monitor of a pid fires, the pid is down, and for the reason that this monitor gives. Names are the Proxy's, so that
+//! all that concerns a name is handled in its order. Without holders, the Proxy has everything.
 //!
 //! Invariants:
 //!
-//! - The holders of a table are made with it, and replaced with it, under its lock. So who is among those that
-//!   are found under this lock belongs to the table, and who is not belonged to a former one.
-//! - A target of a holder has its monitor placed, certified and released by this holder alone. What others do
-//!   to the target between the two halves of the placing leaves it where it is.
+//! - The holders are replaced together with the table, under its lock. So a process that is found among them under
+//!   this lock belongs to the table, and any other belonged to a former one.
+//! - Only its holder places, certifies and releases the monitor of a target. Between the two halves of the placing,
+//!   whatever others do to the target leaves it in its place.
 
 use crate::sides::doorbell::Doorbell;
 use crate::terms::numbering::Numbering;
@@ -19,8 +20,8 @@ use rustler::{Env, LocalPid};
 use std::collections::VecDeque;
 use zen_monitor_core::subscriptions::table::{Destination, MonitorRef};
 
-/// So many bits of a pid's number do not tell its holder: what has been started together often ends together,
-/// and wakes one holder after the other with much, not all of them with little.
+/// So many low bits of a pid's number do not matter for its holder. Neighbours were started together, and often end
+/// together. This way they wake one holder after the other with much to do, and not all of them with little.
 const NEIGHBOURS: u32 = 8;
 
 /// The Proxy and its holders.
@@ -31,7 +32,7 @@ pub struct Holders {
     each: Box<[Holder]>,
 }
 
-/// One of them, as it is known here.
+/// A holder.
 #[derive(Default)]
 pub struct Holder {
     /// Wakes it.
@@ -57,7 +58,7 @@ impl Waiting {
         self.targets.is_empty() && self.released.is_empty()
     }
 
-    /// Takes up to `amount` of both out. The memory of what was much is given back.
+    /// Takes up to `amount` of both out. When nothing is left, the memory is given back.
     pub fn take(&mut self, amount: usize) -> (Vec<u32>, Vec<MonitorRef>) {
         let targets = self
             .targets
@@ -73,7 +74,7 @@ impl Waiting {
 }
 
 impl Holders {
-    /// Those of a Proxy, which is the caller.
+    /// The holders of a Proxy, which is the caller.
     pub fn new(env: Env, holders: &[LocalPid]) -> Holders {
         let each = holders.iter().map(|holder| Holder {
             bell: Doorbell::of(env, *holder),
@@ -91,13 +92,13 @@ impl Holders {
         if self.each.is_empty() || destination.node != 0 {
             return None;
         }
-        // Where pids cannot be read they are the Proxy's.
+        // Where the numbers of pids cannot be read, all pids are the Proxy's.
         let [id, serial] = Numbering::known()?.numbers_of(destination.word)?;
         let block = (id >> NEIGHBOURS).wrapping_add(serial);
         Some(block as usize % self.each.len())
     }
 
-    /// What the caller holds the monitors of: `Some(None)` for the Proxy.
+    /// The index of the holder that calls: `Some(None)` for the Proxy, and `None` for anybody else.
     pub fn seat(&self, env: Env) -> Option<Option<usize>> {
         let caller = word::of_caller(env);
         if caller == self.proxy {
@@ -107,7 +108,7 @@ impl Holders {
         self.each.iter().position(is_caller).map(Some)
     }
 
-    /// One of them.
+    /// The holder of an index.
     pub fn get(&self, index: usize) -> &Holder {
         &self.each[index]
     }
