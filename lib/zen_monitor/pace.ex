@@ -31,7 +31,7 @@ defmodule ZenMonitor.Pace do
   # processor's cache, other messages to the node get in between, and the node decodes each without
   # a break.
   @message_size 5_000
-  # A subscriber that was left alone is given as much at once, or this part of the budget if that is more.
+  # A subscriber that was left alone is given as much at once, or this part of the budget, or what flows in a gap.
   @burst 100
   @bursts 10
   # In ms.
@@ -153,7 +153,9 @@ defmodule ZenMonitor.Pace do
     else
       amount = Config.get(:demand_amount)
       interval = System.convert_time_unit(Config.get(:demand_interval), :millisecond, :nanosecond)
-      {max(1, div(interval, amount)), max(@burst, ceil_div(amount, @bursts))}
+      each = max(1, div(interval, amount))
+      # A smaller burst would be given up before the next sweep, and lose what flows until then.
+      {each, Enum.max([@burst, ceil_div(amount, @bursts), ceil_div(@gap * @ms, each)])}
     end
   end
 

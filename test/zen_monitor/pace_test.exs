@@ -88,6 +88,23 @@ defmodule ZenMonitor.PaceTest do
     assert {:wait, 2_000} = Pace.plan(Pace.enter(pace, limits, 0, 1), limits, 1)
   end
 
+  test "a share holds what flows to one subscriber from one sweep to the next, whatever the interval" do
+    on_exit(fn ->
+      for key <- [:demand_interval, :demand_amount], do: Application.delete_env(:zen_monitor, key)
+    end)
+
+    assert Pace.share() == {100_000, 100}
+
+    for interval <- [1, 3, 10, 100, 5_000], amount <- [1, 700, 1_000, 10_000_000] do
+      Application.put_env(:zen_monitor, :demand_interval, interval)
+      Application.put_env(:zen_monitor, :demand_amount, amount)
+      {each, burst} = Pace.share()
+      assert burst * each >= 2_000_000
+      # No more than what is promised.
+      assert burst <= Enum.max([100, ceil(amount / 10), ceil(2_000_000 / each)])
+    end
+  end
+
   test "only without pacing, and not in periodic sweeping, others may send in the place of a stage" do
     on_exit(fn -> for key <- [:sweep, :pacing], do: Application.delete_env(:zen_monitor, key) end)
     assert {now, 100_000_000, 1_000, since, few} = Pace.quota(:dispatcher)

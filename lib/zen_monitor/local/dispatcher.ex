@@ -3,8 +3,9 @@ defmodule ZenMonitor.Local.Dispatcher do
   Delivers `:DOWN` messages, at most `demand_amount/0` of them per `demand_interval/0`.
 
   Subscribers with messages waiting take turns, one message each. Each gets its messages in the order in which they
-  fell due. No subscriber gets more than 100 in a row, or a tenth of `demand_amount/0` if that is more. The rest is
-  spread over the interval, so that its other messages get in between. A bulk message counts as one.
+  fell due. No subscriber gets more than 100 in a row, or a tenth of `demand_amount/0`, or what the budget
+  allows in 2 ms, whichever is most. The rest is spread over the interval, so that its other messages get in between. A
+  bulk message counts as one.
   """
   use ZenMonitor.Stage
 
