@@ -53,9 +53,6 @@ defmodule ZenMonitor.PeerScript do
     :ok
   end
 
-  @doc "Kills processes one after the other."
-  def kill_in_turn(pids), do: for(pid <- pids, do: kill([pid]))
-
   @doc "Kills processes that other nodes watch, each when the exit of the one before has been certified."
   def kill_certified(pids) do
     for pid <- pids do
