@@ -128,7 +128,7 @@ defmodule ZenMonitor.ArchitectureTest do
   # A folder that is not named counts as its own, and nothing may use it.
   defp folder(name, allowed) do
     parts = Path.split(name)
-    folders = for length <- length(parts)..1, do: parts |> Enum.take(length) |> Path.join()
+    folders = for length <- length(parts)..1//-1, do: parts |> Enum.take(length) |> Path.join()
     Enum.find(folders, List.last(folders), &Map.has_key?(allowed, &1))
   end
 

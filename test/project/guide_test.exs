@@ -20,8 +20,8 @@ defmodule ZenMonitor.GuideTest do
   end
 
   for guild <- @guilds do
-    test "#{inspect(guild)} knows who is online", %{peer: peer} do
-      guild = unquote(guild)
+    @tag guild: guild
+    test "#{inspect(guild)} knows who is online", %{peer: peer, guild: guild} do
       {:ok, pid} = guild.start_link(nil)
       sessions = on(peer, :targets, [20])
       users = for {session, number} <- Enum.with_index(sessions), do: {session, number}
