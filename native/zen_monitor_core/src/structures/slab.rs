@@ -102,17 +102,13 @@ impl<T, const CHUNK: usize> Slab<T, CHUNK> {
             }
         }
     }
-}
 
-impl<T, const CHUNK: usize> Slab<T, CHUNK> {
     /// The number of places, taken and free. All ids are below it.
     pub fn places(&self) -> u32 {
         let last = self.chunks.last().map_or(0, Vec::len);
         (self.chunks.len().saturating_sub(1) * CHUNK + last) as u32
     }
-}
 
-impl<T, const CHUNK: usize> Slab<T, CHUNK> {
     /// The values from a place on that lie side by side, free ones too. None behind the last.
     #[inline]
     pub fn run(&self, from: u32) -> &[T] {
