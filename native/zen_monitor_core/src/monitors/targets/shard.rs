@@ -145,6 +145,12 @@ impl<R> Shard<R> {
         self.sessions[self.targets[local].session].expired
     }
 
+    /// The target of a key, if the node watches it.
+    #[inline]
+    pub(super) fn find_watched(&self, hash: u64, key: Key) -> Option<u32> {
+        self.find(hash, key).filter(|&local| self.is_watched(local))
+    }
+
     /// Whether the node watches a target over the connection that stands.
     #[inline]
     pub(super) fn is_watched(&self, local: u32) -> bool {
