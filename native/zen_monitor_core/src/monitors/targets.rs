@@ -161,7 +161,10 @@ impl<R: Clone> Targets<R> {
         let hash = hash_of(key);
         let number = shard(hash, SHARDS);
         let shard = &mut *self.shards[number].lock();
-        let local = shard.find_watched(hash, key)?;
+        let local = shard.find(hash, key)?;
+        if !shard.is_watched(local) {
+            return None;
+        }
         let standing = shard.numbers.get(local);
         if subscription.is_some() && standing != subscription {
             if subscription.map(|number| number | STALE) == standing {

@@ -79,7 +79,7 @@ impl<R: Clone> Targets<R> {
             let hash = hash_of(key);
             let number = shard(hash, SHARDS);
             let shard = held.lock(number);
-            let Some(local) = shard.find_watched(hash, key) else {
+            let Some(local) = shard.take_watched(hash, key) else {
                 continue;
             };
             waiting += u64::from(shard.bury(local, stay, Some(reason.clone())));
