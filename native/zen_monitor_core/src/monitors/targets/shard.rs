@@ -22,7 +22,7 @@ use std::sync::Arc;
 const CHUNK: usize = 128;
 
 pub(super) struct Shard<R> {
-    pub(super) index: Index,
+    pub(super) index: Index<{ Ids::BITS }, { Ids::BYTES }>,
     pub(super) targets: Slab<Target, CHUNK>,
     pub(super) sessions: Sessions,
     /// The reasons of the dead; a target that is missing here died with its node.
