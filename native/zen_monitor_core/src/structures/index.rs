@@ -14,8 +14,14 @@ use hashbrown::HashTable;
 
 /// Buckets moved from the draining table by each insertion or removal.
 const STEP: usize = 16;
+/// How many buckets the first table has.
+const FIRST: usize = 16;
 /// A table of at most this many buckets is never shrunk.
 const SMALLEST: usize = 64;
+/// A table of at most this many buckets grows to four times its size, and a larger one to twice its size. Four times means
+/// larger tables, but fewer that are left behind, which comes to the same on average, and a third of the moves. Where many
+/// indexes grow together, most of the moves are in their last few tables.
+const LITTLE: usize = 256;
 
 /// The bits of a hash from this one on are those by which `hashbrown` filters. Marks are made of those below.
 const TAG: u32 = 57;
@@ -103,12 +109,12 @@ impl<const BITS: u32, const BYTES: usize> Index<BITS, BYTES> {
     #[inline]
     pub fn insert(&mut self, hash: u64, id: u32, rehash: impl Fn(u32) -> u64) {
         if self.is_full() {
-            // Twice the room, or a fresh table of the same size when tombstones filled it.
+            // More room, or a fresh table of the same size when tombstones filled it.
             let buckets = self.live.num_buckets();
-            let wanted = if self.live.len() * 2 > buckets {
-                buckets * 2
-            } else {
-                buckets
+            let wanted = match self.live.len() * 2 > buckets {
+                true if buckets <= LITTLE => buckets * 4,
+                true => buckets * 2,
+                false => buckets,
             };
             self.replace(wanted, &rehash);
         }
@@ -176,7 +182,7 @@ impl<const BITS: u32, const BYTES: usize> Index<BITS, BYTES> {
     fn replace(&mut self, buckets: usize, rehash: &impl Fn(u32) -> u64) {
         self.finish(rehash);
         // hashbrown fills seven of eight buckets, so this asks for just `buckets` of them.
-        let grown = HashTable::with_capacity(buckets.max(4) * 7 / 8);
+        let grown = HashTable::with_capacity(buckets.max(FIRST) * 7 / 8);
         let table = std::mem::replace(&mut self.live, grown);
         if !table.is_empty() {
             self.draining = Some(Draining::new(table));
@@ -373,6 +379,20 @@ mod tests {
             );
             assert!(moved.get() <= STEP, "{} moved at {id}", moved.get());
         }
+    }
+
+    #[test]
+    fn a_little_one_moves_few_ids_to_grow() {
+        let mut index = Index::<24, 3>::default();
+        let moved = std::cell::Cell::new(0);
+        for id in 0..896 {
+            index.insert(hash(id), id, |id| {
+                moved.set(moved.get() + 1);
+                hash(id)
+            });
+        }
+        // 14, 56 and 224 of them, each time that seven of eight buckets are full.
+        assert_eq!((moved.get(), index.live.num_buckets()), (294, 1_024));
     }
 
     #[test]
