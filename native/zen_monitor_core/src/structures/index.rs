@@ -19,8 +19,8 @@ const FIRST: usize = 16;
 /// A table of at most this many buckets is never shrunk.
 const SMALLEST: usize = 64;
 /// A table of at most this many buckets grows to four times its size, and a larger one to twice its size. Four times means
-/// larger tables, but fewer that are left behind, which comes to the same on average, and a third of the moves. Where many
-/// indexes grow together, most of the moves are in their last few tables.
+/// half as many moves, and larger tables, but fewer that are left behind, which comes to the same on average. Where many
+/// indexes grow together, they all stay little for long.
 const LITTLE: usize = 256;
 
 /// The bits of a hash from this one on are those by which `hashbrown` filters. Marks are made of those below.
