@@ -26,7 +26,7 @@ pub struct Options<O> {
 }
 
 struct Shard<O> {
-    index: Index,
+    index: Index<32, 4>,
     entries: Slab<(Reference, Option<Arc<O>>)>,
 }
 

@@ -8,9 +8,9 @@
 //!   divided into parts, once and for all, and every change moves a little of it.
 
 use crate::monitors::slot::{Reference, Slot};
-use crate::structures::arena::Arena;
+use crate::structures::arena::{Arena, BITS};
 use crate::structures::hash::{hash, shard};
-use crate::structures::index::{Draining, Index};
+use crate::structures::index;
 
 /// How many ids one index holds before it is divided.
 const FEW: usize = if cfg!(shuttle) {
@@ -24,6 +24,9 @@ const PARTS: usize = 64;
 /// How many buckets each change moves to the parts. A few, because a part may have to move some of its own buckets
 /// for each id. There is no hurry, since the divided index does not grow any more.
 const STEP: usize = 2;
+
+type Index = index::Index<BITS, 4>;
+type Draining = index::Draining<BITS, 4>;
 
 /// Finds a monitor by its reference. No call moves more than a few ids, however many there are.
 pub struct References(Kind);

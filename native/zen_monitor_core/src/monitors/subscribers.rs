@@ -43,7 +43,7 @@ pub struct Subscribers {
 }
 
 struct Shard {
-    index: Index,
+    index: Index<{ Ids::BITS }, { Ids::BYTES }>,
     subscribers: Slab<Subscriber>,
     references: References,
     /// The members of those subscribers that are sets.

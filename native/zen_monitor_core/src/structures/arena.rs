@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub const CHUNK: u32 = 256;
 const BRANCH: u32 = 1024;
 const ROOTS: u32 = 4096;
+/// How many bits an id has.
+pub const BITS: u32 = (CHUNK * BRANCH * ROOTS).trailing_zeros();
 
 // With the lengths in the types, the compiler leaves out the checks of indexes.
 type Chunk<T> = [T; CHUNK as usize];

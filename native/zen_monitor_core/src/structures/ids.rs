@@ -15,6 +15,10 @@ impl<const SHARDS: usize> Ids<SHARDS> {
     /// How many places a shard may have. No id is `u32::MAX`, which marks the end of a list and the empty
     /// place of a queue.
     pub const MOST: u32 = u32::MAX / SHARDS as u32;
+    /// How many bits a place has. `SHARDS` is a power of two.
+    pub const BITS: u32 = u32::BITS - SHARDS.trailing_zeros();
+    /// How many bytes a place takes.
+    pub const BYTES: usize = Self::BITS.div_ceil(8) as usize;
 
     /// The id of a place in a shard. The place must be below [`Ids::MOST`].
     #[inline]

@@ -19,7 +19,7 @@ const CHUNK: usize = 8_192;
 /// Targets. Several may have the same destination.
 pub struct Targets {
     slab: Slab<Target, CHUNK>,
-    shards: Box<[Index]>,
+    shards: Box<[Index<32, 4>]>,
     /// The nodes of names.
     nodes: Beside<u32, u64, SHARDS>,
     references: References<SHARDS>,

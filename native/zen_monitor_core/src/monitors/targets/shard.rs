@@ -18,7 +18,7 @@ use rustc_hash::FxBuildHasher;
 use std::sync::Arc;
 
 pub(super) struct Shard<R> {
-    pub(super) index: Index,
+    pub(super) index: Index<{ Ids::BITS }, { Ids::BYTES }>,
     pub(super) targets: Slab<Target>,
     pub(super) sessions: Sessions,
     /// The reasons of the dead; a target that is missing here died with its node.
