@@ -149,11 +149,11 @@ defmodule ZenMonitor.Proxy do
 
   @impl true
   def handle_info({:DOWN, _monitor, :process, pid, reason}, connectors) do
-    Exits.certify(pid, reason, connectors)
+    Exits.certify(pid, reason, true, connectors)
   end
 
   def handle_info({{:DOWN, name}, _monitor, :process, _object, reason}, connectors) do
-    Exits.certify(name, reason, connectors)
+    Exits.certify(name, reason, true, connectors)
   end
 
   def handle_info({{:batcher_down, pid}, _monitor, :process, batcher, reason}, connectors) do

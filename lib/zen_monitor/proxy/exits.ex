@@ -11,14 +11,15 @@ defmodule ZenMonitor.Proxy.Exits do
   @doc """
   Certifies an exit and those that follow it in the mailbox: a mass exit is one native call for many. What comes
   behind them is handled next, as `{:next, message}` by `c:GenServer.handle_continue/2`, so that all stays in its
-  order.
+  order. `in_order?` as for `Passing.send_all/2`.
   """
-  @spec certify(destination :: term, reason :: term, state) ::
+  @spec certify(destination :: term, reason :: term, in_order? :: boolean, state) ::
           {:noreply, state} | {:noreply, state, term}
         when state: term
-  def certify(destination, reason, state) do
+  def certify(destination, reason, in_order?, state) do
     {exits, next} = receive_more([[destination | reason]], @batch - 1)
-    certify(exits, if(next == nil, do: Passing.quota(), else: :none))
+    # What came behind the exits is urgent, too, so then nothing is passed on.
+    certify_all(exits, next == nil, in_order?)
 
     case next do
       {:next, _message} -> {:noreply, state, {:continue, next}}
@@ -63,27 +64,28 @@ defmodule ZenMonitor.Proxy.Exits do
     end
   end
 
-  defp certify([], _quota), do: :ok
+  defp certify_all([], _pass_on?, _in_order?), do: :ok
 
   # The details of a shutdown are not truncated, whatever their size.
-  defp certify([[destination | {:shutdown, detail} = reason] | rest], quota)
+  defp certify_all([[destination | {:shutdown, detail} = reason] | rest], pass_on?, in_order?)
        when not is_atom(detail) do
     Native.proxy_certify_bulky(destination, reason)
-    certify(rest, quota)
+    certify_all(rest, pass_on?, in_order?)
   end
 
-  defp certify(exits, quota) do
+  defp certify_all(exits, pass_on?, in_order?) do
     {plain, rest} = truncate(exits, nil)
-    certify_plain(plain, quota)
-    certify(rest, quota)
+    certify_plain(plain, pass_on?, in_order?)
+    certify_all(rest, pass_on?, in_order?)
   end
 
-  defp certify_plain([], _quota), do: :ok
+  defp certify_plain([], _pass_on?, _in_order?), do: :ok
 
-  defp certify_plain(exits, quota) do
-    {rest, passed} = Native.proxy_certify(exits, quota)
-    Passing.send_all(passed, quota)
-    certify_plain(rest, quota)
+  defp certify_plain(exits, pass_on?, in_order?) do
+    now = if pass_on?, do: System.monotonic_time(:nanosecond), else: :none
+    {rest, passed} = Native.proxy_certify(exits, now)
+    Passing.send_all(passed, in_order?)
+    certify_plain(rest, pass_on?, in_order?)
   end
 
   # Truncates up to the next reason that is not truncated. What is left of a reason is small enough to be compared with

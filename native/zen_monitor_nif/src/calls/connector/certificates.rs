@@ -106,6 +106,7 @@ fn certify<'a>(
         }
         rest = tail;
     }
+    let stand_in = stand_in.map(|stand_in| stand_in.knowing(last));
     Ok((rest, stopped, due(env, local, stand_in, &timeslice)?))
 }
 
