@@ -137,7 +137,7 @@ defmodule ZenMonitor.Native do
   def proxy_hold(_monitors, _wanted), do: stub()
 
   # proxy/instructions.rs
-  def proxy_process(_connector, _node, _part, _monitors), do: stub()
+  def proxy_process(_connector, _node, _part, _monitors, _now), do: stub()
 
   # proxy/upkeep.rs
   def proxy_reset(_holders), do: stub()

@@ -28,7 +28,7 @@ defmodule ZenMonitor.Proxy do
   use ZenMonitor.Server
 
   alias ZenMonitor.{Malformed, Native, Pace, Telemetry, Wire}
-  alias ZenMonitor.Proxy.{Batcher, Exits, Holder}
+  alias ZenMonitor.Proxy.{Batcher, Exits, Holder, Passing}
 
   defmodule Connector do
     @moduledoc false
@@ -257,9 +257,12 @@ defmodule ZenMonitor.Proxy do
   defp process_part(_native, [], [], _origin), do: :ok
 
   defp process_part(native, part, monitors, origin) do
-    {rest, destinations, released, malformed} =
-      Native.proxy_process(native, node(), part, monitors)
+    now = System.monotonic_time(:nanosecond)
 
+    {rest, destinations, released, malformed, passed} =
+      Native.proxy_process(native, node(), part, monitors, now)
+
+    Passing.send_all(passed, true)
     ignore(malformed, origin)
     Holder.demonitor_all(released)
     process_part(native, rest, Holder.monitor_all(destinations), origin)

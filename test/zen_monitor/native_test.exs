@@ -529,7 +529,7 @@ defmodule ZenMonitor.NativeTest do
   defp valid(:connector_certify_bulky_runs, 3),
     do: [:other@node, <<0x12, 0, 1::32, 1, 4, 4>>, {:reason}]
 
-  defp valid(:proxy_process, 4), do: [Native.proxy_attach(self()), node(), part(), []]
+  defp valid(:proxy_process, 5), do: [Native.proxy_attach(self()), node(), part(), [], 0]
 
   defp valid(:proxy_certify, 2),
     do: [[[self() | :reason], [{:name, node()} | {:why, 1}]], Enum.random([:none, 0])]
