@@ -2,8 +2,8 @@ defmodule ZenMonitor.Config do
   @moduledoc false
   # The one place that knows every key of `config :zen_monitor`, its default and its valid values.
   # Values are read from the application environment at every use, so a change at run time takes effect by
-  # the next sweep. The exception are the limits of truncation: reading them there takes longer than truncating
-  # most reasons.
+  # the next sweep. The exceptions are the limits of truncation, because reading them there takes longer than truncating
+  # most reasons, and what `ZenMonitor.StandIn` notes.
 
   import Bitwise
 

@@ -26,7 +26,8 @@ defmodule ZenMonitor.Native do
   def proxy_sent(_connector), do: stub()
   def proxy_withhold(_connector, _unused, _limit), do: stub()
   def proxy_shed(_connector), do: stub()
-  def proxy_passed_on(_connector, _quota, _now), do: stub()
+  def proxy_note(_limits, _latest), do: stub()
+  def proxy_passed_on(_connector, _now), do: stub()
   def proxy_take_back(_connector), do: stub()
 
   # callers/monitors.rs
@@ -89,8 +90,9 @@ defmodule ZenMonitor.Native do
 
   # dispatcher/delivery.rs
   def dispatcher_answer, do: stub()
-  def dispatcher_deliver(_name, _limit, _share), do: stub()
-  def dispatcher_deliver_bulky(_name, _limit, _share), do: stub()
+  def dispatcher_deliver(_name, _limit, _shares), do: stub()
+  def dispatcher_deliver_bulky(_name, _limit, _shares), do: stub()
+  def dispatcher_note(_limits, _shares), do: stub()
   def dispatcher_rest, do: stub()
 
   # local.rs
@@ -128,14 +130,14 @@ defmodule ZenMonitor.Native do
   def knows_pids, do: stub()
 
   # proxy/certificates.rs
-  def proxy_certify(_exits, _quota), do: stub()
+  def proxy_certify(_exits, _now), do: stub()
   def proxy_certify_bulky(_destination, _reason), do: stub()
 
   # proxy/holding.rs
   def proxy_hold(_monitors, _wanted), do: stub()
 
   # proxy/instructions.rs
-  def proxy_process(_connector, _node, _part, _monitors), do: stub()
+  def proxy_process(_connector, _node, _part, _monitors, _now), do: stub()
 
   # proxy/upkeep.rs
   def proxy_reset(_holders), do: stub()

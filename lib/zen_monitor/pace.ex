@@ -6,7 +6,7 @@ defmodule ZenMonitor.Pace do
   # On the leading edge, which is the default, a sweep runs as soon as the window of the last interval
   # has room, and a gap of 2 ms after the last one: what comes fast is gathered into a bounded number of
   # messages. A stage that has found its queue empty, and has sent only a few in that time, needs no gap. Others
-  # may then even send those few in its place, without waking it (`quota/1`).
+  # may then even send those few in its place, without waking it (`quota/1` and `ZenMonitor.StandIn`).
   #
   # The window is native and shared: a stage, and who sends in its place, draw on the same.
   #
@@ -86,27 +86,22 @@ defmodule ZenMonitor.Pace do
   end
 
   @typedoc """
-  What may be sent in place of a stage that sleeps: the time, the interval, the budget, since when only a few may
-  have been sent, and how many that is.
+  What may be sent in place of a stage that sleeps: a budget for each interval, and fewer than a few in the last gap.
+  If `few` is 0, that is nothing.
   """
   @type quota ::
-          {now :: integer, interval :: pos_integer, budget :: pos_integer, since :: integer,
-           few :: pos_integer}
+          {interval :: pos_integer, budget :: pos_integer, gap :: non_neg_integer,
+           few :: non_neg_integer}
 
   @doc """
-  What may be sent in place of a stage, if it sleeps. `:none` with pacing and in periodic sweeping, where all is
+  What may be sent in place of a stage, if it sleeps: nothing with pacing and in periodic sweeping, where all is
   sent when it is time.
   """
-  @spec quota(Config.stage()) :: quota | :none
+  @spec quota(Config.stage()) :: quota
   def quota(stage) do
-    case limits(stage) do
-      %{sweep: :leading_edge, few: few} = limits when few > 0 ->
-        now = now()
-        {now, limits.interval, limits.amount, now - limits.gap, few}
-
-      _ ->
-        :none
-    end
+    limits = limits(stage)
+    few = if limits.sweep == :leading_edge, do: limits.few, else: 0
+    {limits.interval, limits.amount, limits.gap, few}
   end
 
   @doc """

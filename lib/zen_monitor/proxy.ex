@@ -28,7 +28,7 @@ defmodule ZenMonitor.Proxy do
   use ZenMonitor.Server
 
   alias ZenMonitor.{Malformed, Native, Pace, Telemetry, Wire}
-  alias ZenMonitor.Proxy.{Batcher, Exits, Holder}
+  alias ZenMonitor.Proxy.{Batcher, Exits, Holder, Passing}
 
   defmodule Connector do
     @moduledoc false
@@ -149,11 +149,11 @@ defmodule ZenMonitor.Proxy do
 
   @impl true
   def handle_info({:DOWN, _monitor, :process, pid, reason}, connectors) do
-    Exits.certify(pid, reason, connectors)
+    Exits.certify(pid, reason, true, connectors)
   end
 
   def handle_info({{:DOWN, name}, _monitor, :process, _object, reason}, connectors) do
-    Exits.certify(name, reason, connectors)
+    Exits.certify(name, reason, true, connectors)
   end
 
   def handle_info({{:batcher_down, pid}, _monitor, :process, batcher, reason}, connectors) do
@@ -257,9 +257,12 @@ defmodule ZenMonitor.Proxy do
   defp process_part(_native, [], [], _origin), do: :ok
 
   defp process_part(native, part, monitors, origin) do
-    {rest, destinations, released, malformed} =
-      Native.proxy_process(native, node(), part, monitors)
+    now = System.monotonic_time(:nanosecond)
 
+    {rest, destinations, released, malformed, passed} =
+      Native.proxy_process(native, node(), part, monitors, now)
+
+    Passing.send_all(passed, true)
     ignore(malformed, origin)
     Holder.demonitor_all(released)
     process_part(native, rest, Holder.monitor_all(destinations), origin)

@@ -2,7 +2,7 @@ defmodule ZenMonitor.Setting do
   @moduledoc false
   # Defines two public functions for a key of the configuration: one reads it, the other sets it.
 
-  alias ZenMonitor.Config
+  alias ZenMonitor.{Config, StandIn}
 
   @doc "Defines `name/0`, documented by `doc`, and `name/1`, which sets `key`."
   defmacro setting(name, key, type, doc) do
@@ -17,7 +17,10 @@ defmodule ZenMonitor.Setting do
       Raises `ArgumentError` unless the value is #{Config.accepted(unquote(key))}.
       """
       @spec unquote(name)(unquote(type)) :: :ok
-      def unquote(name)(value), do: Config.put(unquote(key), value)
+      def unquote(name)(value) do
+        Config.put(unquote(key), value)
+        StandIn.note()
+      end
     end
   end
 end

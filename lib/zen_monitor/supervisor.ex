@@ -10,7 +10,7 @@ defmodule ZenMonitor.Supervisor do
   """
   use Supervisor
 
-  alias ZenMonitor.{Config, Local, Native, Proxy, Restarts, Tables}
+  alias ZenMonitor.{Config, Local, Native, Proxy, Restarts, StandIn, Tables}
 
   @doc """
   Starts the tree.
@@ -25,6 +25,7 @@ defmodule ZenMonitor.Supervisor do
   def init(_opts) do
     Config.validate!()
     Native.start()
+    StandIn.note()
     Native.free()
 
     children = [

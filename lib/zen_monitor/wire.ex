@@ -52,6 +52,10 @@ defmodule ZenMonitor.Wire do
   @spec current(version) :: version
   def current(version), do: if(Config.get(:wire) == :compact, do: version, else: 0)
 
+  @doc "The latest version in which this node speaks now."
+  @spec latest() :: version
+  def latest, do: current(@version)
+
   @doc "The version of the next cast to a Proxy that reads `version`."
   @spec to_proxy(version) :: version
   def to_proxy(version), do: if(generic?(), do: current(version), else: 0)

@@ -77,10 +77,36 @@ defmodule ZenMonitor.AtOnceTest do
     {_, dispatcher} = reductions(context)
     kill_and_wait(context.target)
     assert elem(reductions(context), 1) > dispatcher
+    [first, second | _] = context.targets
     on(context.peer, :configure, [[sweep: :periodic]])
+    # A change behind the back of the library is seen when somebody has stood in.
+    kill_and_wait(first)
+    settle(context)
     {batcher, _} = reductions(context)
-    kill_and_wait(hd(context.targets))
+    kill_and_wait(second)
     assert elem(reductions(context), 0) > batcher
+  end
+
+  test "a setting that is changed behind the back holds from the second exit on", context do
+    [first, second | targets] = context.targets
+    Application.put_env(:zen_monitor, :demand_interval, 400)
+    Application.put_env(:zen_monitor, :demand_amount, 1)
+    kill_and_wait(first)
+    settle(context)
+    trace_deliveries()
+    for target <- [second, hd(targets)], do: kill_and_wait(target)
+    [{_, one}, {_, next}] = deliveries(2)
+    assert next - one >= 400_000_000
+  end
+
+  test "a setting that is set holds from the first exit on", context do
+    [first, second | _] = context.targets
+    Dispatcher.demand_interval(400)
+    Dispatcher.demand_amount(1)
+    trace_deliveries()
+    for target <- [first, second], do: kill_and_wait(target)
+    [{_, one}, {_, next}] = deliveries(2)
+    assert next - one >= 400_000_000
   end
 
   test "the Batcher still retires when nothing is left to watch", context do

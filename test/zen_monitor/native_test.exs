@@ -525,6 +525,7 @@ defmodule ZenMonitor.NativeTest do
   defp valid(:connector_certify_bulky, 2), do: [:other@node, [{:name, :reason}]]
   defp valid(:dispatcher_deliver, 3), do: [node(), 10, {100_000, 100}]
   defp valid(:dispatcher_deliver_bulky, 3), do: [node(), 10, :all]
+  defp valid(:dispatcher_note, 2), do: [quota(), {100_000, 100}]
   defp valid(:set_compatibility, 4), do: [:other@node, :unavailable, 0, 0]
   defp valid(:connector_take_parts, 3), do: [:other@node, :other@node, 10]
 
@@ -534,12 +535,13 @@ defmodule ZenMonitor.NativeTest do
   defp valid(:connector_certify_bulky_runs, 3),
     do: [:other@node, <<0x12, 0, 1::32, 1, 4, 4>>, {:reason}]
 
-  defp valid(:proxy_process, 4), do: [Native.proxy_attach(self()), node(), part(), []]
+  defp valid(:proxy_process, 5), do: [Native.proxy_attach(self()), node(), part(), [], 0]
 
   defp valid(:proxy_certify, 2),
-    do: [[[self() | :reason], [{:name, node()} | {:why, 1}]], Enum.random([:none, quota()])]
+    do: [[[self() | :reason], [{:name, node()} | {:why, 1}]], Enum.random([:none, 0])]
 
-  defp valid(:proxy_passed_on, 3), do: [Native.proxy_attach(self()), quota(), 0]
+  defp valid(:proxy_passed_on, 2), do: [Native.proxy_attach(self()), 0]
+  defp valid(:proxy_note, 2), do: [quota(), 1]
   defp valid(:window_room, 4), do: [Native.window(), 0, 100, 10]
   defp valid(:window_enter, 4), do: [Native.window(), 0, 100, 10]
   defp valid(:window_since, 2), do: [Native.window(), 0]
@@ -586,8 +588,8 @@ defmodule ZenMonitor.NativeTest do
   defp valid(_, 1), do: [:other@node]
   defp valid(_, 0), do: []
 
-  defp quota, do: {0, 100_000_000, 10, -2_000_000, 8}
-  defp stand_in, do: Enum.random([:none, {node(), quota(), {100_000, 100}}])
+  defp quota, do: {100_000_000, 10, 2_000_000, 8}
+  defp stand_in, do: Enum.random([:none, {node(), 0}])
 
   # A part of instructions, in either form, about no process.
   defp part do

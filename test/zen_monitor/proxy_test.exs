@@ -37,6 +37,30 @@ defmodule ZenMonitor.ProxyTest do
       assert certificates(1) == [{target, :noproc}]
     end
 
+    test "to one of a few that are dead already is answered without a holder" do
+      have_holders(2)
+      for holder <- Native.proxy_holders(), do: :erlang.suspend_process(holder)
+      target = target()
+      exit_with(target, :done)
+      GenServer.cast(Proxy, {:process, self(), [{:subscribe, target}]})
+      assert certificates(1) == [{target, :noproc}]
+      assert subscriptions() == 0
+      for holder <- Native.proxy_holders(), do: :erlang.resume_process(holder)
+    end
+
+    test "to what is dead already is answered by its reason, if that is under way for another" do
+      have_holders(2)
+      target = target()
+      process([{:subscribe, target}], connector())
+      for holder <- Native.proxy_holders(), do: :erlang.suspend_process(holder)
+      exit_with(target, :done)
+      GenServer.cast(Proxy, {:process, self(), [{:subscribe, target}]})
+      Proxy.ping()
+      refute_receive {:dead, _, _}, 50
+      for holder <- Native.proxy_holders(), do: :erlang.resume_process(holder)
+      assert certificates(1) == [{target, :done}]
+    end
+
     test "comes back as it was asked for" do
       target = target()
       Process.register(target, :zen_named)
@@ -564,7 +588,9 @@ defmodule ZenMonitor.ProxyTest do
   defp process_native(_native, [], []), do: :ok
 
   defp process_native(native, instructions, monitors) do
-    {rest, destinations, [], []} = Native.proxy_process(native, node(), instructions, monitors)
+    {rest, destinations, [], [], []} =
+      Native.proxy_process(native, node(), instructions, monitors, 0)
+
     process_native(native, rest, for(_ <- destinations, do: make_ref()))
   end
 

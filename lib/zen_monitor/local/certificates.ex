@@ -6,14 +6,7 @@ defmodule ZenMonitor.Local.Certificates do
   #
   # While the Dispatcher sleeps, the same call delivers what falls due, as long as it is little.
 
-  alias ZenMonitor.{
-    Local.Address,
-    Local.Connector,
-    Local.Dispatcher,
-    Malformed,
-    Native,
-    Telemetry
-  }
+  alias ZenMonitor.{Local.Address, Local.Connector, Malformed, Native, StandIn, Telemetry}
 
   # The most reasons that may come with one binary of certificates.
   @reasons 256
@@ -26,15 +19,15 @@ defmodule ZenMonitor.Local.Certificates do
     began = Telemetry.began()
 
     key
-    |> Native.connector_certify(certificates, Dispatcher.stand_in())
+    |> Native.connector_certify(certificates, stand_in())
     |> certified(key, began)
   end
 
   def certify(key, malformed), do: ignore(key, [malformed])
 
   defp certified({next, rest, malformed, delivered}, key, began) do
+    note_delivered(delivered, began)
     ignore(key, malformed)
-    Telemetry.delivery(began, delivered)
 
     case next do
       :ok -> certify(key, rest)
@@ -73,13 +66,13 @@ defmodule ZenMonitor.Local.Certificates do
     began = Telemetry.began()
 
     key
-    |> Native.connector_certify_runs(runs, reasons, Dispatcher.stand_in())
+    |> Native.connector_certify_runs(runs, reasons, stand_in())
     |> certified_runs(key, reasons, began)
   end
 
   defp certified_runs({next, rest, certified, malformed, delivered}, key, reasons, began) do
+    note_delivered(delivered, began)
     ignore(key, malformed)
-    Telemetry.delivery(began, delivered)
 
     case {next, rest} do
       {:ok, ""} ->
@@ -92,6 +85,17 @@ defmodule ZenMonitor.Local.Certificates do
         more = Native.connector_certify_bulky_runs(key, rest, reasons)
         certified + certified_runs(more, key, reasons, began)
     end
+  end
+
+  defp stand_in, do: {node(), System.monotonic_time(:nanosecond)}
+
+  defp note_delivered(0, _began), do: :ok
+
+  defp note_delivered(amount, began) do
+    # Often it is this scheduler that is to run the subscriber.
+    :erlang.yield()
+    Telemetry.delivery(began, amount)
+    StandIn.note(:dispatcher)
   end
 
   defp ignore(key, malformed), do: Malformed.ignore(malformed, Connector, key)

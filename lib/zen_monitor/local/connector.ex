@@ -212,7 +212,10 @@ defmodule ZenMonitor.Local.Connector do
     began = Telemetry.began()
     Certificates.certify(state.key, certificates)
     # Counting them takes time, so they are counted only if a handler is attached.
-    Telemetry.connector_certificates(began, state.key, began && Telemetry.count(certificates))
+    if Telemetry.attached?() do
+      Telemetry.connector_certificates(began, state.key, Telemetry.count(certificates))
+    end
+
     note_use(state)
   end
 
@@ -343,6 +346,8 @@ defmodule ZenMonitor.Local.Connector do
             {allowance, shed(%{state | unsent: {message, sent}})}
 
           _ ->
+            # So far it was only put into the queue of the connection. Often this scheduler is to write it, too.
+            :erlang.yield()
             Native.connector_confirm(key)
             left = max(allowance - sent, 0)
             pace = Pace.enter(state.pace, sent)

@@ -11,7 +11,7 @@ defmodule ZenMonitor.Local.Dispatcher do
 
   import ZenMonitor.Setting
 
-  alias ZenMonitor.{Local, Native, Pace, Telemetry}
+  alias ZenMonitor.{Local, Native, Pace, StandIn, Telemetry}
 
   # The longest time that a process can wait, in ms.
   @longest_timeout 0xFFFF_FFFF
@@ -42,16 +42,6 @@ defmodule ZenMonitor.Local.Dispatcher do
   """
   @spec maximum_mps() :: float
   def maximum_mps, do: demand_amount() * (1_000 / demand_interval())
-
-  @doc false
-  # What a Connector needs to deliver in place of the Dispatcher, while that sleeps.
-  @spec stand_in() :: {node, Pace.quota(), Pace.share()} | :none
-  def stand_in do
-    case Pace.quota(:dispatcher) do
-      :none -> :none
-      quota -> {node(), quota, Pace.share()}
-    end
-  end
 
   @doc false
   def start_link(_opts), do: GenServer.start_link(__MODULE__, [], name: __MODULE__)
@@ -101,9 +91,12 @@ defmodule ZenMonitor.Local.Dispatcher do
   end
 
   defp rest(state) do
-    if Native.dispatcher_rest(),
-      do: idle(%{state | pace: Pace.rest(state.pace)}),
-      else: request(state)
+    if Native.dispatcher_rest() do
+      StandIn.note(:dispatcher)
+      idle(%{state | pace: Pace.rest(state.pace)})
+    else
+      request(state)
+    end
   end
 
   # By then a Dispatcher that ticks, as that of version 2, would have found its queue empty so many times.

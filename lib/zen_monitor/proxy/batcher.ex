@@ -33,7 +33,7 @@ defmodule ZenMonitor.Proxy.Batcher do
 
   import ZenMonitor.Setting
 
-  alias ZenMonitor.{Config, Native, Pace, Proxy, Telemetry, Wire}
+  alias ZenMonitor.{Config, Native, Pace, Proxy, StandIn, Telemetry, Wire}
 
   require Logger
 
@@ -133,6 +133,13 @@ defmodule ZenMonitor.Proxy.Batcher do
     Proxy.retire(state.connector)
     {:noreply, %{state | pace: Pace.idle(state.pace, false)}}
   end
+
+  # Its connector has no subscription left. If it does not rest, it will see that when it does.
+  def handle_info(:unused, %{pace: %Pace{resting?: true} = pace} = state) do
+    {:noreply, %{state | pace: Pace.idle(pace, Native.proxy_is_unused(state.native))}}
+  end
+
+  def handle_info(:unused, state), do: {:noreply, state}
 
   def handle_info({:DOWN, _, :process, connector, :noconnection}, %{connector: connector} = state) do
     {:noreply, %{state | connected?: false}}
@@ -255,6 +262,7 @@ defmodule ZenMonitor.Proxy.Batcher do
   defp rest(state, allowance \\ 0) do
     cond do
       Native.proxy_sent(state.native) ->
+        StandIn.note(:batcher)
         pace = state.pace |> Pace.rest() |> Pace.idle(Native.proxy_is_unused(state.native))
         {:noreply, %{report(state) | pace: pace, shedding?: false}}
 

@@ -16,25 +16,27 @@ defmodule ZenMonitor.Proxy.Exits do
   @doc """
   Certifies an exit and those that follow it in the mailbox: a mass exit is one native call for many. What comes
   behind them is handled next, as `{:next, message}` by `c:GenServer.handle_continue/2`, so that all stays in its
-  order.
+  order. `in_order?` as for `Passing.send_all/2`.
   """
-  @spec certify(destination :: term, reason :: term, state) ::
+  @spec certify(destination :: term, reason :: term, in_order? :: boolean, state) ::
           {:noreply, state} | {:noreply, state, term}
         when state: term
   # The details of a shutdown are not truncated, whatever their size.
-  def certify(destination, reason, state) when is_detailed(reason) do
+  def certify(destination, reason, _in_order?, state) when is_detailed(reason) do
     Native.proxy_certify_bulky(destination, reason)
     {:noreply, state}
   end
 
-  def certify(destination, reason, state) do
+  def certify(destination, reason, in_order?, state) do
     cut = Truncator.truncate(reason)
     {exits, left, next} = receive_more([[destination | cut]], reason, cut, @batch - 1)
-    exits |> Enum.reverse() |> certify_all(quota(left, next))
+    # Only a few are ever passed on. What came behind them is urgent, too, so then nothing is.
+    pass_on? = next == nil and left >= @batch - @few
+    exits |> Enum.reverse() |> certify_all(pass_on?, in_order?)
 
     case next do
       nil -> {:noreply, state}
-      {:exit, destination, reason} -> certify(destination, reason, state)
+      {:exit, destination, reason} -> certify(destination, reason, in_order?, state)
       {:next, _message} -> {:noreply, state, {:continue, next}}
     end
   end
@@ -91,15 +93,12 @@ defmodule ZenMonitor.Proxy.Exits do
     receive_more([[destination | cut] | exits], reason, cut, left - 1)
   end
 
-  # Only a few are ever passed on.
-  defp quota(left, nil) when left >= @batch - @few, do: Passing.quota()
-  defp quota(_left, _next), do: :none
+  defp certify_all([], _pass_on?, _in_order?), do: :ok
 
-  defp certify_all([], _quota), do: :ok
-
-  defp certify_all(exits, quota) do
-    {rest, passed} = Native.proxy_certify(exits, quota)
-    Passing.send_all(passed, quota)
-    certify_all(rest, quota)
+  defp certify_all(exits, pass_on?, in_order?) do
+    now = if pass_on?, do: System.monotonic_time(:nanosecond), else: :none
+    {rest, passed} = Native.proxy_certify(exits, now)
+    Passing.send_all(passed, in_order?)
+    certify_all(rest, pass_on?, in_order?)
   end
 end

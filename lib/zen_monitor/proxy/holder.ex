@@ -70,7 +70,7 @@ defmodule ZenMonitor.Proxy.Holder do
   end
 
   def handle_info({:DOWN, _monitor, :process, pid, reason}, state) do
-    Exits.certify(pid, reason, state)
+    Exits.certify(pid, reason, false, state)
   end
 
   def handle_info(message, state), do: super(message, state)

@@ -14,47 +14,56 @@ defmodule ZenMonitor.Proxy.Passing do
   # - Nobody tells the holders of the end of a connection. They only pass on certificates of pids. Those are true over
   #   the next connection as well: a Connector that has subscribed anew is told the same twice, and ignores the second.
 
-  alias ZenMonitor.{Config, Native, Pace, Telemetry, Wire}
+  alias ZenMonitor.{Config, Native, StandIn, Telemetry, Wire}
+
+  # When a Batcher that may retire learns of it, in ms. To wake it at once would take a core from the node that has just
+  # been sent to, if both are on one machine.
+  @unused_after 20
 
   @type passed ::
           {native :: reference, connector :: pid, Wire.version(), certificates :: list,
            amount :: pos_integer}
 
-  @doc "What may be passed on now."
-  @spec quota() :: Pace.quota() | :none
-  def quota, do: Pace.quota(:batcher)
+  @doc """
+  Sends what was passed on, or leaves it to the Batchers. With `in_order?`, nothing is sent before what has come into the
+  mailbox is handled.
+  """
+  @spec send_all([passed], in_order? :: boolean) :: :ok
+  def send_all([], _in_order?), do: :ok
 
-  @doc "Sends what was passed on, or leaves it to the Batchers."
-  @spec send_all([passed], Pace.quota() | :none) :: :ok
-  def send_all([], _quota), do: :ok
+  def send_all(passed, in_order?) do
+    began = Telemetry.began()
+    sent = send_each(passed, in_order?)
 
-  def send_all(passed, quota) do
-    send_each(passed, quota)
-    # As often as other settings are read, but not before what is urgent.
+    # So far it was only put into the queue of the connection. Often this scheduler is to write it, too.
+    :erlang.yield()
+    for one <- sent, do: note_sent(one, began)
+    # As often as a Batcher would, but not before what is urgent.
     Config.note_truncation()
-    :ok
+    StandIn.note(:batcher)
   end
 
-  defp send_each([], _quota), do: :ok
+  # Returns those that were sent.
+  defp send_each([], _in_order?), do: []
 
-  defp send_each([{native, connector, _, _, amount} = passed | rest], quota) do
-    began = Telemetry.began()
-
-    if sent?(passed) do
-      Telemetry.batcher_sweep(began, connector, native, amount)
-      Native.proxy_passed_on(native, quota, System.monotonic_time(:nanosecond))
+  defp send_each([{native, _, _, _, _} = passed | rest], in_order?) do
+    if sent?(passed, in_order?) do
+      [passed | send_each(rest, in_order?)]
     else
       Native.proxy_take_back(native)
+      send_each(rest, in_order?)
     end
-
-    send_each(rest, quota)
   end
 
-  # The form of the wire may have been changed since they were put together.
-  defp sent?({_native, connector, version, certificates, _amount}) do
-    version == Wire.current(version) and
-      Process.info(self(), :message_queue_len) == {:message_queue_len, 0} and
+  defp sent?({_native, connector, version, certificates, _amount}, in_order?) do
+    (not in_order? or Process.info(self(), :message_queue_len) == {:message_queue_len, 0}) and
       :erlang.send(connector, Wire.dead(version, certificates), [:nosuspend, :noconnect]) !=
         :nosuspend
+  end
+
+  defp note_sent({native, connector, _version, _certificates, amount}, began) do
+    Telemetry.batcher_sweep(began, connector, native, amount)
+    batcher = Native.proxy_passed_on(native, System.monotonic_time(:nanosecond))
+    if batcher, do: Process.send_after(batcher, :unused, @unused_after)
   end
 end

@@ -9,6 +9,7 @@ pub mod kind;
 pub mod node;
 pub mod options;
 pub mod set;
+pub mod shares;
 pub mod tag;
 pub mod target;
 
@@ -17,8 +18,9 @@ use crate::sides::local::kind::Kind;
 use crate::sides::local::node::{Node, Remote};
 use crate::sides::local::options::WithOptions;
 use crate::sides::local::set::Envelope;
+use crate::sides::local::shares::Shares;
 use crate::sides::local::target::{node_of, target_id};
-use crate::sides::window::Window;
+use crate::sides::window::{Limits, Noted, Window};
 use crate::terms::reason::Reason;
 use crate::terms::word;
 use rustler::{Env, Error, LocalPid, NifResult, ResourceArc, Term};
@@ -46,6 +48,8 @@ pub struct Local {
     pub ring: Doorbell,
     /// What was delivered of late.
     pub delivered: ResourceArc<Window>,
+    /// What is delivered in the place of a Dispatcher that sleeps, and the share of each subscriber.
+    pub standing_in: Noted<(Limits, Shares)>,
     /// Wakes `ZenMonitor.Local.Tables` when a subscriber died.
     pub departures: Doorbell,
     /// Instructions taken by the Connectors.
@@ -65,6 +69,7 @@ impl Default for Local {
             backlog: Doorbell::default(),
             ring: Doorbell::default(),
             delivered: Window::make(),
+            standing_in: Noted::default(),
             departures: Doorbell::default(),
             swept: AtomicU64::new(0),
         }

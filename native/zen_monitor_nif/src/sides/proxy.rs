@@ -17,6 +17,7 @@ pub mod holders;
 use crate::sides::doorbell::Doorbell;
 use crate::sides::proxy::connector::{Certificate, Connector};
 use crate::sides::proxy::holders::Holders;
+use crate::sides::window::{Limits, Noted};
 use crate::terms::reason::Reason;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -59,6 +60,8 @@ pub struct Proxy {
     pub releases: Doorbell,
     /// Wakes the janitor when a connector has been detached.
     pub departures: Doorbell,
+    /// What is passed on in the place of a Batcher that sleeps, and the latest version of the compact form to do it in.
+    pub passing: Noted<(Limits, u32)>,
     /// Certificates that went into outboxes.
     pub enqueued: AtomicU64,
     /// Certificates that were sent.

@@ -1,6 +1,7 @@
 //! What a stage has sent of late, and what it may send now.
 
 use crate::sides::resource::check_place;
+use parking_lot::Mutex;
 use rustler::{Decoder, NifResult, Resource, ResourceArc, Term};
 use std::ops::Deref;
 use zen_monitor_core::structures::window;
@@ -29,23 +30,64 @@ impl Deref for Window {
     }
 }
 
-/// What others may send in the place of a stage that sleeps: `{now, interval, budget, since, few}`. They may send
-/// nothing if `few` or more were sent from the time `since` on. Times are nanoseconds of the VM's monotonic clock.
-#[derive(Clone, Copy)]
-pub struct Quota(window::Quota);
+/// The limits that others go by who send in the place of a stage that sleeps. They send nothing if `few` or more were sent
+/// in the last `gap`, so nobody sends if `few` is 0. As a term it is `{interval, budget, gap, few}`, with times in
+/// nanoseconds.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// How long what is sent counts.
+    pub interval: i64,
+    budget: u64,
+    gap: i64,
+    few: u64,
+}
 
-impl<'a> Decoder<'a> for Quota {
+impl<'a> Decoder<'a> for Limits {
     fn decode(term: Term<'a>) -> NifResult<Self> {
-        let (now, interval, budget, since, few) = term.decode()?;
-        Ok(Quota(window::Quota {
-            now,
+        let (interval, budget, gap, few) = term.decode()?;
+        Ok(Limits {
             interval,
             budget,
-            since,
+            gap,
             few,
-        }))
+        })
     }
 }
+
+impl Limits {
+    /// What may be sent at a time of the VM's monotonic clock, or `None` if nobody may stand in.
+    pub fn quota(self, now: i64) -> Option<Quota> {
+        let quota = window::Quota {
+            now,
+            interval: self.interval,
+            budget: self.budget,
+            since: now.saturating_sub(self.gap),
+            few: self.few,
+        };
+        (self.few > 0).then_some(Quota(quota))
+    }
+}
+
+/// Settings as they were noted last. To read them in the application environment takes a tenth of the time from an exit
+/// to its `:DOWN`, after some silence.
+#[derive(Default)]
+pub struct Noted<T>(Mutex<T>);
+
+impl<T: Copy + PartialEq> Noted<T> {
+    /// What was noted last.
+    pub fn get(&self) -> T {
+        *self.0.lock()
+    }
+
+    /// Notes settings. Returns whether that has changed anything.
+    pub fn note(&self, settings: T) -> bool {
+        std::mem::replace(&mut *self.0.lock(), settings) != settings
+    }
+}
+
+/// What others may send in the place of a stage that sleeps, at a certain time.
+#[derive(Clone, Copy)]
+pub struct Quota(window::Quota);
 
 impl Quota {
     /// Has the caller stand in for the stage, if `stands_in` says so, and tells how many items it may send then.
@@ -64,7 +106,7 @@ impl Quota {
         self.0.now.saturating_add(elapsed)
     }
 
-    /// Enters items that were sent until now.
+    /// Enters items that were sent until `now`.
     pub fn enter(&self, window: &Window, now: i64, amount: usize) {
         window.enter(now, self.0.interval, amount as u64);
     }

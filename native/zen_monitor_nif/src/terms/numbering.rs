@@ -33,27 +33,29 @@ pub struct Numbering {
     numbers: Bits,
 }
 
-/// What a word becomes: for each of its bytes, a table of what each value of that byte contributes.
-struct Bits([[u64; 256]; 8]);
+/// What a word becomes: bits that move by as many places together, and how many places those are. The VM moves few groups
+/// of them, so this takes less to look at than a table, which matters after some silence.
+#[derive(Default)]
+struct Bits(Vec<(u64, u32)>);
 
 impl Bits {
-    const NONE: Bits = Bits([[0; 256]; 8]);
-
     /// Notes which bits a bit becomes.
     fn set(&mut self, bit: u32, others: u64) {
-        let table = &mut self.0[bit as usize / 8];
-        for (byte, entry) in table.iter_mut().enumerate() {
-            if byte >> (bit % 8) & 1 == 1 {
-                *entry |= others;
+        for other in (0..u64::BITS).filter(|other| others >> other & 1 == 1) {
+            let places = other.wrapping_sub(bit) % u64::BITS;
+            match self.0.iter_mut().find(|(_, known)| *known == places) {
+                Some((bits, _)) => *bits |= 1 << bit,
+                None => self.0.push((1 << bit, places)),
             }
         }
     }
 
     #[inline]
     fn of(&self, word: u64) -> u64 {
-        let bytes = word.to_le_bytes();
-        let tables = bytes.iter().zip(&self.0);
-        tables.fold(0, |found, (&byte, table)| found | table[usize::from(byte)])
+        let moved = self.0.iter();
+        moved.fold(0, |all, &(bits, places)| {
+            all | (word & bits).rotate_left(places)
+        })
     }
 }
 
@@ -150,7 +152,7 @@ fn learn(env: Env) -> Option<Numbering> {
     if bits[0] + bits[1] + TAG_BITS > u64::BITS || tag & !TAG != 0 {
         return None;
     }
-    let (mut whole, mut numbers) = (Bits::NONE, Bits::NONE);
+    let (mut whole, mut numbers) = (Bits::default(), Bits::default());
     let used = (0..bits[0]).chain(u32::BITS..u32::BITS + bits[1]);
     let become_of = |bit: u32| Some((bit, decode(1 << bit)? ^ tag));
     let become_all: Vec<(u32, u64)> = used.map(become_of).collect::<Option<_>>()?;

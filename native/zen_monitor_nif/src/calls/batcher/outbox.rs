@@ -4,12 +4,12 @@ use crate::calls::batcher::certificates::{Dead, certificate_parts, certificates}
 use crate::calls::timeslice::consume;
 use crate::sides::proxy::connector::{Certificate, Connector};
 use crate::sides::proxy::{CERTIFICATES, LOOKING, REASONS, count};
-use crate::sides::window::Quota;
+use crate::sides::window::{Limits, Quota};
 use crate::state::current;
 use crate::terms::parts::COMPARED;
 use crate::terms::reason::Reason;
 use crate::terms::{atoms, word};
-use rustler::{Atom, Binary, Encoder, Env, NifResult, ResourceArc, Term};
+use rustler::{Atom, Binary, Encoder, Env, LocalPid, NifResult, ResourceArc, Term};
 use std::sync::atomic::Ordering;
 
 /// How many rows of the dead one call makes into certificates.
@@ -93,7 +93,7 @@ fn take<'a>(
     };
     // The reasons are built after the outbox is unlocked: if the caller is killed, its successor needs the outbox
     // at once.
-    Ok((taken.build(env, version)?, taken.len(), left).encode(env))
+    Ok((taken.build(env, version, &None)?, taken.len(), left).encode(env))
 }
 
 /// Certificates that were taken, each with the place of its reason.
@@ -137,9 +137,17 @@ impl Taken {
         self.dead.len()
     }
 
-    /// The certificates of a message in a version.
-    fn build<'a>(&self, env: Env<'a>, version: u32) -> NifResult<Vec<Term<'a>>> {
-        let reasons = self.reasons.iter().map(|reason| reason.to_term(env));
+    /// The certificates of a message in a version. The reason that is `known` need not be built.
+    fn build<'a>(
+        &self,
+        env: Env<'a>,
+        version: u32,
+        known: &Option<(Term<'a>, Reason)>,
+    ) -> NifResult<Vec<Term<'a>>> {
+        let reasons = self.reasons.iter().map(|reason| match known {
+            Some((term, known)) if known.is_same(reason) => Ok(*term),
+            _ => reason.to_term(env),
+        });
         let reasons = reasons.collect::<NifResult<Vec<Term>>>()?;
         match version {
             0 => certificates(env, &self.dead, &reasons),
@@ -149,14 +157,17 @@ impl Taken {
 }
 
 /// Rings after something has come into an outbox. Or, if the Batcher sleeps and few certificates were sent of late, takes
-/// a few of them, which the caller is to send in its place: `{connector, pid, version, certificates, amount}`. With
-/// `pids`, it takes none of names. The caller must tell what became of them, by [`proxy_passed_on`] or
-/// [`proxy_take_back`].
+/// a few of them, which the caller is to send in its place: `{connector, pid, version, certificates, amount}`. The version
+/// of the compact form is at most `latest`. With `pids`, it takes none of names. `known` is a
+/// reason that need not be built. The caller must tell what became of them,
+/// by [`proxy_passed_on`] or [`proxy_take_back`].
 pub fn pass_on<'a>(
     env: Env<'a>,
     connector: &ResourceArc<Connector>,
     quota: Quota,
+    latest: u32,
     pids: bool,
+    known: &Option<(Term<'a>, Reason)>,
 ) -> Option<Term<'a>> {
     let room = quota.stand_in(&connector.sent, || connector.batcher.stand_in())?;
     if room == 0 {
@@ -165,7 +176,7 @@ pub fn pass_on<'a>(
     }
     let mut taken = Taken::default();
     // Relaxed: nothing else is read by it.
-    let version = connector.version.load(Ordering::Relaxed);
+    let version = connector.version.load(Ordering::Relaxed).min(latest);
     let accept = |certificate: &Certificate| {
         (!pids || certificate.is_of_pid()) && taken.add(certificate, REASONS)
     };
@@ -173,7 +184,7 @@ pub fn pass_on<'a>(
         connector.batcher.wake(env);
         return None;
     }
-    let Ok(certificates) = taken.build(env, version) else {
+    let Ok(certificates) = taken.build(env, version, known) else {
         connector.outbox.take_back();
         connector.batcher.wake(env);
         return None;
@@ -182,25 +193,31 @@ pub fn pass_on<'a>(
     Some((connector, pid, version, certificates, taken.len()).encode(env))
 }
 
-/// Forgets the certificates that were passed on: they were sent until `now`. The Batcher is woken if there are more, or
-/// if its connector has no subscription left, so that it notes that it may retire.
+/// Forgets the certificates that were passed on: they were sent until `now`. The Batcher is woken if there are more.
+/// Returns it if its connector has no subscription left, so that it can be told that it may retire.
 #[rustler::nif]
 fn proxy_passed_on(
     env: Env,
     connector: ResourceArc<Connector>,
-    quota: Quota,
     now: i64,
-) -> NifResult<Atom> {
+) -> NifResult<Option<LocalPid>> {
     let state = current()?;
     let proxy = &state.proxy;
     let passed = connector.outbox.passed_on();
-    quota.enter(&connector.sent, now, passed);
+    let (limits, _) = proxy.passing.get();
+    connector.sent.enter(now, limits.interval, passed as u64);
     count(&proxy.swept, passed);
-    let is_used = || proxy.table.lock().is_subscribed(connector.id);
-    connector
-        .batcher
-        .leave(env, || is_used() && proxy.is_quiet(&connector));
-    Ok(atoms::ok())
+    connector.batcher.leave(env, || proxy.is_quiet(&connector));
+    let is_used = proxy.table.lock().is_subscribed(connector.id);
+    let unused = (!is_used).then(|| connector.batcher.owner(env));
+    Ok(unused.flatten())
+}
+
+/// Notes by which limits, and in which versions of the compact form, certificates are passed on. Returns whether that has
+/// changed anything.
+#[rustler::nif]
+fn proxy_note(limits: Limits, latest: u32) -> NifResult<bool> {
+    Ok(current()?.proxy.passing.note((limits, latest)))
 }
 
 /// Has the Batcher send the certificates that were passed on, because they were not sent.

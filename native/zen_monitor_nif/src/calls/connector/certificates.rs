@@ -114,6 +114,7 @@ fn certify<'a>(
         rest = tail;
     }
     deaths.certify();
+    let stand_in = stand_in.map(|stand_in| stand_in.knowing(last));
     Ok((rest, stopped, due(env, local, stand_in, &timeslice)?))
 }
 

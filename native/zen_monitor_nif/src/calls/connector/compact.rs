@@ -2,6 +2,7 @@
 
 use crate::calls::connector::certificates::{CERTIFYING, LOOK, PARTS, due};
 use crate::calls::connector::instructions::{TAKEN, take};
+use crate::calls::direct;
 use crate::calls::dispatcher::delivery::StandIn;
 use crate::calls::timeslice::{SLICE, Timeslice};
 use crate::sides::local::target::{LOCAL, immediate};
@@ -52,18 +53,18 @@ fn connector_take_parts<'a>(
     Ok((parts.finish(), instructions, emptied))
 }
 
+direct::nif!("connector_certify_runs", 4, connector_certify_runs);
+
 /// As `connector_certify`, for runs. `reasons` is the tuple that they refer to. Returns
 /// `{:ok, rest, certified, malformed, delivered}`, or `{:bulky, …}` when [`connector_certify_bulky_runs`] must go on with
 /// the rest.
-#[rustler::nif]
 fn connector_certify_runs<'a>(
     env: Env<'a>,
-    node: Term<'a>,
-    runs: Binary<'a>,
-    reasons: Term<'a>,
-    stand_in: Term<'a>,
-) -> NifResult<Certified<'a>> {
-    certify(env, node, runs, reasons, false, StandIn::read(stand_in)?)
+    [node, runs, reasons, stand_in]: [Term<'a>; 4],
+) -> NifResult<Term<'a>> {
+    let (runs, stand_in) = (runs.decode()?, StandIn::read(stand_in)?);
+    let certified = certify(env, node, runs, reasons, false, stand_in)?;
+    Ok(certified.encode(env))
 }
 
 /// The same for reasons of any size. Always returns `{:ok, …}`.
@@ -133,6 +134,9 @@ fn certify<'a>(
         }
         rest = decoder.rest();
     }
+    let mut known = reasons.into_iter().zip(encoded).rev();
+    let known = known.find_map(|(term, reason)| Some((term, reason?)));
+    let stand_in = stand_in.map(|stand_in| stand_in.knowing(known));
     let delivered = due(env, local, stand_in, &timeslice)?;
     Ok((
         next,

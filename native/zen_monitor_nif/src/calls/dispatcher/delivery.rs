@@ -4,14 +4,13 @@ use crate::calls::dispatcher::run::{BATCH, Run};
 use crate::calls::timeslice::{SLICE, Timeslice};
 use crate::sides::doorbell::Doorbell;
 use crate::sides::local::Local;
-use crate::sides::window::Quota;
+use crate::sides::local::shares::Shares;
+use crate::sides::window::Limits;
 use crate::state::current;
 use crate::terms::atoms;
 use crate::terms::reason::Reason;
 use rustler::{Encoder, Env, NifResult, Term};
-use std::sync::OnceLock;
-use std::time::{Duration, Instant};
-use zen_monitor_core::monitors::share::Share;
+use std::time::Duration;
 
 /// How long one call may deliver.
 const DELIVERY: Duration = Duration::from_micros(200);
@@ -25,9 +24,8 @@ fn dispatcher_answer(env: Env) -> NifResult<bool> {
     Ok(current()?.local.ring.answer(env))
 }
 
-/// Sends up to `limit` `:DOWN`s, and fewer when they take long. `name` is the name of this node. `share` bounds what one
-/// subscriber gets, apart from bulk messages: `{each, burst}` allows `burst` messages at once and one more every `each`
-/// nanoseconds, `:all` any number. Returns
+/// Sends up to `limit` `:DOWN`s, and fewer when they take long. `name` is the name of this node. `shares` bounds what one
+/// subscriber gets, apart from bulk messages. Returns
 ///
 /// - `{sent, again?}`: how many were sent, and whether to call again with the rest of the limit. That may be so even
 ///   if the rest is 0: then a bulk message is not sent yet;
@@ -37,12 +35,12 @@ fn dispatcher_deliver<'a>(
     env: Env<'a>,
     name: Term<'a>,
     limit: usize,
-    share: Term<'a>,
+    shares: Shares,
 ) -> NifResult<Term<'a>> {
     if Reason::is_any_bulky() {
         return Ok(atoms::bulky().to_term(env));
     }
-    Ok(deliver(env, name, limit, share)?.encode(env))
+    Ok(deliver(env, name, limit, shares, None)?.encode(env))
 }
 
 /// The same on a dirty scheduler, where sending costs more, but keeps no other process waiting.
@@ -51,26 +49,30 @@ fn dispatcher_deliver_bulky<'a>(
     env: Env<'a>,
     name: Term<'a>,
     limit: usize,
-    share: Term<'a>,
+    shares: Shares,
 ) -> NifResult<(usize, bool)> {
-    deliver(env, name, limit, share)
+    deliver(env, name, limit, shares, None)
 }
 
 fn deliver<'a>(
     env: Env<'a>,
     name: Term<'a>,
     limit: usize,
-    share: Term<'a>,
+    shares: Shares,
+    known: Option<(Term<'a>, Reason)>,
 ) -> NifResult<(usize, bool)> {
     let state = current()?;
-    let share = read_share(share)?;
+    let share = shares.present();
     let timeslice = Timeslice::begin(env);
     let mut run = Run::new(env, &state.local, name);
+    if let Some((term, reason)) = known {
+        run.know(term, reason);
+    }
     let mut done = false;
     while !done && timeslice.elapsed() < DELIVERY {
         // If no turn was taken, every subscriber that still has something due has had its share.
         let any = run.turns(BATCH.min(limit - run.sent), share)?;
-        done = !any || run.sent == limit;
+        done = !any || run.sent == limit || state.local.table.is_idle();
     }
     let local = &state.local;
     let done = done || local.table.is_idle();
@@ -84,11 +86,11 @@ fn deliver<'a>(
 }
 
 /// What a Connector is given to deliver itself what it has just certified, if the Dispatcher sleeps:
-/// `{name, quota, share}`, with the name of this node and the share of each subscriber.
+/// `{name, now}`, with the name of this node and the VM's monotonic time in nanoseconds.
 pub struct StandIn<'a> {
     name: Term<'a>,
-    quota: Quota,
-    share: Term<'a>,
+    now: i64,
+    known: Option<(Term<'a>, Reason)>,
 }
 
 impl<'a> StandIn<'a> {
@@ -97,8 +99,17 @@ impl<'a> StandIn<'a> {
         if atoms::none() == term {
             return Ok(None);
         }
-        let (name, quota, share) = term.decode()?;
-        Ok(Some(StandIn { name, quota, share }))
+        let (name, now) = term.decode()?;
+        Ok(Some(StandIn {
+            name,
+            now,
+            known: None,
+        }))
+    }
+
+    /// The same with a reason that need not be built.
+    pub fn knowing(self, known: Option<(Term<'a>, Reason)>) -> Self {
+        StandIn { known, ..self }
     }
 
     /// Expands what is due, and delivers up to a batch of it, if that is all, the call has not taken long, and there
@@ -109,12 +120,16 @@ impl<'a> StandIn<'a> {
         local: &Local,
         timeslice: &Timeslice,
     ) -> NifResult<usize> {
-        if timeslice.elapsed() > SHORT || Reason::is_any_bulky() {
+        let (limits, shares) = local.standing_in.get();
+        let quota = (timeslice.elapsed() <= SHORT && !Reason::is_any_bulky())
+            .then(|| limits.quota(self.now))
+            .flatten();
+        let Some(quota) = quota else {
             local.expand_or_defer(env, SLICE);
             return Ok(0);
-        }
+        };
         let stands_in = || local.expand_or_stand_in(env, SLICE);
-        let Some(room) = self.quota.stand_in(&local.delivered, stands_in) else {
+        let Some(room) = quota.stand_in(&local.delivered, stands_in) else {
             return Ok(0);
         };
         let mut standing = Standing {
@@ -126,12 +141,12 @@ impl<'a> StandIn<'a> {
             return Ok(0);
         }
         // What has failed is tried again by the Dispatcher, whose failure it is then.
-        let Ok((sent, _)) = deliver(env, self.name, room.min(BATCH), self.share) else {
+        let Ok((sent, _)) = deliver(env, self.name, room.min(BATCH), shares, self.known) else {
             return Ok(0);
         };
         let elapsed = timeslice.elapsed().as_nanos() as i64;
-        let now = self.quota.after(elapsed);
-        self.quota.enter(&local.delivered, now, sent);
+        let now = quota.after(elapsed);
+        quota.enter(&local.delivered, now, sent);
         standing.is_left = true;
         let is_delivered = || local.table.is_idle() && local.options.is_delivered();
         local.ring.leave(env, is_delivered);
@@ -164,13 +179,8 @@ fn dispatcher_rest() -> NifResult<bool> {
         .rest(|| local.table.is_idle() && local.options.is_delivered()))
 }
 
-/// The present share of each subscriber. Its clock begins with the library, since a Dispatcher may be replaced.
-fn read_share(share: Term) -> NifResult<Share> {
-    static BEGINNING: OnceLock<Instant> = OnceLock::new();
-    if atoms::all() == share {
-        return Ok(Share::all());
-    }
-    let (each, burst) = share.decode()?;
-    let now = BEGINNING.get_or_init(Instant::now).elapsed();
-    Ok(Share::new(now, Duration::from_nanos(each), burst))
+/// Notes what a [`StandIn`] goes by. Returns whether that has changed anything.
+#[rustler::nif]
+fn dispatcher_note(limits: Limits, shares: Shares) -> NifResult<bool> {
+    Ok(current()?.local.standing_in.note((limits, shares)))
 }

@@ -59,6 +59,12 @@ impl<'a, 'b> Run<'a, 'b> {
         }
     }
 
+    /// Has a reason that is at hand as a term not built again.
+    pub fn know(&mut self, term: Term<'a>, reason: Reason) {
+        let term = (atoms::zen_monitor(), term).encode(self.env);
+        self.cause = Some((Some(reason), term));
+    }
+
     /// Takes up to `limit` turns and sends the `:DOWN`s. Bulk monitors are gathered instead. `false` when nobody had a
     /// turn.
     pub fn turns(&mut self, limit: usize, share: Share) -> NifResult<bool> {

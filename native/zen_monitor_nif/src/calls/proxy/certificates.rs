@@ -7,7 +7,6 @@ use crate::calls::timeslice::consume;
 use crate::sides::proxy::REASONS;
 use crate::sides::proxy::connector::Connector;
 use crate::sides::proxy::destination::Subject;
-use crate::sides::window::Quota;
 use crate::state::current;
 use crate::terms::reason::Reason;
 use crate::terms::{atoms, word};
@@ -25,22 +24,24 @@ direct::nif!("proxy_certify", 2, proxy_certify);
 
 /// Puts a certificate into the outbox of every subscriber of destinations that are down: a list of
 /// `[destination | reason]`, each reason truncated. Returns `{rest, passed}`: the rest of the list, for which there
-/// was no time, and what the caller is to send in the place of Batchers that sleep. Without a quota (`none`), that
-/// is nothing.
-fn proxy_certify<'a>(env: Env<'a>, [exits, quota]: [Term<'a>; 2]) -> NifResult<Term<'a>> {
+/// was no time, and what the caller is to send in the place of Batchers that sleep. `now` is the VM's monotonic time in
+/// nanoseconds, or `none` if it may send nothing.
+fn proxy_certify<'a>(env: Env<'a>, [exits, now]: [Term<'a>; 2]) -> NifResult<Term<'a>> {
     let state = current()?;
     let holders = state.proxy.holders.load_full();
     let Some(seat) = holders.seat(env) else {
         return Ok((Term::list_new_empty(env), Term::list_new_empty(env)).encode(env));
     };
-    let quota: Option<Quota> = match quota {
+    let now: Option<i64> = match now {
         none if atoms::none() == none => None,
-        quota => Some(quota.decode()?),
+        now => Some(now.decode()?),
     };
+    let (limits, latest) = state.proxy.passing.get();
+    let quota = now.and_then(|now| limits.quota(now));
     let began = Instant::now();
     let mut read: Vec<(Destination, Reason)> = Vec::with_capacity(SLICE);
     let mut rests = Vec::with_capacity(SLICE);
-    let mut last: Option<(u64, Reason)> = None;
+    let mut last: Option<(Term, Reason)> = None;
     let mut rest = exits;
     let mut bytes = 0;
     while read.len() < SLICE && (bytes < REASONS || began.elapsed() < CERTIFYING) {
@@ -54,11 +55,13 @@ fn proxy_certify<'a>(env: Env<'a>, [exits, quota]: [Term<'a>; 2]) -> NifResult<T
         {
             let known = match &last {
                 // The very same term, or the same atom.
-                Some((word, known)) if *word == word::from_term(reason) => known.clone(),
+                Some((term, known)) if word::from_term(*term) == word::from_term(reason) => {
+                    known.clone()
+                }
                 _ => {
                     let known = state.proxy.share(reason);
                     bytes += known.as_etf().len();
-                    last = Some((word::from_term(reason), known.clone()));
+                    last = Some((reason, known.clone()));
                     known
                 }
             };
@@ -70,7 +73,14 @@ fn proxy_certify<'a>(env: Env<'a>, [exits, quota]: [Term<'a>; 2]) -> NifResult<T
     let mut passed = Vec::new();
     let ring = |connector: ResourceArc<Connector>| match quota {
         Some(quota) if passed.len() < PASSED => {
-            passed.extend(pass_on(env, &connector, quota, seat.is_some()));
+            passed.extend(pass_on(
+                env,
+                &connector,
+                quota,
+                latest,
+                seat.is_some(),
+                &last,
+            ));
         }
         _ => connector.batcher.ring(env),
     };

@@ -1,11 +1,12 @@
 //! What other nodes want watched.
 
+use crate::calls::batcher::outbox::pass_on;
 use crate::calls::proxy::monitors::{SLICE, monitors_to_terms, read_monitors};
 use crate::calls::proxy::reading::{Instruction, read_list, read_runs};
 use crate::calls::timeslice::consume;
 use crate::sides::proxy::connector::{Certificate, Connector};
 use crate::sides::proxy::count;
-use crate::sides::proxy::destination::destination_to_term;
+use crate::sides::proxy::destination::{destination_to_term, is_dead};
 use crate::state::current;
 use crate::terms::atoms;
 use crate::terms::reason::Reason;
@@ -13,22 +14,27 @@ use rustler::{Encoder, Env, Error, NifResult, ResourceArc, Term};
 use zen_monitor_core::structures::limits::Full;
 use zen_monitor_core::subscriptions::table::MonitorRef;
 
+/// How many instructions are so few that it is worth while to look at each for what is dead already. Its certificate then
+/// need not wait until a holder has placed a monitor.
+const FEW: usize = 8;
+
 /// `:noproc` in the external format.
 const NOPROC: &[u8] = b"\x83w\x06noproc";
 
 /// Carries out the first instructions of a part: a list of them, or runs of pids. `monitors` are those of the
 /// destinations that the call before has returned, in that order. Returns the rest of the part, the
-/// destinations that need a monitor of the Proxy's, its monitors that are not needed any more, and what was no
-/// instruction. The holders are told what they have to do.
+/// destinations that need a monitor of the Proxy's, its monitors that are not needed any more, what was no instruction, and
+/// what the caller is to send in the place of Batchers that sleep. `now` is the VM's monotonic time in nanoseconds. The
+/// holders are told what they have to do.
 #[rustler::nif]
-#[allow(clippy::type_complexity)]
 fn proxy_process<'a>(
     env: Env<'a>,
     connector: ResourceArc<Connector>,
     home: Term<'a>,
     part: Term<'a>,
     monitors: Term<'a>,
-) -> NifResult<(Term<'a>, Vec<Term<'a>>, Vec<Term<'a>>, Vec<Term<'a>>)> {
+    now: i64,
+) -> NifResult<Processed<'a>> {
     let state = current()?;
     let mut slice = Vec::with_capacity(SLICE);
     let mut malformed = Vec::new();
@@ -39,7 +45,9 @@ fn proxy_process<'a>(
         read_list(env, part, home, &mut slice, &mut malformed)
     };
 
-    let holders = state.proxy.holders.load();
+    let holders = state.proxy.holders.load_full();
+    let few = slice.len() <= FEW;
+    let mut dead = Vec::new();
     let mut made: Vec<(Option<usize>, u32)> = Vec::new();
     let mut released: Vec<(Option<usize>, MonitorRef)> = Vec::new();
     let mut refused = Vec::new();
@@ -58,6 +66,8 @@ fn proxy_process<'a>(
             Instruction::Subscribe(destination) => {
                 let owner = holders.of(destination);
                 match table.subscribe(connector.id, destination) {
+                    // Nobody was subscribed to it, so no `:DOWN` with its real reason is under way.
+                    Ok(Some(_)) if few && is_dead(env, destination) => dead.push(destination),
                     Ok(target) => made.extend(target.map(|target| (owner, target))),
                     Err(Full) => unwatched.push((destination, None)),
                 }
@@ -100,6 +110,22 @@ fn proxy_process<'a>(
     }
     drop((table, asked));
 
+    let mut passed = Vec::new();
+    if !dead.is_empty() {
+        let reason = Reason::from_etf(NOPROC);
+        let known = Some((atoms::noproc().to_term(env), reason.clone()));
+        let exits: Vec<_> = dead.into_iter().map(|one| (one, reason.clone())).collect();
+        let (limits, latest) = state.proxy.passing.get();
+        let quota = limits.quota(now);
+        state
+            .proxy
+            .certify(&holders, &exits, |connector| match quota {
+                Some(quota) => {
+                    passed.extend(pass_on(env, &connector, quota, latest, false, &known));
+                }
+                None => connector.batcher.ring(env),
+            });
+    }
     holders.ask(env, &theirs);
     let released = holders.release(env, released);
     if unused {
@@ -118,5 +144,13 @@ fn proxy_process<'a>(
     let destinations = destinations.into_iter().map(to_term).collect();
     let released = monitors_to_terms(env, &released)?;
     consume(env, slice.len());
-    Ok((rest, destinations, released, malformed))
+    Ok((rest, destinations, released, malformed, passed))
 }
+
+type Processed<'a> = (
+    Term<'a>,
+    Vec<Term<'a>>,
+    Vec<Term<'a>>,
+    Vec<Term<'a>>,
+    Vec<Term<'a>>,
+);

@@ -50,6 +50,12 @@ fn plain(word: u64) -> u64 {
     Numbering::known().map_or(word, |numbering| numbering.plain(word))
 }
 
+/// Whether a destination is a pid of a process that is dead.
+pub fn is_dead(env: Env, destination: Destination) -> bool {
+    let word = Numbering::known().map_or(destination.word, |known| known.whole(destination.word));
+    destination.node == 0 && word::to_pid(env, word).is_some_and(|pid| !env.is_process_alive(pid))
+}
+
 /// The term of a destination.
 pub fn destination_to_term(env: Env<'_>, destination: Destination) -> Term<'_> {
     let word = destination.word;
