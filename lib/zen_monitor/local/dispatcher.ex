@@ -77,18 +77,20 @@ defmodule ZenMonitor.Local.Dispatcher do
     idle(state)
   end
 
+  # What was sent is entered as one: then there is room for as much again at once, and not for one slice after the
+  # other.
   defp sweep(allowance, state) do
     began = Telemetry.began()
-    {delivered, pace} = deliver(allowance, Pace.share(), state.pace, 0)
+    delivered = deliver(allowance, Pace.share(), 0)
     Telemetry.delivery(began, delivered)
-    rest(%{state | pace: pace})
+    rest(%{state | pace: Pace.enter(state.pace, delivered)})
   end
 
   # It delivers a slice at a time, so that no call holds its scheduler for long.
-  defp deliver(left, share, pace, delivered) do
+  defp deliver(left, share, delivered) do
     {sent, more?} = deliver_slice(left, share)
-    {pace, delivered} = {Pace.enter(pace, sent), delivered + sent}
-    if more?, do: deliver(left - sent, share, pace, delivered), else: {delivered, pace}
+    delivered = delivered + sent
+    if more?, do: deliver(left - sent, share, delivered), else: delivered
   end
 
   defp deliver_slice(limit, share) do

@@ -5,8 +5,13 @@ defmodule ZenMonitor.Proxy.Exits do
 
   alias ZenMonitor.{Native, Proxy.Passing, Truncator}
 
-  # The most exits that are handled at once.
+  # The most exits that are handled at once, and of how many some may be passed on.
   @batch 64
+  @few 32
+
+  defguardp is_detailed(reason)
+            when is_tuple(reason) and tuple_size(reason) == 2 and elem(reason, 0) == :shutdown and
+                   not is_atom(elem(reason, 1))
 
   @doc """
   Certifies an exit and those that follow it in the mailbox: a mass exit is one native call for many. What comes
@@ -16,13 +21,21 @@ defmodule ZenMonitor.Proxy.Exits do
   @spec certify(destination :: term, reason :: term, state) ::
           {:noreply, state} | {:noreply, state, term}
         when state: term
+  # The details of a shutdown are not truncated, whatever their size.
+  def certify(destination, reason, state) when is_detailed(reason) do
+    Native.proxy_certify_bulky(destination, reason)
+    {:noreply, state}
+  end
+
   def certify(destination, reason, state) do
-    {exits, next} = receive_more([[destination | reason]], @batch - 1)
-    certify(exits, if(next == nil, do: Passing.quota(), else: :none))
+    cut = Truncator.truncate(reason)
+    {exits, left, next} = receive_more([[destination | cut]], reason, cut, @batch - 1)
+    exits |> Enum.reverse() |> certify_all(quota(left, next))
 
     case next do
-      {:next, _message} -> {:noreply, state, {:continue, next}}
       nil -> {:noreply, state}
+      {:exit, destination, reason} -> certify(destination, reason, state)
+      {:next, _message} -> {:noreply, state, {:continue, next}}
     end
   end
 
@@ -45,59 +58,48 @@ defmodule ZenMonitor.Proxy.Exits do
 
   def handle_next(message, server, state), do: server.handle_info(message, state)
 
-  # The exits have the latest first.
-  defp receive_more(exits, 0), do: {Enum.reverse(exits), nil}
+  # `exits` has the latest first. `cut` is what was left of the last reason, `whole`. In a mass exit the reasons are
+  # nearly always the same. What is the same atom is not truncated again, and what is left of any other is small enough
+  # to be compared, and then encoded once.
+  defp receive_more(exits, _whole, _cut, 0), do: {exits, 0, nil}
 
-  defp receive_more(exits, left) do
+  defp receive_more(exits, whole, cut, left) do
     receive do
+      {:DOWN, _monitor, :process, pid, ^whole} when is_atom(whole) ->
+        receive_more([[pid | cut] | exits], whole, cut, left - 1)
+
       {:DOWN, _monitor, :process, pid, reason} ->
-        receive_more([[pid | reason] | exits], left - 1)
+        add(pid, reason, exits, cut, left)
 
       {{:DOWN, name}, _monitor, :process, _object, reason} ->
-        receive_more([[name | reason] | exits], left - 1)
+        add(name, reason, exits, cut, left)
 
       message ->
-        {Enum.reverse(exits), {:next, message}}
+        {exits, left, {:next, message}}
     after
-      0 -> {Enum.reverse(exits), nil}
+      0 -> {exits, left, nil}
     end
   end
 
-  defp certify([], _quota), do: :ok
-
-  # The details of a shutdown are not truncated, whatever their size.
-  defp certify([[destination | {:shutdown, detail} = reason] | rest], quota)
-       when not is_atom(detail) do
-    Native.proxy_certify_bulky(destination, reason)
-    certify(rest, quota)
+  defp add(destination, reason, exits, _cut, left) when is_detailed(reason) do
+    {exits, left, {:exit, destination, reason}}
   end
 
-  defp certify(exits, quota) do
-    {plain, rest} = truncate(exits, nil)
-    certify_plain(plain, quota)
-    certify(rest, quota)
+  defp add(destination, reason, exits, last, left) do
+    cut = Truncator.truncate(reason)
+    cut = if cut === last, do: last, else: cut
+    receive_more([[destination | cut] | exits], reason, cut, left - 1)
   end
 
-  defp certify_plain([], _quota), do: :ok
+  # Only a few are ever passed on.
+  defp quota(left, nil) when left >= @batch - @few, do: Passing.quota()
+  defp quota(_left, _next), do: :none
 
-  defp certify_plain(exits, quota) do
+  defp certify_all([], _quota), do: :ok
+
+  defp certify_all(exits, quota) do
     {rest, passed} = Native.proxy_certify(exits, quota)
     Passing.send_all(passed, quota)
-    certify_plain(rest, quota)
+    certify_all(rest, quota)
   end
-
-  # Truncates up to the next reason that is not truncated. What is left of a reason is small enough to be compared with
-  # the last one. In a mass exit they are nearly always the same, and encoded once.
-  defp truncate([[_ | {:shutdown, detail}] | _] = rest, _last) when not is_atom(detail) do
-    {[], rest}
-  end
-
-  defp truncate([[destination | reason] | rest], last) do
-    cut = Truncator.truncate(reason)
-    last = if cut === last, do: last, else: cut
-    {plain, rest} = truncate(rest, last)
-    {[[destination | last] | plain], rest}
-  end
-
-  defp truncate([], _last), do: {[], []}
 end

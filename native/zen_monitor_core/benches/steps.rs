@@ -58,7 +58,6 @@ struct Batch {
     numbers: Vec<u32>,
     slots: Vec<u32>,
     outgoing: Vec<u32>,
-    dead: Vec<u32>,
     listed: Vec<u32>,
     taken: Vec<Taken>,
     found: Vec<(u32, Ticket)>,
@@ -74,8 +73,7 @@ const PLACE: &[Step] = &[
 ];
 const SWEEP: &[Step] = &[("outbox pop", pop_outbox), ("targets.emit", emit)];
 const FIRE: &[Step] = &[
-    ("targets.certify", certify),
-    ("targets.unlist", unlist),
+    ("targets.certify_each", certify),
     ("subscribers.enqueue", enqueue),
     ("subscribers.dequeue", dequeue),
     ("targets.describe", describe),
@@ -153,18 +151,17 @@ fn emit(parts: &Parts, batch: &mut Batch) {
 
 #[inline(never)]
 fn certify(parts: &Parts, batch: &mut Batch) {
-    for &number in &batch.numbers {
-        let dead = parts.targets.certify(key(number), &parts.stay, None, 1);
-        batch.dead.extend(dead.map(|(target, _)| target));
-    }
-}
-
-#[inline(never)]
-fn unlist(parts: &Parts, batch: &mut Batch) {
-    for target in batch.dead.drain(..) {
-        parts
-            .targets
-            .unlist(&parts.slots, target, usize::MAX, &mut batch.listed);
+    for numbers in batch.numbers.chunks(HELD) {
+        let keys = &mut numbers.iter().map(|&number| key(number));
+        let died = (&parts.stay, &1);
+        parts.targets.certify_each(
+            &parts.slots,
+            keys,
+            died,
+            usize::MAX,
+            &mut batch.listed,
+            |_| (),
+        );
     }
 }
 

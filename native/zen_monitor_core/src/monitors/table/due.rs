@@ -22,6 +22,43 @@ impl<R: Clone, X> MonitorTable<R, X> {
         }
     }
 
+    /// Makes targets due as [`MonitorTable::certify`] does, at most [`HELD`] of them and all for one reason. Up to `limit`
+    /// of their monitors go to the queues of their subscribers at once, unless the backlog has what fell due before.
+    /// Returns how many those are.
+    #[inline]
+    pub fn certify_each(
+        &self,
+        node: &Node<X>,
+        targets: impl Iterator<Item = [u32; 3]>,
+        reason: &R,
+        limit: usize,
+    ) -> usize {
+        let node_id = node.id();
+        let mut keys = targets.map(|id| Key { node: node_id, id });
+        let mut monitors = Vec::with_capacity(HELD.min(limit));
+        let (mut moved, mut done) = (0, false);
+        while !done {
+            let limit = match self.dispatch.backlog.is_empty() {
+                true => HELD.min(limit - moved),
+                false => 0,
+            };
+            monitors.clear();
+            let waiting;
+            (waiting, done) = self.targets.certify_each(
+                &self.slots,
+                &mut keys,
+                (&node.stay, reason),
+                limit,
+                &mut monitors,
+                |target| self.dispatch.backlog.push(Due::Target(target)),
+            );
+            self.dispatch.add_waiting(waiting);
+            self.enqueue(&monitors);
+            moved += monitors.len();
+        }
+        moved
+    }
+
     /// Makes all subscribed targets of a node due, without a reason, because its connection is
     /// gone; those of held sessions, too. Targets that wait in its outbox are left to the next sweep.
     pub fn expire(&self, node: &Node<X>) {

@@ -3,6 +3,7 @@
 
 use super::herd::is_in_lane;
 use super::key::{Key, hash_of};
+use super::target::BACKLOG;
 use super::{Ids, Left, SHARDS, Targets};
 use crate::monitors::slot::Slot;
 use crate::monitors::stay::Stay;
@@ -56,5 +57,42 @@ impl<R: Clone> Targets<R> {
             let shard = held.lock(number);
             left(shard.leave(slots, id));
         }
+    }
+
+    /// Notes the deaths of targets of one node, as [`Targets::certify`] does, and takes their monitors out as
+    /// [`Targets::unlist`] does, until `monitors` holds `limit`. A target that has more of them is in the backlog then, and
+    /// `listed` is shown its id, under a lock. Stops when `monitors` is full, unless it may hold none. Returns how many
+    /// more monitors are waiting, and whether that was the end of `keys`.
+    #[inline]
+    pub fn certify_each(
+        &self,
+        slots: &Arena<Slot>,
+        keys: &mut impl Iterator<Item = Key>,
+        (stay, reason): (&Stay, &R),
+        limit: usize,
+        monitors: &mut Vec<u32>,
+        mut listed: impl FnMut(u32),
+    ) -> (u64, bool) {
+        let mut held = Held::new(&self.shards);
+        let mut waiting = 0;
+        for key in keys {
+            let hash = hash_of(key);
+            let number = shard(hash, SHARDS);
+            let shard = held.lock(number);
+            let Some(local) = shard.take_watched(hash, key) else {
+                continue;
+            };
+            waiting += u64::from(shard.bury(local, stay, Some(reason.clone())));
+            if shard.unlist(slots, local, limit, monitors) {
+                shard.reap(local);
+            } else {
+                shard.targets[local].state |= BACKLOG;
+                listed(Ids::of(number, local));
+            }
+            if limit > 0 && monitors.len() == limit {
+                return (waiting, false);
+            }
+        }
+        (waiting, true)
     }
 }

@@ -141,15 +141,26 @@ impl<R> Shard<R> {
         self.sessions[self.targets[local].session].expired
     }
 
+    /// The target of a key, if the node watches it. It is out of the index then.
+    #[inline]
+    pub(super) fn take_watched(&mut self, hash: u64, key: Key) -> Option<u32> {
+        let (targets, sessions) = (&self.targets, &self.sessions);
+        let local = self.index.remove(
+            hash,
+            |id| {
+                let target = &targets[id];
+                target.id == key.id && target.is_watched(sessions) && target.key(sessions) == key
+            },
+            |id| hash_of(targets[id].key(sessions)),
+        )?;
+        self.targets[local].state &= !INDEXED;
+        Some(local)
+    }
+
     /// Whether the node watches a target over the connection that stands.
     #[inline]
     pub(super) fn is_watched(&self, local: u32) -> bool {
-        let target = &self.targets[local];
-        // A dead target has no session, and is not subscribed.
-        target.is(SUBSCRIBED) && {
-            let session = &self.sessions[target.session];
-            !session.expired && !session.held
-        }
+        self.targets[local].is_watched(&self.sessions)
     }
 
     /// Has a target count all of its monitors itself.

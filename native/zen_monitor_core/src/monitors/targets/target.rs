@@ -45,6 +45,16 @@ impl Target {
         self.session == session && !self.is(DEAD)
     }
 
+    /// Whether its node watches it over the connection that stands.
+    #[inline]
+    pub(super) fn is_watched(&self, sessions: &Sessions) -> bool {
+        // A dead target has no session, and is not subscribed.
+        self.is(SUBSCRIBED) && {
+            let session = &sessions[self.session];
+            !session.expired && !session.held
+        }
+    }
+
     #[inline]
     pub(super) fn monitors(&self) -> u32 {
         self.state / MONITOR

@@ -3,6 +3,7 @@
 use crate::calls::dispatcher::delivery::StandIn;
 use crate::calls::timeslice::{SLICE, Timeslice};
 use crate::sides::local::Local;
+use crate::sides::local::node::Node;
 use crate::sides::local::target::certified_id;
 use crate::state::current;
 use crate::terms::atoms;
@@ -10,6 +11,7 @@ use crate::terms::reason::Reason;
 use crate::terms::weighing::{LIGHT, weigh};
 use rustler::{Atom, Env, NifResult, Term};
 use std::time::Duration;
+use zen_monitor_core::structures::held::HELD;
 
 /// How long one call may certify.
 pub const CERTIFYING: Duration = Duration::from_micros(300);
@@ -67,6 +69,7 @@ fn certify<'a>(
     let node = local.node(node)?;
     let timeslice = Timeslice::begin(env);
     let mut last: Option<(Term, Reason)> = None;
+    let mut deaths = Deaths::of(local, node);
     let mut rest = certificates;
     let mut stopped = false;
     let mut parts = 0;
@@ -85,9 +88,9 @@ fn certify<'a>(
         if let Some((destination, subscription, reason)) = parts_of(certificate)
             && let Some(id) = certified_id(destination, node)
         {
-            let reason = match &last {
+            let known = match &last {
                 // To compare with a light reason takes little time, even if the other is large.
-                Some((term, known)) if *term == reason => known.clone(),
+                Some((term, known)) if *term == reason => known,
                 _ => {
                     let weight = weigh(reason);
                     if weight.is_none() != bulky {
@@ -95,18 +98,63 @@ fn certify<'a>(
                         break;
                     }
                     parts += weight.unwrap_or(0);
-                    let encoded = Reason::due(reason);
-                    last = Some((reason, encoded.clone()));
-                    encoded
+                    &last.insert((reason, Reason::due(reason))).1
                 }
             };
-            local.table.certify(node, id, subscription, reason);
+            match subscription {
+                None => deaths.add(id, known),
+                numbered => {
+                    deaths.certify();
+                    local.table.certify(node, id, numbered, known.clone());
+                }
+            }
         } else {
             malformed.push(certificate);
         }
         rest = tail;
     }
+    deaths.certify();
     Ok((rest, stopped, due(env, local, stand_in, &timeslice)?))
+}
+
+/// Neighbours in a list that have died for one reason. They are certified together.
+struct Deaths<'n> {
+    local: &'n Local,
+    node: &'n Node,
+    ids: Vec<[u32; 3]>,
+    reason: Option<Reason>,
+    /// How many monitors may still be moved to the queues of their subscribers.
+    room: usize,
+}
+
+impl<'n> Deaths<'n> {
+    fn of(local: &'n Local, node: &'n Node) -> Self {
+        Deaths {
+            local,
+            node,
+            ids: Vec::new(),
+            reason: None,
+            room: SLICE,
+        }
+    }
+
+    #[inline]
+    fn add(&mut self, id: [u32; 3], reason: &Reason) {
+        let is_same = |known: &Reason| known.is_same(reason);
+        if self.ids.len() == HELD || !self.reason.as_ref().is_some_and(is_same) {
+            self.certify();
+            self.reason = Some(reason.clone());
+        }
+        self.ids.push(id);
+    }
+
+    fn certify(&mut self) {
+        if let Some(reason) = &self.reason {
+            let ids = self.ids.drain(..);
+            let table = &self.local.table;
+            self.room -= table.certify_each(self.node, ids, reason, self.room);
+        }
+    }
 }
 
 /// Expands what was certified, and delivers it if that is asked for. Returns how many `:DOWN`s were.

@@ -104,7 +104,7 @@ fn certify<'a>(
         let from = runs.len() - bytes.len();
         Ok::<_, Error>(runs.make_subbinary(from, length)?.to_term(env))
     };
-    let (mut turn, mut weighed) = (0, 0);
+    let (mut turn, mut weighed, mut expanded) = (0, 0, 0);
     while !rest.is_empty() && certified + malformed.len() < SLICE {
         turn += 1;
         let is_late = || turn % LOOK == 0 && timeslice.elapsed() > CERTIFYING;
@@ -123,10 +123,9 @@ fn certify<'a>(
                 weighed += weight.unwrap_or(0);
             }
             let reason = encoded[place].get_or_insert_with(|| Reason::due(reasons[place]));
-            for &[id, serial] in run.pids() {
-                let target = [id, serial, run.creation];
-                local.table.certify(node, target, None, reason.clone());
-            }
+            let pids = run.pids().iter();
+            let targets = pids.map(|&[id, serial]| [id, serial, run.creation]);
+            expanded += (local.table).certify_each(node, targets, reason, SLICE - expanded);
             certified += run.pids().len();
         }
         if reason.is_none() || decoder.is_malformed() {

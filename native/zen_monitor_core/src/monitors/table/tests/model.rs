@@ -55,6 +55,7 @@ enum Op {
     Take(u64, usize),
     TakeAndWithdraw(u64, usize),
     Certify(u64, u32, u32),
+    CertifyEach(u64, Vec<u32>, u32, usize),
     Expire(u64),
     Hold(u64),
     Resume(u64, usize),
@@ -68,13 +69,16 @@ enum Op {
 
 fn op() -> impl Strategy<Value = Op> {
     let (pid, node, target) = (0..4u64, 0..3u64, 0..6u32);
+    let several = prop::collection::vec(target.clone(), 0..6);
     prop_oneof![
         8 => (pid.clone(), node.clone(), target.clone()).prop_map(|(p, n, t)| Op::Monitor(p, n, t)),
         4 => (pid.clone(), any::<usize>()).prop_map(|(p, nth)| Op::Demonitor(p, nth)),
         1 => (pid.clone(), any::<usize>()).prop_map(|(p, nth)| Op::DemonitorForeign(p, nth)),
         4 => (node.clone(), 1..8usize).prop_map(|(n, limit)| Op::Take(n, limit)),
         1 => (node.clone(), 1..8usize).prop_map(|(n, limit)| Op::TakeAndWithdraw(n, limit)),
-        4 => (node.clone(), target, 0..3u32).prop_map(|(n, t, r)| Op::Certify(n, t, r)),
+        3 => (node.clone(), target, 0..3u32).prop_map(|(n, t, r)| Op::Certify(n, t, r)),
+        3 => (node.clone(), several, 0..3u32, 0..5usize)
+            .prop_map(|(n, ids, r, limit)| Op::CertifyEach(n, ids, r, limit)),
         1 => node.clone().prop_map(Op::Expire),
         1 => node.clone().prop_map(Op::Hold),
         1 => (node.clone(), 1..2_000usize).prop_map(|(n, limit)| Op::Resume(n, limit)),
@@ -178,6 +182,18 @@ fn apply(table: &Table, model: &mut Model, op: Op) {
             });
             if model.subscribed.remove(&target) {
                 model.fall_due(Some(reason), |found| *found == target);
+            }
+        }
+        Op::CertifyEach(node, ids, reason, limit) => {
+            let targets = ids.iter().map(|&id| [id, 0, 0]);
+            let moved = on_node(table, node, |node| {
+                table.certify_each(node, targets.clone(), &reason, limit)
+            });
+            assert!(moved <= limit);
+            for target in targets.map(|id| (node, id)) {
+                if model.subscribed.remove(&target) {
+                    model.fall_due(Some(reason), |found| *found == target);
+                }
             }
         }
         Op::Expire(node) => {

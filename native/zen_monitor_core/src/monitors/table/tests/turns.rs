@@ -76,6 +76,30 @@ fn the_monitors_of_one_target_fire_in_the_order_of_their_placing() {
 }
 
 #[test]
+fn what_is_certified_together_comes_behind_what_fell_due_before() {
+    let certify_each = |table: &Table, ids: [u32; 2], limit| {
+        let targets = ids.into_iter().map(|id| [id, 0, 0]);
+        on_node(table, 0, |node| {
+            table.certify_each(node, targets, &0, limit)
+        })
+    };
+    let table = Table::default();
+    for number in 0..8 {
+        place(&table, 16, number, number / 2);
+    }
+    subscribe_all(&table);
+    // Nothing waits, so they need not be expanded, up to the limit.
+    assert_eq!(certify_each(&table, [3, 2], 3), 3);
+    assert_eq!(turns(&table), [(16, 6), (16, 7), (16, 4)]);
+    // From then on something waits.
+    assert_eq!(certify_each(&table, [1, 0], 9), 0);
+    assert_eq!(turns(&table), []);
+    assert!(table.expand(100));
+    let order: Vec<u32> = turns(&table).into_iter().map(|turn| turn.1).collect();
+    assert_eq!(order, [5, 2, 3, 0, 1]);
+}
+
+#[test]
 fn no_subscriber_gets_more_than_its_share_at_a_time() {
     let ms = std::time::Duration::from_millis;
     let share = |now| Share::new(ms(now), ms(1), 100);
