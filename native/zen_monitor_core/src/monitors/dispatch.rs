@@ -5,7 +5,7 @@
 //! stands in the *ring*. Each turn of the ring takes one monitor of one subscriber, so a long queue does
 //! not delay a short one.
 
-use crate::structures::sync::SegQueue;
+use crate::structures::sync::{Mutex, SegQueue};
 use crossbeam_utils::CachePadded;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
@@ -28,6 +28,9 @@ pub enum Due {
 pub struct Dispatch {
     /// What is not expanded yet.
     pub backlog: SegQueue<Due>,
+    /// Held by who moves monitors to the queues of their subscribers, so that of two exits, the later one does not
+    /// overtake the earlier one on its way there.
+    pub expanding: Mutex<()>,
     /// The subscribers that have a queue.
     pub ring: SegQueue<u32>,
     waiting: CachePadded<AtomicI64>,
@@ -53,6 +56,7 @@ impl Default for Dispatch {
     fn default() -> Self {
         Dispatch {
             backlog: SegQueue::new(),
+            expanding: Mutex::new(()),
             ring: SegQueue::new(),
             waiting: CachePadded::default(),
             enqueued: CachePadded::default(),

@@ -23,8 +23,8 @@ impl<R: Clone, X> MonitorTable<R, X> {
     }
 
     /// Makes targets due as [`MonitorTable::certify`] does, at most [`HELD`] of them and all for one reason. Up to `limit`
-    /// of their monitors go to the queues of their subscribers at once, unless the backlog has what fell due before.
-    /// Returns how many those are.
+    /// of their monitors go to the queues of their subscribers at once, unless something that fell due before is still on
+    /// its way there. Returns how many those are.
     #[inline]
     pub fn certify_each(
         &self,
@@ -36,9 +36,10 @@ impl<R: Clone, X> MonitorTable<R, X> {
         let node_id = node.id();
         let mut keys = targets.map(|id| Key { node: node_id, id });
         let mut monitors = Vec::with_capacity(HELD.min(limit));
+        let expanding = self.dispatch.expanding.try_lock();
         let (mut moved, mut done) = (0, false);
         while !done {
-            let limit = match self.dispatch.backlog.is_empty() {
+            let limit = match expanding.is_some() && self.dispatch.backlog.is_empty() {
                 true => HELD.min(limit - moved),
                 false => 0,
             };
@@ -86,8 +87,11 @@ impl<R: Clone, X> MonitorTable<R, X> {
     }
 
     /// Moves up to about `limit` due monitors to the queues of their subscribers. `true` when the
-    /// backlog was emptied.
+    /// backlog was emptied. `false`, and nothing done, while somebody else does that.
     pub fn expand(&self, limit: usize) -> bool {
+        let Some(_expanding) = self.dispatch.expanding.try_lock() else {
+            return false;
+        };
         let mut steps = 0;
         let mut monitors = Vec::new();
         while steps < limit {

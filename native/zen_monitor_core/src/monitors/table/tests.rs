@@ -10,6 +10,8 @@ use std::collections::HashMap;
 mod herd;
 mod limits;
 mod model;
+#[cfg(shuttle)]
+mod models;
 mod names;
 mod outbox;
 mod turns;
