@@ -438,7 +438,7 @@ defmodule ZenMonitor.NativeTest do
 
   defp functions, do: Native.module_info(:exports) -- @left_out
 
-  defp garbage, do: @garbage ++ [self(), make_ref(), fn -> 1 end, forged()]
+  defp garbage, do: @garbage ++ [self(), make_ref(), fn -> 1 end, forged(), [self() | :tail]]
 
   # A random term of at most so many levels.
   defp random(0), do: Enum.random(garbage())
