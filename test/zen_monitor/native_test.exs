@@ -505,6 +505,7 @@ defmodule ZenMonitor.NativeTest do
     [destinations, refs, Enum.random([true, false]), node()]
   end
 
+  defp valid(:backlog_expand, 1), do: [10]
   defp valid(:demonitor_all, 1), do: [[make_ref(), ZenMonitor.monitor(:name, bulk: true)]]
   defp valid(:set_open, 3), do: [make_ref(), {:tag, 1}, Enum.random([true, false])]
 
