@@ -20,8 +20,10 @@ defmodule ZenMonitor.Cluster.TLS do
     File.mkdir_p!(folder)
     ExUnit.after_suite(fn _ -> File.rm_rf!(folder) end)
 
-    # Both ends have the same certificate, so either chain will do.
-    chain = %{root: [curve()], intermediates: [], peer: [curve(), {:extensions, [address()]}]}
+    # Both ends have the same certificate, so either chain will do. OTP 27 and later refuse what is signed with
+    # SHA-1, the default here.
+    signing = [curve(), {:digest, :sha256}]
+    chain = %{root: signing, intermediates: [], peer: [{:extensions, [address()]} | signing]}
     made = :public_key.pkix_test_data(%{server_chain: chain, client_chain: chain})
     {kind_of_key, key} = made.server_config[:key]
 

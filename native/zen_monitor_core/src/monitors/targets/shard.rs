@@ -17,13 +17,9 @@ use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 use std::sync::Arc;
 
-/// Targets in a chunk. With half as many, the pointers to the chunks and what the allocator keeps beside each
-/// take a quarter of a byte more for each target.
-const CHUNK: usize = 128;
-
 pub(super) struct Shard<R> {
     pub(super) index: Index,
-    pub(super) targets: Slab<Target, CHUNK>,
+    pub(super) targets: Slab<Target>,
     pub(super) sessions: Sessions,
     /// The reasons of the dead; a target that is missing here died with its node.
     pub(super) reasons: HashMap<u32, R, FxBuildHasher>,
