@@ -10,7 +10,7 @@ defmodule ZenMonitor.Local do
 
   import ZenMonitor.Setting
 
-  alias ZenMonitor.{Local.Connector, Local.Options, Local.Placing, Native, Telemetry}
+  alias ZenMonitor.{Local.Connector, Local.Options, Local.Placing, Native, Pace, Telemetry}
 
   @doc """
   See `ZenMonitor.monitor/1`.
@@ -102,19 +102,41 @@ defmodule ZenMonitor.Local do
   @impl GenServer
   def init(_opts) do
     if Native.backlog_answer(), do: Telemetry.restarted(__MODULE__, nil)
-    {:ok, nil, {:continue, :expand}}
+    {:ok, Pace.expansion(), {:continue, :expand}}
   end
 
   @impl GenServer
-  def handle_continue(:expand, state), do: expand(state)
+  def handle_continue(:expand, most), do: expand(most)
 
   @impl GenServer
-  def handle_info(:wake, state), do: expand(state)
-  def handle_info(other, state), do: super(other, state)
+  def handle_info(:wake, most), do: expand(most)
+  def handle_info(other, most), do: super(other, most)
 
-  defp expand(state) do
-    unless Native.backlog_expand() and Native.backlog_rest(), do: send(self(), :wake)
-    {:noreply, state}
+  # The state is how many monitors on nodes that are down may be expanded now. As many as the budget lets out soon are
+  # expanded at once, and the rest little by little, so that nobody else misses the time that it takes.
+  defp expand(most) do
+    case Native.backlog_expand(most) do
+      {_moved, false, false} -> rest()
+      {moved, dead?, true} when not dead? and moved >= most -> pause()
+      {moved, _dead?, _down?} -> go_on(max(most - moved, 0))
+    end
+  end
+
+  defp rest do
+    most = Pace.expansion()
+    if Native.backlog_rest(), do: {:noreply, most}, else: go_on(most)
+  end
+
+  # Other processes come in between.
+  defp go_on(most) do
+    send(self(), :wake)
+    {:noreply, most}
+  end
+
+  # Meanwhile the bell is rung, so nobody else wakes it.
+  defp pause do
+    Process.send_after(self(), :wake, Pace.gap())
+    {:noreply, Pace.expansion(Native.batch_length())}
   end
 
   # Not `Enum.all?/2`, which fails in its own words for what is no proper list.

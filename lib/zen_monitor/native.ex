@@ -97,7 +97,7 @@ defmodule ZenMonitor.Native do
 
   # local.rs
   def backlog_answer, do: stub()
-  def backlog_expand, do: stub()
+  def backlog_expand(_most), do: stub()
   def backlog_rest, do: stub()
   def departures_answer, do: stub()
   def departures_sweep, do: stub()

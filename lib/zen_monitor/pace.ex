@@ -36,6 +36,8 @@ defmodule ZenMonitor.Pace do
   @bursts 10
   # In ms.
   @hibernate_after 1_000
+  # In ms: how long it takes at most to expand what has died with its node.
+  @expansion 100
   # What a predecessor may have sent: more than any budget.
   @full 0xFFFF_FFFF
 
@@ -153,6 +155,26 @@ defmodule ZenMonitor.Pace do
       {each, Enum.max([@burst, ceil_div(amount, @bursts), ceil_div(@gap * @ms, each)])}
     end
   end
+
+  @doc """
+  How many monitors on nodes that are down may be expanded at once, when it begins: as many as may be delivered in an
+  interval.
+  """
+  @spec expansion() :: pos_integer
+  def expansion, do: Config.get(:demand_amount)
+
+  @doc """
+  How many of them, from then on, after each `gap/0`, when so many wait. So all are expanded within an interval, and a
+  tenth of a second at most.
+  """
+  @spec expansion(waiting :: non_neg_integer) :: pos_integer
+  def expansion(waiting) do
+    max(1, ceil_div(waiting * @gap, min(Config.get(:demand_interval), @expansion)))
+  end
+
+  @doc "The milliseconds between two sweeps."
+  @spec gap() :: pos_integer
+  def gap, do: @gap
 
   @doc """
   After how many milliseconds without work a process that sends or receives chunks hibernates: a Connector, a Batcher, the

@@ -43,6 +43,32 @@ defmodule ZenMonitor.FairnessTest do
     assert flow == [guild, guild]
   end
 
+  test "a hundred exits at once are delivered at once", %{peer: peer} do
+    # One message flows every ten seconds, which is as long as `deliveries/1` waits.
+    Dispatcher.demand_interval(10_000_000)
+    pids = on(peer, :targets, [100])
+    watch_all(pids)
+    trace_deliveries()
+    on(peer, :kill, [pids])
+    assert length(deliveries(100)) == 100
+  end
+
+  test "a thousand subscribers with one message each are served in one sweep", %{peer: peer} do
+    [crowd] = on(peer, :targets, [1])
+    watchers = watchers(1_000, [crowd])
+    dispatcher = Process.whereis(Dispatcher)
+
+    while_suspended(1_000, fn ->
+      Process.exit(crowd, :kill)
+      :erlang.trace(dispatcher, true, [:receive])
+    end)
+
+    order = for {to, _} <- deliveries(1_000), do: to
+    assert Enum.sort(order) == Enum.sort(watchers)
+    # The next one would begin with this message.
+    refute_received {:trace_ts, ^dispatcher, :receive, :sweep, _}
+  end
+
   test "pacing: 1 gives one subscriber the whole budget at once", %{peer: peer} do
     [crowd] = on(peer, :targets, [1])
     Dispatcher.demand_interval(100_000)

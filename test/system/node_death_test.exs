@@ -25,7 +25,7 @@ defmodule ZenMonitor.NodeDeathTest do
     assert Local.batch_length() == @amount
 
     :sys.resume(Local)
-    wait_until(fn -> Native.backlog_expand() end)
+    wait_until(fn -> match?({_, false, false}, Native.backlog_expand(@amount)) end)
     assert :erlang.memory(:system) - before < 20 * @amount
     assert Local.batch_length() == @amount
 
@@ -34,6 +34,42 @@ defmodule ZenMonitor.NodeDeathTest do
     wait_until(fn -> Local.batch_length() == 0 end)
     assert standing() == 0
     assert :erlang.memory(:system) - before < 20 * @amount
+  end
+
+  describe "is expanded little by little:" do
+    setup do
+      peer = start_connected_peer()
+      pids = on(peer, :targets, [5_000])
+      %{peer: peer, pids: pids, refs: watch_all(pids)}
+    end
+
+    test "what may be delivered soon at once, the rest in small parts", %{peer: peer, refs: refs} do
+      suspend_stage(Dispatcher)
+      local = Process.whereis(Local)
+      :erlang.trace(local, true, [:receive])
+      Cluster.disconnect(peer)
+      wait_until(fn -> Local.batch_length() == 5_000 and Native.sizes()[:backlog] == 0 end)
+
+      # The 4,000 beyond the budget in parts of little more than 100, where a native call would expand 500.
+      assert received(local, :wake) > 20
+      Dispatcher.demand_amount(5_000)
+      resume_stage(Dispatcher)
+      assert refs |> downs() |> Map.values() |> Enum.uniq() == [:nodedown]
+    end
+
+    test "an exit on another node does not wait for it", %{peer: peer} do
+      other = start_connected_peer()
+      pid = on(other, :target)
+      ref = watch(pid)
+      # Its part of the work is done by nobody.
+      :sys.suspend(Local)
+      Cluster.disconnect(peer)
+      wait_until(fn -> Local.batch_length() == 5_000 end)
+      Process.exit(pid, :kill)
+      assert reason(ref) == :killed
+      assert Local.batch_length() == 5_000
+      :sys.resume(Local)
+    end
   end
 
   describe "while the monitors of a dead node wait" do
@@ -81,6 +117,15 @@ defmodule ZenMonitor.NodeDeathTest do
       wait_until_subscribed(pids)
       for pid <- pids, do: send(pid, {:exit, :told})
       assert later |> downs() |> Map.values() |> Enum.uniq() == [:told]
+    end
+  end
+
+  # How often a process that is traced has received a message.
+  defp received(pid, message) do
+    receive do
+      {:trace, ^pid, :receive, ^message} -> 1 + received(pid, message)
+    after
+      0 -> 0
     end
   end
 

@@ -444,7 +444,7 @@ defmodule ZenMonitor.NativeTest do
 
   defp functions, do: Native.module_info(:exports) -- @left_out
 
-  defp garbage, do: @garbage ++ [self(), make_ref(), fn -> 1 end, forged()]
+  defp garbage, do: @garbage ++ [self(), make_ref(), fn -> 1 end, forged(), [self() | :tail]]
 
   # A random term of at most so many levels.
   defp random(0), do: Enum.random(garbage())
@@ -511,6 +511,7 @@ defmodule ZenMonitor.NativeTest do
     [destinations, refs, Enum.random([true, false]), node()]
   end
 
+  defp valid(:backlog_expand, 1), do: [10]
   defp valid(:demonitor_all, 1), do: [[make_ref(), ZenMonitor.monitor(:name, bulk: true)]]
   defp valid(:set_open, 3), do: [make_ref(), {:tag, 1}, Enum.random([true, false])]
 

@@ -124,6 +124,28 @@ defmodule ZenMonitor.PaceTest do
     assert rate(sweeps, limits) >= 950
   end
 
+  test "what goes to one subscriber, spread over the interval, is 99 percent of the budget" do
+    limits = limits(:leading_edge, 100 * @ms, 1_000)
+    sends = flow(Pace.first(:dispatcher, Native.window(), 0), limits, 0, 0)
+    assert busiest(sends, limits.interval) <= limits.amount
+    assert amount(sends) * limits.interval / (10_000 * @ms) >= 990
+  end
+
+  test "what dies with a node is expanded within an interval, and a tenth of a second at most" do
+    on_exit(fn ->
+      for key <- [:demand_interval, :demand_amount], do: Application.delete_env(:zen_monitor, key)
+    end)
+
+    assert Pace.expansion() == 1_000
+
+    for {interval, ms} <- [{100, 100}, {10, 10}, {1, 2}, {60_000, 100}],
+        waiting <- [1, 999_999] do
+      Application.put_env(:zen_monitor, :demand_interval, interval)
+      assert Pace.expansion(waiting) >= waiting * Pace.gap() / ms
+      assert Pace.expansion(waiting) <= max(1, ceil(waiting * Pace.gap() / min(ms, interval)))
+    end
+  end
+
   test "what a trickle had spent is available again one interval later" do
     limits = limits(:leading_edge, 100 * @ms, 10)
     arrivals = for n <- 0..9, do: {n * 10 * @ms, 1}
@@ -242,6 +264,26 @@ defmodule ZenMonitor.PaceTest do
         pace = if sent == queue, do: Pace.rest_at(pace, limits, ended), else: pace
         sweeps = [{now, ended, sent} | sweeps]
         run(pace, arrivals, queue - sent, ended, limits, clock, sweeps)
+    end
+  end
+
+  # Ten seconds of what goes to one subscriber for whom much waits: `{time, amount}`, in order. It has had its share up
+  # to the time `ahead`. Timers fire on whole milliseconds, or up to one later.
+  defp flow(_pace, _limits, now, _ahead) when now > 10_000 * @ms, do: []
+
+  defp flow(pace, limits, now, ahead) do
+    case Pace.plan(pace, limits, now) do
+      {:wait, until} ->
+        now = ceil(until / @ms) * @ms + :rand.uniform(900)
+        flow(%{pace | armed: until}, limits, now, ahead)
+
+      {:sweep, allowance, pace} ->
+        each = div(limits.interval, limits.amount)
+        ahead = max(ahead, now)
+        amount = min(allowance, max(0, 100 - ceil((ahead - now) / each)))
+        sent = now + 50 + :rand.uniform(50)
+        pace = Pace.enter(pace, limits, sent, amount)
+        [{sent, amount} | flow(pace, limits, sent, ahead + amount * each)]
     end
   end
 

@@ -144,6 +144,20 @@ fn node_expiry_noted(bencher: Bencher, standing: u32) {
         .bench_local_refs(|bed| bed.world.table.expire(bed.world.node()));
 }
 
+/// The part that follows: the way to the queues of the subscribers.
+#[divan::bench(args = [Some(HOLDER), None], sample_count = 20, sample_size = 1)]
+fn node_expiry_expanded(bencher: Bencher, holder: Option<u32>) {
+    let count = sized(33_000, 2_000);
+    bencher
+        .counter(ItemsCount::new(count))
+        .with_inputs(|| {
+            let bed = Bed::new(count, holder);
+            bed.world.table.expire(bed.world.node());
+            bed
+        })
+        .bench_local_refs(|bed| while !bed.world.table.expand(SLICE) {});
+}
+
 /// `monitor` and `demonitor` for a process that holds very many already.
 #[divan::bench]
 fn one_holder_place_and_remove(bencher: Bencher) {

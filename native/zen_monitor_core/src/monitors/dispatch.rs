@@ -1,33 +1,30 @@
 //! The dispatch queue: which `:DOWN`s are due, and whose turn it is.
 //!
 //! A dead target or an expired session enters the *backlog* as one entry, however many monitors it has.
-//! Expanding the backlog moves monitors to the queues of their subscribers. A subscriber with a queue
-//! stands in the *ring*. Each turn of the ring takes one monitor of one subscriber, so a long queue does
-//! not delay a short one.
+//! Expanding the backlog moves monitors to the queues of their subscribers. Dead targets do not wait there for
+//! sessions, which may have millions of monitors. A subscriber with a queue stands in the *ring*. Each turn of
+//! the ring takes one monitor of one subscriber, so a long queue does not delay a short one.
 
 use crate::structures::sync::{Mutex, SegQueue};
 use crossbeam_utils::CachePadded;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-/// An entry of the backlog.
-pub enum Due {
-    /// A dead target with listed monitors.
-    Target(u32),
-    /// The subscribed targets of an expired session, from this shard on.
-    Session {
-        /// Its number.
-        session: u64,
-        /// Its node.
-        node: u32,
-        /// The next shard of the targets to look at.
-        shard: usize,
-    },
+/// The subscribed targets of an expired session, from a shard on.
+pub struct ExpiredSession {
+    /// Its number.
+    pub session: u64,
+    /// Its node.
+    pub node: u32,
+    /// The next shard of the targets to look at.
+    pub shard: usize,
 }
 
 /// The queues of the dispatcher, and their counters.
 pub struct Dispatch {
-    /// What is not expanded yet.
-    pub backlog: SegQueue<Due>,
+    /// Dead targets with listed monitors: the part of the backlog that comes first.
+    pub dead: SegQueue<u32>,
+    /// The rest of the backlog.
+    pub expired: SegQueue<ExpiredSession>,
     /// Held by who moves monitors to the queues of their subscribers, so that of two exits, the later one does not
     /// overtake the earlier one on its way there.
     pub expanding: Mutex<()>,
@@ -55,7 +52,8 @@ pub struct DispatchCounts {
 impl Default for Dispatch {
     fn default() -> Self {
         Dispatch {
-            backlog: SegQueue::new(),
+            dead: SegQueue::new(),
+            expired: SegQueue::new(),
             expanding: Mutex::new(()),
             ring: SegQueue::new(),
             waiting: CachePadded::default(),

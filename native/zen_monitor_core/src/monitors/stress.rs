@@ -277,7 +277,7 @@ impl Run {
                     let target = random.below(self.plan.targets) as u32;
                     table.certify(node, [target, 0, 0], None, target);
                     if random.below(4) == 0 {
-                        table.expand(random.amount(20));
+                        table.expand_dead(random.amount(20));
                     }
                 }
             }
@@ -289,7 +289,8 @@ impl Run {
     fn tidy(&self, thread: u64) {
         let mut random = self.random(200 + thread);
         while !self.done.load(SeqCst) {
-            self.table.expand(random.amount(1_500));
+            self.table.expand_dead(random.amount(1_500));
+            (self.table).expand_expired(random.amount(1_500), random.amount(500));
             self.table
                 .sweep_departed(random.amount(10), |_| (), |_, _| ());
             self.breathe();

@@ -31,12 +31,19 @@ fn backlog_answer(env: Env) -> NifResult<bool> {
     Ok(current()?.local.backlog.answer(env))
 }
 
-/// Expands a slice of the backlog. `true` when it is empty.
+/// Expands a slice of the backlog: dead targets, and up to about `most` monitors on nodes that are down. Returns
+/// `{moved, dead?, down?}`: how many of the latter there were, and whether more of either is left.
 #[rustler::nif]
-fn backlog_expand(env: Env) -> NifResult<bool> {
+fn backlog_expand(env: Env, most: usize) -> NifResult<(usize, bool, bool)> {
     let state = current()?;
     let _timeslice = Timeslice::begin(env);
-    Ok(state.local.expand(env, SLICE))
+    let moved = state.local.expand(env, SLICE, most);
+    let table = &state.local.table;
+    Ok((
+        moved,
+        !table.is_dead_expanded(),
+        !table.is_expired_expanded(),
+    ))
 }
 
 /// Puts `ZenMonitor.Local` to rest; `false` when the backlog has something.

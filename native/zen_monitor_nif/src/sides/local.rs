@@ -117,19 +117,22 @@ impl Local {
         self.options.kinds().contains(&Kind::Bulk) && self.table.is_subscriber(Kind::Bulk.mark(pid))
     }
 
-    /// Expands a slice of the backlog. Returns whether that was all.
-    pub fn expand(&self, env: Env, limit: usize) -> bool {
-        let done = self.table.expand(limit);
+    /// Expands a slice of the backlog: of the dead targets, and then up to about `most` monitors of expired sessions.
+    /// Returns how many of the latter.
+    pub fn expand(&self, env: Env, limit: usize, most: usize) -> usize {
+        let steps = self.table.expand_dead(limit);
+        let moved = (self.table).expand_expired(limit.saturating_sub(steps), most);
         if !self.table.is_idle() {
             self.ring.ring(env);
         }
-        done
+        moved
     }
 
-    /// Expands a slice of the backlog for a caller that can deliver. `true` if something is due, that was all, and the
+    /// Expands a slice of the dead targets for a caller that can deliver. `true` if something is due, that was all, and the
     /// Dispatcher sleeps: then the caller stands in for it.
     pub fn expand_or_stand_in(&self, env: Env, limit: usize) -> bool {
-        if !self.table.expand(limit) {
+        self.table.expand_dead(limit);
+        if !self.table.is_dead_expanded() {
             self.backlog.ring(env);
             self.ring.ring(env);
             return false;
@@ -137,9 +140,10 @@ impl Local {
         !self.table.is_idle() && self.ring.stand_in()
     }
 
-    /// Expands a slice of the backlog at once, and leaves the rest to `ZenMonitor.Local`.
+    /// Expands a slice of the dead targets at once, and leaves the rest to `ZenMonitor.Local`.
     pub fn expand_or_defer(&self, env: Env, limit: usize) {
-        if !self.expand(env, limit) {
+        self.expand(env, limit, 0);
+        if !self.table.is_dead_expanded() {
             self.backlog.ring(env);
         }
     }

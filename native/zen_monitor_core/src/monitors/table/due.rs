@@ -1,7 +1,7 @@
 //! What falls due, and its way to the queues of the subscribers.
 
 use super::MonitorTable;
-use crate::monitors::dispatch::Due;
+use crate::monitors::dispatch::ExpiredSession;
 use crate::monitors::nodes::Node;
 use crate::monitors::targets::{Expired, Key, Targets};
 use crate::structures::held::HELD;
@@ -18,7 +18,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
             self.targets.certify(key, &node.stay, subscription, reason)
         {
             self.dispatch.add_waiting(u64::from(monitors));
-            self.dispatch.backlog.push(Due::Target(target));
+            self.dispatch.dead.push(target);
         }
     }
 
@@ -39,7 +39,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
         let expanding = self.dispatch.expanding.try_lock();
         let (mut moved, mut done) = (0, false);
         while !done {
-            let limit = match expanding.is_some() && self.dispatch.backlog.is_empty() {
+            let limit = match expanding.is_some() && self.dispatch.dead.is_empty() {
                 true => HELD.min(limit - moved),
                 false => 0,
             };
@@ -51,7 +51,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
                 (&node.stay, reason),
                 limit,
                 &mut monitors,
-                |target| self.dispatch.backlog.push(Due::Target(target)),
+                |target| self.dispatch.dead.push(target),
             );
             self.dispatch.add_waiting(waiting);
             self.enqueue(&monitors);
@@ -73,7 +73,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
     fn expire_session(&self, node: &Node<X>, session: u64) {
         let monitors = self.targets.expire(session);
         self.dispatch.add_waiting(monitors);
-        self.dispatch.backlog.push(Due::Session {
+        self.dispatch.expired.push(ExpiredSession {
             session,
             node: node.id(),
             shard: 0,
@@ -86,55 +86,62 @@ impl<R: Clone, X> MonitorTable<R, X> {
         node.stay.is_unused() && node.is_outbox_empty() && !node.is_held()
     }
 
-    /// Moves up to about `limit` due monitors to the queues of their subscribers. `true` when the
-    /// backlog was emptied. `false`, and nothing done, while somebody else does that.
+    /// Moves up to about `limit` due monitors to the queues of their subscribers, those of dead targets
+    /// first. `true` when the backlog was emptied.
     pub fn expand(&self, limit: usize) -> bool {
+        let steps = self.expand_dead(limit);
+        self.expand_expired(limit.saturating_sub(steps), usize::MAX);
+        self.is_expanded()
+    }
+
+    /// The same for dead targets only. Returns about how many steps it took, fewer than `limit` when none is left for the
+    /// caller. Somebody else who does this takes care of what there is so far.
+    pub fn expand_dead(&self, limit: usize) -> usize {
         let Some(_expanding) = self.dispatch.expanding.try_lock() else {
-            return false;
+            return limit;
         };
         let mut steps = 0;
         let mut monitors = Vec::new();
-        while steps < limit {
-            match self.dispatch.backlog.pop() {
-                None => return true,
-                Some(Due::Target(target)) => {
-                    steps += 1 + self.expand_target(target, limit - steps, &mut monitors);
-                }
-                Some(Due::Session {
-                    session,
-                    node,
-                    mut shard,
-                }) => {
-                    while steps < limit && shard < Targets::<R>::SHARDS {
-                        monitors.clear();
-                        let (seen, found) = self.targets.unlist_expired(
-                            &self.slots,
-                            (shard, session),
-                            &self.nodes.get(node).stay,
-                            HELD.min(limit - steps),
-                            &mut monitors,
-                        );
-                        self.enqueue(&monitors);
-                        steps += 1 + seen + monitors.len();
-                        match found {
-                            Expired::Nothing => shard += 1,
-                            Expired::More => {}
-                            Expired::Target(target) => {
-                                self.dispatch.backlog.push(Due::Target(target));
-                            }
-                        }
-                    }
-                    if shard < Targets::<R>::SHARDS {
-                        self.dispatch.backlog.push(Due::Session {
-                            session,
-                            node,
-                            shard,
-                        });
-                    }
+        while steps < limit
+            && let Some(target) = self.dispatch.dead.pop()
+        {
+            steps += 1 + self.expand_target(target, limit - steps, &mut monitors);
+        }
+        steps
+    }
+
+    /// The same for expired sessions only, in up to about `limit` steps, until about `most` monitors were moved. Returns how
+    /// many were.
+    pub fn expand_expired(&self, limit: usize, most: usize) -> usize {
+        let (mut steps, mut moved) = (0, 0);
+        let mut monitors = Vec::new();
+        while steps < limit
+            && moved < most
+            && let Some(mut expired) = self.dispatch.expired.pop()
+        {
+            while steps < limit && moved < most && expired.shard < Targets::<R>::SHARDS {
+                monitors.clear();
+                let (seen, found) = self.targets.unlist_expired(
+                    &self.slots,
+                    (expired.shard, expired.session),
+                    &self.nodes.get(expired.node).stay,
+                    HELD.min(limit - steps),
+                    &mut monitors,
+                );
+                self.enqueue(&monitors);
+                steps += 1 + seen + monitors.len();
+                moved += monitors.len();
+                match found {
+                    Expired::Nothing => expired.shard += 1,
+                    Expired::More => {}
+                    Expired::Target(target) => self.dispatch.dead.push(target),
                 }
             }
+            if expired.shard < Targets::<R>::SHARDS {
+                self.dispatch.expired.push(expired);
+            }
         }
-        self.dispatch.backlog.is_empty()
+        moved
     }
 
     fn expand_target(&self, target: u32, limit: usize, monitors: &mut Vec<u32>) -> usize {
@@ -149,7 +156,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
                 return steps;
             }
         }
-        self.dispatch.backlog.push(Due::Target(target));
+        self.dispatch.dead.push(target);
         steps
     }
 

@@ -1,7 +1,6 @@
 //! What a node must be told of its targets: taken out of its outbox, and put back when it was not sent.
 
 use super::MonitorTable;
-use crate::monitors::dispatch::Due;
 use crate::monitors::nodes::Node;
 use crate::monitors::targets::{Cursor, Instruction};
 use crate::structures::held::HELD;
@@ -141,7 +140,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
             return false;
         };
         self.dispatch.add_waiting(u64::from(monitors));
-        self.dispatch.backlog.push(Due::Target(target));
+        self.dispatch.dead.push(target);
         true
     }
 }

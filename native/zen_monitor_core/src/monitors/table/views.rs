@@ -124,7 +124,17 @@ impl<R: Clone, X> MonitorTable<R, X> {
 
     /// Whether nothing waits to be expanded.
     pub fn is_expanded(&self) -> bool {
-        self.dispatch.backlog.is_empty()
+        self.is_dead_expanded() && self.is_expired_expanded()
+    }
+
+    /// Whether no expired session waits to be expanded.
+    pub fn is_expired_expanded(&self) -> bool {
+        self.dispatch.expired.is_empty()
+    }
+
+    /// Whether no dead target waits to be expanded.
+    pub fn is_dead_expanded(&self) -> bool {
+        self.dispatch.dead.is_empty()
     }
 
     /// Whether no subscriber has a queue.
@@ -158,7 +168,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
             reasons,
             numbers,
             outboxes: self.nodes.iter().map(Node::pending).sum(),
-            backlog: self.dispatch.backlog.len(),
+            backlog: self.dispatch.dead.len() + self.dispatch.expired.len(),
             ring: self.dispatch.ring.len(),
             departed: self.departed.len(),
         }

@@ -20,8 +20,11 @@ const TARGETS: usize = 256;
 /// What was in the table is left to [`proxy_free`]. To free it here, this call would have to be dirty. Then it could
 /// outlive its Proxy, and empty the table of the next.
 #[rustler::nif]
-fn proxy_reset(env: Env, holders: Vec<LocalPid>) -> NifResult<bool> {
+fn proxy_reset(env: Env, holders: Term) -> NifResult<bool> {
     let state = current()?;
+    // Refuses an improper list, at which decoding would panic.
+    holders.list_length()?;
+    let holders: Vec<LocalPid> = holders.decode()?;
     let proxy = &state.proxy;
     let succeeds = proxy.releases.answer(env);
     proxy.reset(Holders::new(env, &holders));

@@ -156,9 +156,36 @@ fn a_dead_node_costs_nothing_up_front() {
     }
     subscribe_all(&table);
     on_node(&table, 0, |node| table.expire(node));
-    assert_eq!(table.dispatch.backlog.len(), 1);
+    assert_eq!(table.sizes().backlog, 1);
     assert_eq!(table.dispatch_counts().waiting, 10_000);
     assert!(table.is_idle());
+}
+
+#[test]
+fn a_dead_target_does_not_wait_for_an_expired_session() {
+    let table = Table::default();
+    for number in 0..1_000 {
+        place(&table, 16, number, number);
+    }
+    subscribe_all(&table);
+    on_node(&table, 0, |node| table.expire(node));
+    let other = table.nodes.find_or_add(1, || ());
+    table
+        .monitor(other, 32, reference(1_000), [0, 0, 0])
+        .unwrap();
+    table.take(other, 1, 1);
+    // A part of the session is expanded.
+    let moved = table.expand_expired(1_000, 100);
+    assert!((100..100 + HELD).contains(&moved));
+    assert_eq!(turns(&table).len(), moved);
+    table.certify(other, [0, 0, 0], None, 1);
+    assert!(table.expand_dead(10) < 10);
+    assert_eq!(turns(&table), [(32, 1_000)]);
+    assert!(table.is_dead_expanded() && !table.is_expanded());
+    while !table.is_expanded() {
+        assert!(table.expand_expired(50, usize::MAX) <= 50);
+    }
+    assert_eq!(turns(&table).len(), 1_000 - moved);
 }
 
 #[test]
