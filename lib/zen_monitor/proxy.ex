@@ -27,7 +27,7 @@ defmodule ZenMonitor.Proxy do
 
   use ZenMonitor.Server
 
-  alias ZenMonitor.{Malformed, Native, Pace, Telemetry, Wire}
+  alias ZenMonitor.{Malformed, Native, Pace, StandIn, Telemetry, Wire}
   alias ZenMonitor.Proxy.{Batcher, Exits, Holder, Passing}
 
   defmodule Connector do
@@ -250,7 +250,8 @@ defmodule ZenMonitor.Proxy do
     process_parts(native, rest, origin)
   end
 
-  defp process_parts(_native, [], _origin), do: :ok
+  # What is subscribed to now is passed on by the settings of now.
+  defp process_parts(_native, [], _origin), do: StandIn.note(:batcher)
   defp process_parts(_native, malformed, origin), do: ignore([malformed], origin)
 
   # `monitors` are those that the slice before has called for, of what is no holder's.

@@ -3,9 +3,9 @@ defmodule ZenMonitor.StandIn do
   # What those go by who stand in for a Batcher or the Dispatcher while it sleeps.
   #
   # After some silence, to read the settings in the application environment would take a tenth of the time from an exit to its
-  # `:DOWN`. So they are noted natively: when they are set, whenever the stage comes to rest, and after each time that
-  # somebody has stood in for it. A change by `Application.put_env/3` while the stage sleeps thus takes effect with the
-  # second exit.
+  # `:DOWN`. So they are noted natively: when they are set, whenever the stage comes to rest, after each time that
+  # somebody has stood in for it, and when something new is monitored. A change by `Application.put_env/3` thus takes effect
+  # with the second exit at the latest, and for whatever is monitored after it.
 
   alias ZenMonitor.{Native, Pace, Wire}
 

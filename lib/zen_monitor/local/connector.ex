@@ -30,7 +30,7 @@ defmodule ZenMonitor.Local.Connector do
 
   import ZenMonitor.Setting
 
-  alias ZenMonitor.{Native, Pace, Proxy, Telemetry}
+  alias ZenMonitor.{Native, Pace, Proxy, StandIn, Telemetry}
 
   alias ZenMonitor.Local.{
     Address,
@@ -311,9 +311,13 @@ defmodule ZenMonitor.Local.Connector do
   end
 
   defp swept(%{unsent: nil, grace: :none} = state) do
-    if Native.connector_rest(state.key),
-      do: note_use(%{state | pace: Pace.rest(state.pace)}),
-      else: request(state)
+    if Native.connector_rest(state.key) do
+      # What is monitored now is delivered by the settings of now.
+      StandIn.note(:dispatcher)
+      note_use(%{state | pace: Pace.rest(state.pace)})
+    else
+      request(state)
+    end
   end
 
   # After a gap, an unsent message is offered again, or held targets are resumed further.
