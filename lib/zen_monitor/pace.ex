@@ -36,8 +36,11 @@ defmodule ZenMonitor.Pace do
   @bursts 10
   # In ms.
   @hibernate_after 1_000
-  # In ms: how long it takes at most to expand what has died with its node.
-  @expansion 100
+  # In ms: what has died with its node is expanded in parts of so many gaps. A timer takes up to one ms longer, so that
+  # is a tenth of a second.
+  @expansion 75
+  # What takes a scheduler about a millisecond. With larger parts, the timers of other processes would be late.
+  @part 6_000
   # What a predecessor may have sent: more than any budget.
   @full 0xFFFF_FFFF
 
@@ -158,18 +161,19 @@ defmodule ZenMonitor.Pace do
 
   @doc """
   How many monitors on nodes that are down may be expanded at once, when it begins: as many as may be delivered in an
-  interval.
+  interval, if that is no large part.
   """
   @spec expansion() :: pos_integer
-  def expansion, do: Config.get(:demand_amount)
+  def expansion, do: min(Config.get(:demand_amount), @part)
 
   @doc """
-  How many of them, from then on, after each `gap/0`, when so many wait. So all are expanded within an interval, and a
-  tenth of a second at most.
+  How many of them, from then on, after each `gap/0`, when so many wait. All are expanded in about a tenth of a second, or
+  in an interval that is shorter, if no part is large by that.
   """
   @spec expansion(waiting :: non_neg_integer) :: pos_integer
   def expansion(waiting) do
-    max(1, ceil_div(waiting * @gap, min(Config.get(:demand_interval), @expansion)))
+    soon = ceil_div(waiting * @gap, Config.get(:demand_interval))
+    Enum.max([1, ceil_div(waiting * @gap, @expansion), min(soon, @part)])
   end
 
   @doc "The milliseconds between two sweeps."
