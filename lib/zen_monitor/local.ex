@@ -12,6 +12,10 @@ defmodule ZenMonitor.Local do
 
   alias ZenMonitor.{Local.Connector, Local.Options, Local.Placing, Native, Pace, Telemetry}
 
+  # How many monitors on nodes that are down are expanded between two pauses. That takes about a millisecond. Without
+  # pauses, the timers of other processes would be late.
+  @part 6_000
+
   @doc """
   See `ZenMonitor.monitor/1`.
   """
@@ -102,7 +106,7 @@ defmodule ZenMonitor.Local do
   @impl GenServer
   def init(_opts) do
     if Native.backlog_answer(), do: Telemetry.restarted(__MODULE__, nil)
-    {:ok, Pace.expansion(), {:continue, :expand}}
+    {:ok, @part, {:continue, :expand}}
   end
 
   @impl GenServer
@@ -112,8 +116,7 @@ defmodule ZenMonitor.Local do
   def handle_info(:wake, most), do: expand(most)
   def handle_info(other, most), do: super(other, most)
 
-  # The state is how many monitors on nodes that are down may be expanded now. As many as the budget lets out soon are
-  # expanded at once, and the rest little by little, so that nobody else misses the time that it takes.
+  # The state is how many monitors on nodes that are down may still be expanded before a pause.
   defp expand(most) do
     case Native.backlog_expand(most) do
       {_moved, false, false} -> rest()
@@ -123,8 +126,7 @@ defmodule ZenMonitor.Local do
   end
 
   defp rest do
-    most = Pace.expansion()
-    if Native.backlog_rest(), do: {:noreply, most}, else: go_on(most)
+    if Native.backlog_rest(), do: {:noreply, @part}, else: go_on(@part)
   end
 
   # Other processes come in between.
@@ -136,7 +138,7 @@ defmodule ZenMonitor.Local do
   # Meanwhile the bell is rung, so nobody else wakes it.
   defp pause do
     Process.send_after(self(), :wake, Pace.gap())
-    {:noreply, Pace.expansion(Native.batch_length())}
+    {:noreply, @part}
   end
 
   # Not `Enum.all?/2`, which fails in its own words for what is no proper list.

@@ -36,11 +36,6 @@ defmodule ZenMonitor.Pace do
   @bursts 10
   # In ms.
   @hibernate_after 1_000
-  # In ms: what has died with its node is expanded in parts of so many gaps. A timer takes up to one ms longer, so that
-  # is a tenth of a second.
-  @expansion 75
-  # What takes a scheduler about a millisecond. With larger parts, the timers of other processes would be late.
-  @part 6_000
   # What a predecessor may have sent: more than any budget.
   @full 0xFFFF_FFFF
 
@@ -157,23 +152,6 @@ defmodule ZenMonitor.Pace do
       # A smaller burst would be given up before the next sweep, and lose what flows until then.
       {each, Enum.max([@burst, ceil_div(amount, @bursts), ceil_div(@gap * @ms, each)])}
     end
-  end
-
-  @doc """
-  How many monitors on nodes that are down may be expanded at once, when it begins: as many as may be delivered in an
-  interval, if that is no large part.
-  """
-  @spec expansion() :: pos_integer
-  def expansion, do: min(Config.get(:demand_amount), @part)
-
-  @doc """
-  How many of them, from then on, after each `gap/0`, when so many wait. All are expanded in about a tenth of a second, or
-  in an interval that is shorter, if no part is large by that.
-  """
-  @spec expansion(waiting :: non_neg_integer) :: pos_integer
-  def expansion(waiting) do
-    soon = ceil_div(waiting * @gap, Config.get(:demand_interval))
-    Enum.max([1, ceil_div(waiting * @gap, @expansion), min(soon, @part)])
   end
 
   @doc "The milliseconds between two sweeps."

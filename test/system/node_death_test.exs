@@ -36,25 +36,23 @@ defmodule ZenMonitor.NodeDeathTest do
     assert :erlang.memory(:system) - before < 20 * @amount
   end
 
-  describe "is expanded little by little:" do
+  describe "is expanded with pauses:" do
     setup do
       peer = start_connected_peer()
-      pids = on(peer, :targets, [5_000])
-      %{peer: peer, pids: pids, refs: watch_all(pids)}
+      # Two parts, and the beginning of a third.
+      pids = on(peer, :targets, [13_000])
+      %{peer: peer, refs: watch_all(pids)}
     end
 
-    test "what may be delivered soon at once, the rest in small parts", %{peer: peer, refs: refs} do
-      suspend_stage(Dispatcher)
+    test "one after each part", %{peer: peer, refs: refs} do
       local = Process.whereis(Local)
-      :erlang.trace(local, true, [:receive])
+      :erlang.trace(local, true, [:receive, :send])
       Cluster.disconnect(peer)
-      wait_until(fn -> Local.batch_length() == 5_000 and Native.sizes()[:backlog] == 0 end)
-
-      # The 4,000 beyond the budget in parts of little more than 100, where a native call would expand 500.
-      assert received(local, :wake) > 20
-      Dispatcher.demand_amount(5_000)
-      resume_stage(Dispatcher)
       assert refs |> downs() |> Map.values() |> Enum.uniq() == [:nodedown]
+      wait_until(fn -> Native.sizes()[:backlog] == 0 end)
+
+      # It wakes itself after each native call. What else wakes it is the bell, and the end of a pause.
+      assert traced(local, :receive, :wake) - traced(local, :send, :wake) == 1 + 2
     end
 
     test "an exit on another node does not wait for it", %{peer: peer} do
@@ -64,10 +62,10 @@ defmodule ZenMonitor.NodeDeathTest do
       # Its part of the work is done by nobody.
       :sys.suspend(Local)
       Cluster.disconnect(peer)
-      wait_until(fn -> Local.batch_length() == 5_000 end)
+      wait_until(fn -> Local.batch_length() == 13_000 end)
       Process.exit(pid, :kill)
       assert reason(ref) == :killed
-      assert Local.batch_length() == 5_000
+      assert Local.batch_length() == 13_000
       :sys.resume(Local)
     end
   end
@@ -120,10 +118,11 @@ defmodule ZenMonitor.NodeDeathTest do
     end
   end
 
-  # How often a process that is traced has received a message.
-  defp received(pid, message) do
+  # How often a process that is traced has received a message, or sent it to itself.
+  defp traced(pid, event, message) do
     receive do
-      {:trace, ^pid, :receive, ^message} -> 1 + received(pid, message)
+      {:trace, ^pid, ^event, ^message} -> 1 + traced(pid, event, message)
+      {:trace, ^pid, ^event, ^message, ^pid} -> 1 + traced(pid, event, message)
     after
       0 -> 0
     end

@@ -131,26 +131,6 @@ defmodule ZenMonitor.PaceTest do
     assert amount(sends) * limits.interval / (10_000 * @ms) >= 990
   end
 
-  test "what dies with a node is expanded in a tenth of a second, or sooner if no part is large" do
-    on_exit(fn ->
-      for key <- [:demand_interval, :demand_amount], do: Application.delete_env(:zen_monitor, key)
-    end)
-
-    assert Pace.expansion() == 1_000
-    waiting = [0, 1, 1_000, 33_000, 200_000, 10_000_000]
-    parts = fn -> for amount <- waiting, do: Pace.expansion(amount) end
-    assert Pace.gap() == 2
-    assert parts.() == [1, 1, 27, 880, 5_334, 266_667]
-    Application.put_env(:zen_monitor, :demand_interval, 60_000)
-    assert parts.() == [1, 1, 27, 880, 5_334, 266_667]
-    Application.put_env(:zen_monitor, :demand_interval, 10)
-    assert parts.() == [1, 1, 200, 6_000, 6_000, 266_667]
-    Application.put_env(:zen_monitor, :demand_interval, 1)
-    Application.put_env(:zen_monitor, :demand_amount, 1_000_000)
-    assert parts.() == [1, 2, 2_000, 6_000, 6_000, 266_667]
-    assert Pace.expansion() == 6_000
-  end
-
   test "what a trickle had spent is available again one interval later" do
     limits = limits(:leading_edge, 100 * @ms, 10)
     arrivals = for n <- 0..9, do: {n * 10 * @ms, 1}
