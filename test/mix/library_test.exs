@@ -82,8 +82,9 @@ defmodule ZenMonitor.LibraryTest do
       end
 
       for at <- 20..(byte_size(bytes) - 9)//97 do
-        <<before::binary-size(at), byte, rest::binary>> = bytes
-        assert {:error, _} = Archive.unpack(before <> <<Bitwise.bxor(byte, 0x55)>> <> rest)
+        {before, [byte | rest]} = bytes |> :binary.bin_to_list() |> Enum.split(at)
+        damaged = IO.iodata_to_binary([before, Bitwise.bxor(byte, 0x55), rest])
+        assert {:error, _} = Archive.unpack(damaged)
       end
     end
 
