@@ -272,7 +272,7 @@ defmodule ZenMonitor.IdleTest do
       seen =
         for _ <- 1..8 do
           Task.async(fn ->
-            for _ <- 1..400, reduce: MapSet.new() do
+            for _ <- 1..1_200, reduce: MapSet.new() do
               seen ->
                 refs = for pid <- [dead, here], do: ZenMonitor.monitor(pid)
                 seen = MapSet.put(seen, Native.connector(peer.node))
