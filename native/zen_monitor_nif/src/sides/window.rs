@@ -35,8 +35,7 @@ impl Deref for Window {
 /// nanoseconds.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// How long what is sent counts.
-    pub interval: i64,
+    interval: i64,
     budget: u64,
     gap: i64,
     few: u64,
@@ -65,6 +64,11 @@ impl Limits {
             few: self.few,
         };
         (self.few > 0).then_some(Quota(quota))
+    }
+
+    /// Enters items that were sent until `now`.
+    pub fn enter(self, window: &Window, now: i64, amount: usize) {
+        window.enter(now, self.interval, amount as u64);
     }
 }
 
@@ -104,10 +108,5 @@ impl Quota {
     /// The time after so many nanoseconds.
     pub fn after(&self, elapsed: i64) -> i64 {
         self.0.now.saturating_add(elapsed)
-    }
-
-    /// Enters items that were sent until `now`.
-    pub fn enter(&self, window: &Window, now: i64, amount: usize) {
-        window.enter(now, self.0.interval, amount as u64);
     }
 }

@@ -3,7 +3,7 @@
 use crate::calls::batcher::certificates::{Dead, certificate_parts, certificates};
 use crate::calls::timeslice::consume;
 use crate::sides::proxy::connector::{Certificate, Connector};
-use crate::sides::proxy::{CERTIFICATES, LOOKING, REASONS, count};
+use crate::sides::proxy::{CERTIFICATES, LOOKING, Proxy, REASONS, count};
 use crate::sides::window::{Limits, Quota};
 use crate::state::current;
 use crate::terms::parts::COMPARED;
@@ -12,6 +12,8 @@ use crate::terms::{atoms, word};
 use rustler::{Atom, Binary, Encoder, Env, LocalPid, NifResult, ResourceArc, Term};
 use std::sync::atomic::Ordering;
 
+/// For how many connectors one call passes certificates on.
+const PASSED: usize = 4;
 /// How many rows of the dead one call makes into certificates.
 const ROWS: usize = 256;
 
@@ -156,41 +158,77 @@ impl Taken {
     }
 }
 
-/// Rings after something has come into an outbox. Or, if the Batcher sleeps and few certificates were sent of late, takes
-/// a few of them, which the caller is to send in its place: `{connector, pid, version, certificates, amount}`. The version
-/// of the compact form is at most `latest`. With `pids`, it takes none of names. `known` is a
-/// reason that need not be built. The caller must tell what became of them,
-/// by [`proxy_passed_on`] or [`proxy_take_back`].
-pub fn pass_on<'a>(
+/// What the caller of a NIF is to send in the place of Batchers that sleep: `{connector, pid, version, certificates, amount}`
+/// for each. It must tell what became of them, by [`proxy_passed_on`] or [`proxy_take_back`].
+pub struct Passing<'a> {
     env: Env<'a>,
-    connector: &ResourceArc<Connector>,
-    quota: Quota,
+    quota: Option<Quota>,
     latest: u32,
     pids: bool,
-    known: &Option<(Term<'a>, Reason)>,
-) -> Option<Term<'a>> {
-    let room = quota.stand_in(&connector.sent, || connector.batcher.stand_in())?;
-    if room == 0 {
-        connector.batcher.wake(env);
-        return None;
+    passed: Vec<Term<'a>>,
+}
+
+impl<'a> Passing<'a> {
+    /// `now` is the VM's monotonic time in nanoseconds, or `None` if nothing may be passed on. With `pids`, no certificates
+    /// of names are.
+    pub fn begin(env: Env<'a>, proxy: &Proxy, now: Option<i64>, pids: bool) -> Self {
+        let (limits, latest) = proxy.passing.get();
+        Passing {
+            env,
+            quota: now.and_then(|now| limits.quota(now)),
+            latest,
+            pids,
+            passed: Vec::new(),
+        }
     }
-    let mut taken = Taken::default();
-    // Relaxed: nothing else is read by it.
-    let version = connector.version.load(Ordering::Relaxed).min(latest);
-    let accept = |certificate: &Certificate| {
-        (!pids || certificate.is_of_pid()) && taken.add(certificate, REASONS)
-    };
-    if !connector.outbox.pass_on(room.min(quota.few()), accept) {
-        connector.batcher.wake(env);
-        return None;
+
+    /// Rings after something has come into an outbox. Or, if the Batcher sleeps and few certificates were sent of late,
+    /// takes a few of them to be passed on. The reason that is `known` need not be built.
+    pub fn ring(&mut self, connector: &ResourceArc<Connector>, known: &Option<(Term<'a>, Reason)>) {
+        match self.quota {
+            Some(quota) if self.passed.len() < PASSED => {
+                let passed = self.take(connector, quota, known);
+                self.passed.extend(passed);
+            }
+            _ => connector.batcher.ring(self.env),
+        }
     }
-    let Ok(certificates) = taken.build(env, version, known) else {
-        connector.outbox.take_back();
-        connector.batcher.wake(env);
-        return None;
-    };
-    let pid = connector.pid(env);
-    Some((connector, pid, version, certificates, taken.len()).encode(env))
+
+    /// All of it.
+    pub fn finish(self) -> Vec<Term<'a>> {
+        self.passed
+    }
+
+    fn take(
+        &self,
+        connector: &ResourceArc<Connector>,
+        quota: Quota,
+        known: &Option<(Term<'a>, Reason)>,
+    ) -> Option<Term<'a>> {
+        let env = self.env;
+        let room = quota.stand_in(&connector.sent, || connector.batcher.stand_in())?;
+        if room == 0 {
+            connector.batcher.wake(env);
+            return None;
+        }
+        let mut taken = Taken::default();
+        // Relaxed: nothing else is read by it.
+        let version = connector.version.load(Ordering::Relaxed).min(self.latest);
+        let accept = |certificate: &Certificate| {
+            (!self.pids || certificate.is_of_pid()) && taken.add(certificate, REASONS)
+        };
+        if !connector.outbox.pass_on(room.min(quota.few()), accept) {
+            connector.batcher.wake(env);
+            return None;
+        }
+        let Ok(certificates) = taken.build(env, version, known) else {
+            connector.outbox.take_back();
+            connector.batcher.wake(env);
+            return None;
+        };
+        let pid = connector.pid(env);
+        Some((connector, pid, version, certificates, taken.len()).encode(env))
+    }
 }
 
 /// Forgets the certificates that were passed on: they were sent until `now`. The Batcher is woken if there are more.
@@ -205,7 +243,7 @@ fn proxy_passed_on(
     let proxy = &state.proxy;
     let passed = connector.outbox.passed_on();
     let (limits, _) = proxy.passing.get();
-    connector.sent.enter(now, limits.interval, passed as u64);
+    limits.enter(&connector.sent, now, passed);
     count(&proxy.swept, passed);
     connector.batcher.leave(env, || proxy.is_quiet(&connector));
     let is_used = proxy.table.lock().is_subscribed(connector.id);

@@ -62,9 +62,10 @@ fn deliver<'a>(
     known: Option<(Term<'a>, Reason)>,
 ) -> NifResult<(usize, bool)> {
     let state = current()?;
+    let local = &state.local;
     let share = shares.present();
     let timeslice = Timeslice::begin(env);
-    let mut run = Run::new(env, &state.local, name);
+    let mut run = Run::new(env, local, name);
     if let Some((term, reason)) = known {
         run.know(term, reason);
     }
@@ -72,10 +73,8 @@ fn deliver<'a>(
     while !done && timeslice.elapsed() < DELIVERY {
         // If no turn was taken, every subscriber that still has something due has had its share.
         let any = run.turns(BATCH.min(limit - run.sent), share)?;
-        done = !any || run.sent == limit || state.local.table.is_idle();
+        done = !any || run.sent == limit || local.table.is_idle();
     }
-    let local = &state.local;
-    let done = done || local.table.is_idle();
     while done && timeslice.elapsed() < DELIVERY {
         match local.options.take_gathered() {
             Some(gathered) => run.send_bulk(gathered)?,
@@ -146,7 +145,7 @@ impl<'a> StandIn<'a> {
         };
         let elapsed = timeslice.elapsed().as_nanos() as i64;
         let now = quota.after(elapsed);
-        quota.enter(&local.delivered, now, sent);
+        limits.enter(&local.delivered, now, sent);
         standing.is_left = true;
         let is_delivered = || local.table.is_idle() && local.options.is_delivered();
         local.ring.leave(env, is_delivered);

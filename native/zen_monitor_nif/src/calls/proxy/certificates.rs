@@ -1,6 +1,6 @@
 //! What has died here, to be told to those who watch it.
 
-use crate::calls::batcher::outbox::pass_on;
+use crate::calls::batcher::outbox::Passing;
 use crate::calls::direct;
 use crate::calls::proxy::monitors::SLICE;
 use crate::calls::timeslice::consume;
@@ -16,9 +16,6 @@ use zen_monitor_core::subscriptions::table::Destination;
 
 /// How long one call may encode reasons.
 const CERTIFYING: Duration = Duration::from_micros(300);
-
-/// For how many connectors one call passes certificates on.
-const PASSED: usize = 4;
 
 direct::nif!("proxy_certify", 2, proxy_certify);
 
@@ -36,8 +33,6 @@ fn proxy_certify<'a>(env: Env<'a>, [exits, now]: [Term<'a>; 2]) -> NifResult<Ter
         none if atoms::none() == none => None,
         now => Some(now.decode()?),
     };
-    let (limits, latest) = state.proxy.passing.get();
-    let quota = now.and_then(|now| limits.quota(now));
     let began = Instant::now();
     let mut read: Vec<(Destination, Reason)> = Vec::with_capacity(SLICE);
     let mut rests = Vec::with_capacity(SLICE);
@@ -70,24 +65,12 @@ fn proxy_certify<'a>(env: Env<'a>, [exits, now]: [Term<'a>; 2]) -> NifResult<Ter
         }
         rest = tail;
     }
-    let mut passed = Vec::new();
-    let ring = |connector: ResourceArc<Connector>| match quota {
-        Some(quota) if passed.len() < PASSED => {
-            passed.extend(pass_on(
-                env,
-                &connector,
-                quota,
-                latest,
-                seat.is_some(),
-                &last,
-            ));
-        }
-        _ => connector.batcher.ring(env),
-    };
+    let mut passing = Passing::begin(env, &state.proxy, now, seat.is_some());
+    let ring = |connector: ResourceArc<Connector>| passing.ring(&connector, &last);
     let (done, told) = state.proxy.certify(&holders, &read, ring);
     consume(env, told);
     consume(env, bytes / 64);
-    Ok((rests.get(done).copied().unwrap_or(rest), passed).encode(env))
+    Ok((rests.get(done).copied().unwrap_or(rest), passing.finish()).encode(env))
 }
 
 /// Puts a certificate into the outbox of every subscriber of a destination that is down. The reason passes

@@ -1,6 +1,6 @@
 //! What other nodes want watched.
 
-use crate::calls::batcher::outbox::pass_on;
+use crate::calls::batcher::outbox::Passing;
 use crate::calls::proxy::monitors::{SLICE, monitors_to_terms, read_monitors};
 use crate::calls::proxy::reading::{Instruction, read_list, read_runs};
 use crate::calls::timeslice::consume;
@@ -112,19 +112,13 @@ fn proxy_process<'a>(
 
     let mut passed = Vec::new();
     if !dead.is_empty() {
+        let mut passing = Passing::begin(env, &state.proxy, Some(now), false);
         let reason = Reason::from_etf(NOPROC);
         let known = Some((atoms::noproc().to_term(env), reason.clone()));
         let exits: Vec<_> = dead.into_iter().map(|one| (one, reason.clone())).collect();
-        let (limits, latest) = state.proxy.passing.get();
-        let quota = limits.quota(now);
-        state
-            .proxy
-            .certify(&holders, &exits, |connector| match quota {
-                Some(quota) => {
-                    passed.extend(pass_on(env, &connector, quota, latest, false, &known));
-                }
-                None => connector.batcher.ring(env),
-            });
+        let ring = |connector: ResourceArc<Connector>| passing.ring(&connector, &known);
+        state.proxy.certify(&holders, &exits, ring);
+        passed = passing.finish();
     }
     holders.ask(env, &theirs);
     let released = holders.release(env, released);
