@@ -11,7 +11,7 @@ defmodule ZenMonitor.Pace do
   # The window is native and shared: a stage, and who sends in its place, draw on the same.
   #
   # Delivery on the leading edge is bounded for each subscriber as well: a burst at once, and from then on
-  # what flows if the budget is spread evenly (`share/0`).
+  # what flows if the budget is spread evenly (`share/0`). If more than a burst waits, there is none.
   #
   # With pacing, a sweep sends a slice of the budget at most, and the gap is a slice of the interval.
   #
@@ -133,9 +133,10 @@ defmodule ZenMonitor.Pace do
   end
 
   @typedoc """
-  What one subscriber may be given: `burst` at once, and one more every `each` nanoseconds.
+  What one subscriber may be given: `burst` at once, or `flow` if more than that waits, and one more every `each`
+  nanoseconds.
   """
-  @type share :: {each :: pos_integer, burst :: pos_integer} | :all
+  @type share :: {each :: pos_integer, burst :: pos_integer, flow :: pos_integer} | :all
 
   @doc """
   The share of each subscriber in what is delivered. With pacing or in periodic sweeping, which have
@@ -150,7 +151,8 @@ defmodule ZenMonitor.Pace do
       interval = System.convert_time_unit(Config.get(:demand_interval), :millisecond, :nanosecond)
       each = max(1, div(interval, amount))
       # A smaller burst would be given up before the next sweep, and lose what flows until then.
-      {each, Enum.max([@burst, ceil_div(amount, @bursts), ceil_div(@gap * @ms, each)])}
+      flow = ceil_div(@gap * @ms, each)
+      {each, Enum.max([@burst, ceil_div(amount, @bursts), flow]), flow}
     end
   end
 

@@ -524,9 +524,9 @@ defmodule ZenMonitor.NativeTest do
   defp valid(:connector_take, 3), do: [:other@node, :other@node, 10]
   defp valid(:connector_certify, 3), do: [:other@node, [{:name, :reason}], stand_in()]
   defp valid(:connector_certify_bulky, 2), do: [:other@node, [{:name, :reason}]]
-  defp valid(:dispatcher_deliver, 3), do: [node(), 10, {100_000, 100}]
+  defp valid(:dispatcher_deliver, 3), do: [node(), 10, {100_000, 100, 20}]
   defp valid(:dispatcher_deliver_bulky, 3), do: [node(), 10, :all]
-  defp valid(:dispatcher_note, 2), do: [quota(), {100_000, 100}]
+  defp valid(:dispatcher_note, 2), do: [quota(), {100_000, 100, 20}]
   defp valid(:set_compatibility, 4), do: [:other@node, :unavailable, 0, 0]
   defp valid(:connector_take_parts, 3), do: [:other@node, :other@node, 10]
 

@@ -93,13 +93,13 @@ defmodule ZenMonitor.PaceTest do
       for key <- [:demand_interval, :demand_amount], do: Application.delete_env(:zen_monitor, key)
     end)
 
-    assert Pace.share() == {100_000, 100}
+    assert Pace.share() == {100_000, 100, 20}
 
     for interval <- [1, 3, 10, 100, 5_000], amount <- [1, 700, 1_000, 10_000_000] do
       Application.put_env(:zen_monitor, :demand_interval, interval)
       Application.put_env(:zen_monitor, :demand_amount, amount)
-      {each, burst} = Pace.share()
-      assert burst * each >= 2_000_000
+      {each, burst, flow} = Pace.share()
+      assert flow * each >= 2_000_000 and flow <= burst
       # No more than what is promised.
       assert burst <= Enum.max([100, ceil(amount / 10), ceil(2_000_000 / each)])
     end

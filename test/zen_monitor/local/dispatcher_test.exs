@@ -128,6 +128,8 @@ defmodule ZenMonitor.Local.DispatcherTest do
     end
 
     test "follow a change of the settings by the next one", %{peer: peer} do
+      # The whole budget for one subscriber.
+      Dispatcher.pacing(1)
       Dispatcher.demand_amount(10)
       Dispatcher.demand_interval(1_000)
       pids = on(peer, :targets, [1_000])

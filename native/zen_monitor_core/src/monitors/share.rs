@@ -2,8 +2,9 @@
 //!
 //! The budget bounds what all subscribers get together. If all of it went to one of them at once, its own work
 //! would wait until it has read the whole budget. So each subscriber has a share: a burst after a rest, and
-//! from then on as many as flow if the budget is spread evenly. A single subscriber still gets the whole budget
-//! of every interval, but spread over the interval.
+//! from then on as many as flow if the budget is spread evenly. If more than a burst waits, most of it must come
+//! later anyway, so there is no burst then. A single subscriber still gets the whole budget of every interval, but
+//! spread over the interval.
 //!
 //! This is the generic cell rate algorithm. It keeps one point in time for each subscriber.
 
@@ -16,13 +17,15 @@ use std::time::Duration;
 /// use zen_monitor_core::monitors::share::Share;
 ///
 /// let ms = Duration::from_millis;
-/// let share = |now| Share::new(ms(now), Duration::from_micros(100), 100);
-/// let mut ahead = 0;
+/// let share = |now| Share::new(ms(now), Duration::from_micros(100), 100, 20);
+/// let mut ahead = share(5).begin(0, 100);
 /// assert_eq!(share(5).room(ahead), 100);
 /// ahead = share(5).give(ahead, 100);
 /// assert_eq!(share(5).room(ahead), 0);
 /// assert_eq!(share(7).room(ahead), 20);
 /// assert_eq!(share(99).room(ahead), 100);
+/// ahead = share(99).begin(ahead, 101);
+/// assert_eq!(share(99).room(ahead), 20);
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Share {
@@ -31,16 +34,20 @@ pub struct Share {
     /// Nanoseconds from one message to the next in a steady flow. 0 means no limit.
     each: u64,
     burst: u32,
+    /// How much of a burst is left for who has more than that waiting.
+    flow: u32,
     last: bool,
 }
 
 impl Share {
-    /// The share at the time `now`: up to `burst` at once, and one more every `each`.
-    pub fn new(now: Duration, each: Duration, burst: u32) -> Self {
+    /// The share at the time `now`: up to `burst` at once, and one more every `each`. Of more than a burst, only `flow` at
+    /// once: what flows until the next go.
+    pub fn new(now: Duration, each: Duration, burst: u32, flow: u32) -> Self {
         Share {
             now: now.as_nanos() as u64,
             each: each.as_nanos().max(1) as u64,
             burst,
+            flow,
             last: false,
         }
     }
@@ -51,6 +58,7 @@ impl Share {
             now: 0,
             each: 0,
             burst: u32::MAX,
+            flow: u32::MAX,
             last: false,
         }
     }
@@ -67,8 +75,17 @@ impl Share {
         self.last
     }
 
-    /// How many messages a subscriber may get now. `ahead` is 0 at first, and afterwards what [`Share::give`] has
-    /// returned.
+    /// Notes that a subscriber has its first turn after a rest, with so many messages waiting. `ahead` is 0 at first, and
+    /// afterwards what the last call for this subscriber has returned. Returns its next `ahead`.
+    #[inline]
+    pub fn begin(&self, ahead: u64, waiting: usize) -> u64 {
+        if waiting <= self.burst as usize {
+            return ahead;
+        }
+        ahead.max(self.after(self.burst.saturating_sub(self.flow)))
+    }
+
+    /// How many messages a subscriber may get now.
     #[inline]
     pub fn room(&self, ahead: u64) -> usize {
         if self.each == 0 {
@@ -78,10 +95,19 @@ impl Share {
         u64::from(self.burst).saturating_sub(given) as usize
     }
 
-    /// Notes that a subscriber gets so many messages. Returns its next `ahead`.
+    /// Notes that a subscriber gets so many messages, or none. Whoever is ahead by more than a burst takes, under former
+    /// settings, need not wait for that.
     #[inline]
     pub fn give(&self, ahead: u64, amount: usize) -> u64 {
-        ahead.max(self.now) + self.each * amount as u64
+        let begin = ahead.clamp(self.now, self.after(self.burst));
+        begin.saturating_add(self.each.saturating_mul(amount as u64))
+    }
+
+    /// The time by which so many messages flow. An interval may be set to any number of years.
+    #[inline]
+    fn after(&self, amount: u32) -> u64 {
+        let takes = self.each.saturating_mul(u64::from(amount));
+        self.now.saturating_add(takes)
     }
 }
 
@@ -107,6 +133,7 @@ mod tests {
                     Duration::from_nanos(now),
                     Duration::from_nanos(each),
                     burst,
+                    1,
                 );
                 let room = share.room(ahead);
                 prop_assert!(room <= burst as usize);
@@ -121,8 +148,46 @@ mod tests {
     }
 
     #[test]
+    fn who_has_more_than_a_burst_waiting_begins_with_what_flows() {
+        let (each, burst, flow) = (Duration::from_nanos(10), 100, 20);
+        let share = |now| Share::new(Duration::from_nanos(now), each, burst, flow);
+        for ahead in [0, 5_000] {
+            assert_eq!(share(5_000).room(share(5_000).begin(ahead, 100)), 100);
+            let begun = share(5_000).begin(ahead, 101);
+            assert_eq!(share(5_000).room(begun), 20);
+            assert_eq!(share(5_300).room(begun), 50);
+        }
+        // It never gets more for that.
+        assert_eq!(share(5_000).begin(5_950, 101), 5_950);
+    }
+
+    #[test]
+    fn who_was_slow_under_former_settings_is_not_any_more() {
+        let share = |now, each| Share::new(Duration::from_millis(now), each, 100, 1);
+        let (slow, fast) = (Duration::from_secs(1), Duration::from_millis(1));
+        let ahead = share(0, slow).begin(0, 1_000);
+        let ahead = share(0, slow).give(ahead, 1);
+        assert_eq!(share(5, fast).room(ahead), 0);
+        let ahead = share(5, fast).give(ahead, 0);
+        assert_eq!(share(25, fast).room(ahead), 20);
+    }
+
+    #[test]
+    fn an_interval_of_any_length_is_taken() {
+        let share = Share::new(
+            Duration::from_secs(9),
+            Duration::from_nanos(u64::MAX),
+            100,
+            1,
+        );
+        let ahead = share.begin(0, 1_000);
+        assert_eq!(share.give(ahead, 7), u64::MAX);
+    }
+
+    #[test]
     fn all_is_without_limit() {
         let share = Share::all();
+        assert_eq!(share.begin(7, usize::MAX), 7);
         assert_eq!(share.room(share.give(7, 1_000_000)), usize::MAX);
     }
 }

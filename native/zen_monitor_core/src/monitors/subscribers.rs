@@ -66,6 +66,8 @@ struct Subscriber {
     /// The point in time that [`Share`] keeps for it.
     ahead: u64,
     in_ring: bool,
+    /// Whether it has had a turn since it entered the ring.
+    begun: bool,
     departed: bool,
     sweeping: bool,
     is_set: bool,
@@ -268,6 +270,10 @@ impl Subscribers {
         } = shard;
         let subscriber = &mut subscribers[local];
         let share = share(subscriber.pid);
+        if !subscriber.begun {
+            subscriber.begun = true;
+            subscriber.ahead = share.begin(subscriber.ahead, subscriber.queued as usize);
+        }
         let room = share.room(subscriber.ahead);
         let limit = if share.is_last() { 1 } else { limit };
         let (mut turns, mut given) = (0, 0);
@@ -302,6 +308,7 @@ impl Subscribers {
         if !more {
             subscriber.last = NIL;
             subscriber.in_ring = false;
+            subscriber.begun = false;
         }
         shard.reap(local);
         (turns, more)
@@ -484,6 +491,7 @@ impl Shard {
             queued: 0,
             ahead: 0,
             in_ring: false,
+            begun: false,
             departed: false,
             sweeping: false,
             is_set: false,

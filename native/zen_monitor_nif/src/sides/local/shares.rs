@@ -6,10 +6,10 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use zen_monitor_core::monitors::share::Share;
 
-/// What one subscriber may be given: `{each, burst}` for `burst` messages at once and one more every `each` nanoseconds, or
-/// `all` for any number.
+/// What one subscriber may be given: `{each, burst, flow}` for `burst` messages at once, or `flow` if more than a burst
+/// waits, and one more every `each` nanoseconds; or `all` for any number.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub struct Shares(Option<(u64, u32)>);
+pub struct Shares(Option<(u64, u32, u32)>);
 
 impl<'a> Decoder<'a> for Shares {
     fn decode(term: Term<'a>) -> NifResult<Self> {
@@ -24,10 +24,10 @@ impl Shares {
     /// The present share. Its clock begins with the library, since a Dispatcher may be replaced.
     pub fn present(self) -> Share {
         static BEGINNING: OnceLock<Instant> = OnceLock::new();
-        let Some((each, burst)) = self.0 else {
+        let Some((each, burst, flow)) = self.0 else {
             return Share::all();
         };
         let now = BEGINNING.get_or_init(Instant::now).elapsed();
-        Share::new(now, Duration::from_nanos(each), burst)
+        Share::new(now, Duration::from_nanos(each), burst, flow)
     }
 }

@@ -102,7 +102,7 @@ fn what_is_certified_together_comes_behind_what_fell_due_before() {
 #[test]
 fn no_subscriber_gets_more_than_its_share_at_a_time() {
     let ms = std::time::Duration::from_millis;
-    let share = |now| Share::new(ms(now), ms(1), 100);
+    let share = |now| Share::new(ms(now), ms(1), 100, 5);
     let table = Table::default();
     // One has a thousand monitors that are due, and a hundred have one.
     for number in 0..1_000 {
@@ -130,7 +130,8 @@ fn no_subscriber_gets_more_than_its_share_at_a_time() {
         }
         (sent.remove(&16).unwrap_or(0), sent.len())
     };
-    assert_eq!(deliver(0), (100, 100));
+    // More than a burst waits for it, so it gets what flows.
+    assert_eq!(deliver(0), (5, 100));
     assert_eq!(deliver(0), (0, 0));
     assert!(!table.is_idle());
     assert_eq!(deliver(20), (20, 0));
@@ -145,7 +146,21 @@ fn no_subscriber_gets_more_than_its_share_at_a_time() {
             rest += 1;
         }
     }
-    assert_eq!(rest, 950 - 220);
+    assert_eq!(rest, 950 - 125);
+
+    // After that rest, not more than a burst waits for it.
+    for number in 2_000..2_100 {
+        place(&table, 16, number, number);
+    }
+    subscribe_all(&table);
+    for number in 2_000..2_100 {
+        on_node(&table, 0, |node| {
+            table.certify(node, [number, 0, 0], None, 1)
+        });
+    }
+    while !table.expand(100) {}
+    assert_eq!(deliver(2_000), (100, 0));
+    assert!(table.is_idle());
 }
 
 #[test]
