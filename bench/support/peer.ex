@@ -57,9 +57,12 @@ defmodule Bench.Peer do
     :peer.call(peer.control, module, function, args, :infinity)
   end
 
-  @doc "Stops the VM."
+  @doc "Stops the VM, and waits until the machine has its memory back."
   @spec stop(t) :: :ok
-  def stop(peer), do: :peer.stop(peer.control)
+  def stop(peer) do
+    :peer.stop(peer.control)
+    await_end("/proc/#{peer.os_pid}")
+  end
 
   @doc "The code path of a VM that runs this project's own build."
   @spec own_code() :: [Path.t()]
@@ -70,6 +73,16 @@ defmodule Bench.Peer do
   def other_code(ebins) do
     own = :zen_monitor |> :code.lib_dir() |> Path.join("ebin")
     ebins ++ Enum.reject(own_code(), &(Path.expand(&1) == own))
+  end
+
+  # The end of a VM with gigabytes takes a second.
+  defp await_end(directory) do
+    if File.dir?(directory) do
+      Process.sleep(10)
+      await_end(directory)
+    else
+      :ok
+    end
   end
 
   # A VM has as many schedulers as it has cores.

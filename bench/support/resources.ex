@@ -12,11 +12,17 @@ defmodule Bench.Resources do
 
   @doc "The CPU time that an OS process has used in user and system mode, in µs, to the nearest 10 ms."
   @spec cpu(String.t()) :: non_neg_integer
-  def cpu(os_pid) do
+  def cpu(os_pid), do: os_pid |> cpu_by_mode() |> Enum.sum()
+
+  @doc "The part of `cpu/1` in system mode."
+  @spec cpu_of_kernel(String.t()) :: non_neg_integer
+  def cpu_of_kernel(os_pid), do: os_pid |> cpu_by_mode() |> List.last()
+
+  defp cpu_by_mode(os_pid) do
     # The name of the command, in parentheses, may hold anything.
     fields = "/proc/#{os_pid}/stat" |> File.read!() |> String.split(") ") |> List.last()
-    [user, system] = fields |> String.split(" ") |> Enum.slice(11, 2)
-    (String.to_integer(user) + String.to_integer(system)) * @tick
+    modes = fields |> String.split(" ") |> Enum.slice(11, 2)
+    for ticks <- modes, do: String.to_integer(ticks) * @tick
   end
 
   @doc """
