@@ -61,7 +61,7 @@ defmodule Bench.Peer do
   @spec stop(t) :: :ok
   def stop(peer) do
     :peer.stop(peer.control)
-    await_end("/proc/#{peer.os_pid}")
+    await_end("/proc/#{peer.os_pid}", 6_000)
   end
 
   @doc "The code path of a VM that runs this project's own build."
@@ -76,12 +76,11 @@ defmodule Bench.Peer do
   end
 
   # The end of a VM with gigabytes takes a second.
-  defp await_end(directory) do
-    if File.dir?(directory) do
-      Process.sleep(10)
-      await_end(directory)
-    else
-      :ok
+  defp await_end(directory, patience) do
+    cond do
+      not File.dir?(directory) -> :ok
+      patience == 0 -> raise "a VM that was stopped has not ended: #{directory}"
+      true -> Process.sleep(10) && await_end(directory, patience - 1)
     end
   end
 

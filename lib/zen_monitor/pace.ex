@@ -11,7 +11,7 @@ defmodule ZenMonitor.Pace do
   # The window is native and shared: a stage, and who sends in its place, draw on the same.
   #
   # Delivery on the leading edge is bounded for each subscriber as well: a burst at once, and from then on
-  # what flows if the budget is spread evenly (`share/0`). If more than a burst waits, there is none.
+  # what flows if the budget is spread evenly (`share/0`). If more than two bursts wait, there is none.
   #
   # With pacing, a sweep sends a slice of the budget at most, and the gap is a slice of the interval.
   #
@@ -133,7 +133,7 @@ defmodule ZenMonitor.Pace do
   end
 
   @typedoc """
-  What one subscriber may be given: `burst` at once, or `flow` if more than that waits, and one more every `each`
+  What one subscriber may be given: `burst` at once, or `flow` if more than two bursts wait, and one more every `each`
   nanoseconds.
   """
   @type share :: {each :: pos_integer, burst :: pos_integer, flow :: pos_integer} | :all

@@ -100,6 +100,7 @@ defmodule ZenMonitor.PaceTest do
       Application.put_env(:zen_monitor, :demand_amount, amount)
       {each, burst, flow} = Pace.share()
       assert flow * each >= 2_000_000 and flow <= burst
+      assert (flow - 1) * each < 2_000_000
       # No more than what is promised.
       assert burst <= Enum.max([100, ceil(amount / 10), ceil(2_000_000 / each)])
     end

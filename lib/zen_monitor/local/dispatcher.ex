@@ -4,8 +4,8 @@ defmodule ZenMonitor.Local.Dispatcher do
 
   Subscribers with messages waiting take turns, one message each. Each gets its messages in the order in which they
   fell due. No subscriber gets more than 100 in a row, or a tenth of `demand_amount/0`, or what the budget
-  allows in 2 ms, whichever is most. If more than that waits for it, all of it is spread over the interval, so that its
-  other messages get in between. A bulk message counts as one.
+  allows in 2 ms, whichever is most. If more than twice that waits for it, all of it is spread over the interval, so
+  that its other messages get in between. A bulk message counts as one.
   """
   use ZenMonitor.Stage
 
@@ -28,7 +28,8 @@ defmodule ZenMonitor.Local.Dispatcher do
   In how many slices one `demand_amount/0` is delivered, or `false` to bound what each subscriber gets.
 
   With `false`, the default, all subscribers together may get the whole budget at once, and each of them
-  100 messages or a tenth of the budget. If more waits for one of them, all of it is spread evenly.
+  100 messages or a tenth of the budget. If more than twice that waits for one of them, all of it is
+  spread evenly.
 
   Slices are for all subscribers together. They are spread over the `demand_interval/0`, so that no process
   receives more than `demand_amount / slices` messages in a row. None is shorter than 2 ms, whatever this

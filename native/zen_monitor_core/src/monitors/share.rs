@@ -2,7 +2,7 @@
 //!
 //! The budget bounds what all subscribers get together. If all of it went to one of them at once, its own work
 //! would wait until it has read the whole budget. So each subscriber has a share: a burst after a rest, and
-//! from then on as many as flow if the budget is spread evenly. If more than a burst waits, most of it must come
+//! from then on as many as flow if the budget is spread evenly. If more than two bursts wait, most of it must come
 //! later anyway, so there is no burst then. A single subscriber still gets the whole budget of every interval, but
 //! spread over the interval.
 //!
@@ -18,13 +18,14 @@ use std::time::Duration;
 ///
 /// let ms = Duration::from_millis;
 /// let share = |now| Share::new(ms(now), Duration::from_micros(100), 100, 20);
-/// let mut ahead = share(5).begin(0, 100);
+/// let mut ahead = 0;
 /// assert_eq!(share(5).room(ahead), 100);
 /// ahead = share(5).give(ahead, 100);
 /// assert_eq!(share(5).room(ahead), 0);
 /// assert_eq!(share(7).room(ahead), 20);
 /// assert_eq!(share(99).room(ahead), 100);
-/// ahead = share(99).begin(ahead, 101);
+/// assert_eq!(share(99).without_burst(ahead, 200), None);
+/// ahead = share(99).without_burst(ahead, 201).unwrap();
 /// assert_eq!(share(99).room(ahead), 20);
 /// ```
 #[derive(Clone, Copy, Debug)]
@@ -34,14 +35,14 @@ pub struct Share {
     /// Nanoseconds from one message to the next in a steady flow. 0 means no limit.
     each: u64,
     burst: u32,
-    /// How much of a burst is left for who has more than that waiting.
+    /// How much of a burst is left for who has more than two waiting.
     flow: u32,
     last: bool,
 }
 
 impl Share {
-    /// The share at the time `now`: up to `burst` at once, and one more every `each`. Of more than a burst, only `flow` at
-    /// once: what flows until the next go.
+    /// The share at the time `now`: up to `burst` at once, and one more every `each`. Of more than two bursts, only `flow`
+    /// at once: what flows until the next go.
     pub fn new(now: Duration, each: Duration, burst: u32, flow: u32) -> Self {
         Share {
             now: now.as_nanos() as u64,
@@ -75,17 +76,16 @@ impl Share {
         self.last
     }
 
-    /// Notes that a subscriber has its first turn after a rest, with so many messages waiting. `ahead` is 0 at first, and
-    /// afterwards what the last call for this subscriber has returned. Returns its next `ahead`.
+    /// The next `ahead` of a subscriber with more than two bursts waiting, which loses what is left of its burst. `None`
+    /// if fewer wait.
     #[inline]
-    pub fn begin(&self, ahead: u64, waiting: usize) -> u64 {
-        if waiting <= self.burst as usize {
-            return ahead;
-        }
-        ahead.max(self.after(self.burst.saturating_sub(self.flow)))
+    pub fn without_burst(&self, ahead: u64, waiting: u32) -> Option<u64> {
+        let is_long = waiting > self.burst.saturating_mul(2);
+        is_long.then(|| ahead.max(self.after(self.burst.saturating_sub(self.flow))))
     }
 
-    /// How many messages a subscriber may get now.
+    /// How many messages a subscriber may get now. `ahead` is 0 at first, and afterwards what the last call for this
+    /// subscriber has returned.
     #[inline]
     pub fn room(&self, ahead: u64) -> usize {
         if self.each == 0 {
@@ -95,8 +95,8 @@ impl Share {
         u64::from(self.burst).saturating_sub(given) as usize
     }
 
-    /// Notes that a subscriber gets so many messages, or none. Whoever is ahead by more than a burst takes, under former
-    /// settings, need not wait for that.
+    /// Notes that a subscriber gets so many messages, or none. Returns its next `ahead`. After a change of the settings, a
+    /// subscriber may be further ahead than a burst takes. It need not wait for that.
     #[inline]
     pub fn give(&self, ahead: u64, amount: usize) -> u64 {
         let begin = ahead.clamp(self.now, self.after(self.burst));
@@ -117,15 +117,18 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Whoever takes all there is at any times gets a burst and what flows, and no more; and who comes
-        /// often enough gets no less.
+        /// Whoever takes all there is at any times gets a burst, unless much waits, and what flows, and no more; and
+        /// who comes often enough gets no less.
         #[test]
         fn gives_a_burst_and_then_a_steady_flow(
             each in 1..1_000u64,
             burst in 2..500u32,
+            is_long: bool,
             steps in prop::collection::vec(0..100_000u64, 1..100),
         ) {
             let (mut now, mut ahead, mut given) = (0, 0, 0);
+            let mut is_first = is_long;
+            let first = if is_long { 1 } else { burst };
             for step in std::iter::once(0).chain(steps) {
                 // So that none of the flow is lost to a full share.
                 now += step.min(each * u64::from(burst) / 2);
@@ -135,38 +138,40 @@ mod tests {
                     burst,
                     1,
                 );
+                if std::mem::take(&mut is_first) {
+                    ahead = share.without_burst(ahead, u32::MAX).unwrap();
+                }
                 let room = share.room(ahead);
                 prop_assert!(room <= burst as usize);
                 ahead = share.give(ahead, room);
                 prop_assert_eq!(share.room(ahead), 0);
                 given += room as u64;
                 let flow = now / each;
-                prop_assert!(given <= u64::from(burst) + flow);
-                prop_assert!(given + 1 >= u64::from(burst) + flow);
+                prop_assert!(given <= u64::from(first) + flow);
+                prop_assert!(given + 1 >= u64::from(first) + flow);
             }
         }
     }
 
     #[test]
-    fn who_has_more_than_a_burst_waiting_begins_with_what_flows() {
+    fn who_has_more_than_two_bursts_waiting_gets_what_flows() {
         let (each, burst, flow) = (Duration::from_nanos(10), 100, 20);
         let share = |now| Share::new(Duration::from_nanos(now), each, burst, flow);
         for ahead in [0, 5_000] {
-            assert_eq!(share(5_000).room(share(5_000).begin(ahead, 100)), 100);
-            let begun = share(5_000).begin(ahead, 101);
-            assert_eq!(share(5_000).room(begun), 20);
-            assert_eq!(share(5_300).room(begun), 50);
+            assert_eq!(share(5_000).without_burst(ahead, 200), None);
+            let ahead = share(5_000).without_burst(ahead, 201).unwrap();
+            assert_eq!(share(5_000).room(ahead), 20);
+            assert_eq!(share(5_300).room(ahead), 50);
         }
         // It never gets more for that.
-        assert_eq!(share(5_000).begin(5_950, 101), 5_950);
+        assert_eq!(share(5_000).without_burst(5_950, 201), Some(5_950));
     }
 
     #[test]
     fn who_was_slow_under_former_settings_is_not_any_more() {
         let share = |now, each| Share::new(Duration::from_millis(now), each, 100, 1);
         let (slow, fast) = (Duration::from_secs(1), Duration::from_millis(1));
-        let ahead = share(0, slow).begin(0, 1_000);
-        let ahead = share(0, slow).give(ahead, 1);
+        let ahead = share(0, slow).give(0, 100);
         assert_eq!(share(5, fast).room(ahead), 0);
         let ahead = share(5, fast).give(ahead, 0);
         assert_eq!(share(25, fast).room(ahead), 20);
@@ -180,14 +185,14 @@ mod tests {
             100,
             1,
         );
-        let ahead = share.begin(0, 1_000);
+        let ahead = share.without_burst(0, 1_000).unwrap();
         assert_eq!(share.give(ahead, 7), u64::MAX);
     }
 
     #[test]
     fn all_is_without_limit() {
         let share = Share::all();
-        assert_eq!(share.begin(7, usize::MAX), 7);
+        assert_eq!(share.without_burst(7, u32::MAX), None);
         assert_eq!(share.room(share.give(7, 1_000_000)), usize::MAX);
     }
 }

@@ -65,12 +65,19 @@ struct Subscriber {
     queued: u32,
     /// The point in time that [`Share`] keeps for it.
     ahead: u64,
-    in_ring: bool,
-    /// Whether it has had a turn since it entered the ring.
-    begun: bool,
+    ring: Ring,
     departed: bool,
     sweeping: bool,
     is_set: bool,
+}
+
+/// How a subscriber stands in the dispatcher's ring.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ring {
+    Out,
+    In,
+    /// With so much in its queue that it has lost its burst. That happens once, or a late turn would give it too little.
+    Flowing,
 }
 
 /// A monitor taken from the queue of its subscriber, to be claimed and delivered.
@@ -270,9 +277,11 @@ impl Subscribers {
         } = shard;
         let subscriber = &mut subscribers[local];
         let share = share(subscriber.pid);
-        if !subscriber.begun {
-            subscriber.begun = true;
-            subscriber.ahead = share.begin(subscriber.ahead, subscriber.queued as usize);
+        if subscriber.ring == Ring::In
+            && let Some(ahead) = share.without_burst(subscriber.ahead, subscriber.queued)
+        {
+            subscriber.ring = Ring::Flowing;
+            subscriber.ahead = ahead;
         }
         let room = share.room(subscriber.ahead);
         let limit = if share.is_last() { 1 } else { limit };
@@ -307,8 +316,7 @@ impl Subscribers {
         let more = subscriber.first != NIL;
         if !more {
             subscriber.last = NIL;
-            subscriber.in_ring = false;
-            subscriber.begun = false;
+            subscriber.ring = Ring::Out;
         }
         shard.reap(local);
         (turns, more)
@@ -490,8 +498,7 @@ impl Shard {
             monitors: 0,
             queued: 0,
             ahead: 0,
-            in_ring: false,
-            begun: false,
+            ring: Ring::Out,
             departed: false,
             sweeping: false,
             is_set: false,
@@ -520,8 +527,8 @@ impl Shard {
         }
         subscriber.last = id;
         subscriber.queued += 1;
-        if !subscriber.in_ring {
-            subscriber.in_ring = true;
+        if subscriber.ring == Ring::Out {
+            subscriber.ring = Ring::In;
             enter(slot.subscriber());
         }
     }
@@ -555,7 +562,7 @@ impl Shard {
         let subscriber = &self.subscribers[local];
         if subscriber.departed
             && !subscriber.sweeping
-            && !subscriber.in_ring
+            && subscriber.ring == Ring::Out
             && subscriber.head == NIL
         {
             if subscriber.is_set {

@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use zen_monitor_core::monitors::share::Share;
 
-/// What one subscriber may be given: `{each, burst, flow}` for `burst` messages at once, or `flow` if more than a burst
-/// waits, and one more every `each` nanoseconds; or `all` for any number.
+/// What one subscriber may be given: `{each, burst, flow}` for `burst` messages at once, or `flow` if more than two
+/// bursts wait, and one more every `each` nanoseconds; or `all` for any number.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Shares(Option<(u64, u32, u32)>);
 
