@@ -12,9 +12,13 @@ defmodule ZenMonitor.Local do
 
   alias ZenMonitor.{Local.Connector, Local.Options, Local.Placing, Native, Pace, Telemetry}
 
-  # How many monitors on nodes that are down are expanded between two pauses. That takes about a millisecond. Without
-  # pauses, the timers of other processes would be late.
-  @part 6_000
+  # What falls due by a node's death is expanded in so many parts, with pauses. That takes a tenth of a second, so that the
+  # first instant takes hardly more than the delivery that follows.
+  @parts 32
+  # What little waits is one part.
+  @least 1_000
+  # That takes about a millisecond. With more, the timers of other processes would be late.
+  @most 6_000
 
   @doc """
   See `ZenMonitor.monitor/1`.
@@ -106,7 +110,7 @@ defmodule ZenMonitor.Local do
   @impl GenServer
   def init(_opts) do
     if Native.backlog_answer(), do: Telemetry.restarted(__MODULE__, nil)
-    {:ok, @part, {:continue, :expand}}
+    {:ok, nil, {:continue, :expand}}
   end
 
   @impl GenServer
@@ -116,7 +120,9 @@ defmodule ZenMonitor.Local do
   def handle_info(:wake, most), do: expand(most)
   def handle_info(other, most), do: super(other, most)
 
-  # The state is how many monitors on nodes that are down may still be expanded before a pause.
+  # The state is how many monitors on nodes that are down may still be expanded before a pause, and nil if a part begins.
+  defp expand(nil), do: expand(part())
+
   defp expand(most) do
     case Native.backlog_expand(most) do
       {_moved, false, false} -> rest()
@@ -125,8 +131,13 @@ defmodule ZenMonitor.Local do
     end
   end
 
+  # Twice what is delivered meanwhile, or the Dispatcher would run out of work where the budget is large.
+  defp part do
+    batch_length() |> div(@parts) |> max(2 * Pace.flow()) |> max(@least) |> min(@most)
+  end
+
   defp rest do
-    if Native.backlog_rest(), do: {:noreply, @part}, else: go_on(@part)
+    if Native.backlog_rest(), do: {:noreply, nil}, else: go_on(nil)
   end
 
   # Other processes come in between.
@@ -138,7 +149,7 @@ defmodule ZenMonitor.Local do
   # Meanwhile the bell is rung, so nobody else wakes it.
   defp pause do
     Process.send_after(self(), :wake, Pace.gap())
-    {:noreply, @part}
+    {:noreply, nil}
   end
 
   # Not `Enum.all?/2`, which fails in its own words for what is no proper list.

@@ -147,14 +147,17 @@ defmodule ZenMonitor.Pace do
     if Config.get(:pacing) || Config.sweep(:dispatcher) == :periodic do
       :all
     else
-      amount = Config.get(:demand_amount)
-      interval = System.convert_time_unit(Config.get(:demand_interval), :millisecond, :nanosecond)
-      each = max(1, div(interval, amount))
       # A smaller burst would be given up before the next sweep, and lose what flows until then.
-      flow = ceil_div(@gap * @ms, each)
-      {each, Enum.max([@burst, ceil_div(amount, @bursts), flow]), flow}
+      burst = Enum.max([@burst, ceil_div(Config.get(:demand_amount), @bursts), flow()])
+      {each(), burst, flow()}
     end
   end
+
+  @doc "How many `:DOWN`s flow from one sweep to the next, if the budget is spread evenly."
+  @spec flow() :: pos_integer
+  def flow, do: ceil_div(@gap * @ms, each())
+
+  defp each, do: max(1, div(Config.get(:demand_interval) * @ms, Config.get(:demand_amount)))
 
   @doc "The milliseconds between two sweeps."
   @spec gap() :: pos_integer

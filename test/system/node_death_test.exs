@@ -39,20 +39,21 @@ defmodule ZenMonitor.NodeDeathTest do
   describe "is expanded with pauses:" do
     setup do
       peer = start_connected_peer()
-      # Two parts, and the beginning of a third.
       pids = on(peer, :targets, [13_000])
       %{peer: peer, refs: watch_all(pids)}
     end
 
-    test "one after each part", %{peer: peer, refs: refs} do
-      local = Process.whereis(Local)
-      :erlang.trace(local, true, [:receive, :send])
-      Cluster.disconnect(peer)
-      assert refs |> downs() |> Map.values() |> Enum.uniq() == [:nodedown]
-      wait_until(fn -> Native.sizes()[:backlog] == 0 end)
+    test "one after each part, which is large if the budget is", %{peer: peer, refs: refs} do
+      # 6,000 in two milliseconds: two parts, and the beginning of a third.
+      Dispatcher.demand_interval(100)
+      Dispatcher.demand_amount(300_000)
+      assert pauses(peer, refs) == 2
+    end
 
-      # It wakes itself after each native call. What else wakes it is the bell, and the end of a pause.
-      assert traced(local, :receive, :wake) - traced(local, :send, :wake) == 1 + 2
+    test "by default, in parts of a thousand", %{peer: peer, refs: refs} do
+      Dispatcher.demand_interval(100)
+      # Of each target and monitor a part may have a few more.
+      assert pauses(peer, refs) in 11..12
     end
 
     test "an exit on another node does not wait for it", %{peer: peer} do
@@ -120,6 +121,18 @@ defmodule ZenMonitor.NodeDeathTest do
   end
 
   # How often a process that is traced has received a message, or sent it to itself.
+  # How often `Local` pauses while the peer's death is expanded.
+  defp pauses(peer, refs) do
+    local = Process.whereis(Local)
+    :erlang.trace(local, true, [:receive, :send])
+    Cluster.disconnect(peer)
+    assert refs |> downs() |> Map.values() |> Enum.uniq() == [:nodedown]
+    wait_until(fn -> Native.sizes()[:backlog] == 0 end)
+
+    # It wakes itself after each native call. What else wakes it is the bell, and the end of a pause.
+    traced(local, :receive, :wake) - traced(local, :send, :wake) - 1
+  end
+
   defp traced(pid, event, message) do
     receive do
       {:trace, ^pid, ^event, ^message} -> 1 + traced(pid, event, message)
