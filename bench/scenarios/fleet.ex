@@ -79,10 +79,10 @@ defmodule Bench.Scenarios.Fleet do
 
   # In all, and of the kernel.
   defp cpu(peer, work) do
-    read = fn -> [Resources.cpu(peer.os_pid), Resources.cpu_of_kernel(peer.os_pid)] end
-    before = read.()
+    before = Resources.cpu_by_mode(peer.os_pid)
     work.()
-    Enum.zip_with(read.(), before, &-/2)
+    [user, kernel] = Enum.zip_with(Resources.cpu_by_mode(peer.os_pid), before, &-/2)
+    [user + kernel, kernel]
   end
 
   defp has_room?(size), do: size * @worst + @reserve < Resources.available()

@@ -14,11 +14,9 @@ defmodule Bench.Resources do
   @spec cpu(String.t()) :: non_neg_integer
   def cpu(os_pid), do: os_pid |> cpu_by_mode() |> Enum.sum()
 
-  @doc "The part of `cpu/1` in system mode."
-  @spec cpu_of_kernel(String.t()) :: non_neg_integer
-  def cpu_of_kernel(os_pid), do: os_pid |> cpu_by_mode() |> List.last()
-
-  defp cpu_by_mode(os_pid) do
+  @doc "The same, by mode: user and system."
+  @spec cpu_by_mode(String.t()) :: [non_neg_integer]
+  def cpu_by_mode(os_pid) do
     # The name of the command, in parentheses, may hold anything.
     fields = "/proc/#{os_pid}/stat" |> File.read!() |> String.split(") ") |> List.last()
     modes = fields |> String.split(" ") |> Enum.slice(11, 2)

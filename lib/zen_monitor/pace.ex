@@ -147,17 +147,20 @@ defmodule ZenMonitor.Pace do
     if Config.get(:pacing) || Config.sweep(:dispatcher) == :periodic do
       :all
     else
+      amount = Config.get(:demand_amount)
+      each = each(amount)
+      flow = flow(each)
       # A smaller burst would be given up before the next sweep, and lose what flows until then.
-      burst = Enum.max([@burst, ceil_div(Config.get(:demand_amount), @bursts), flow()])
-      {each(), burst, flow()}
+      {each, Enum.max([@burst, ceil_div(amount, @bursts), flow]), flow}
     end
   end
 
   @doc "How many `:DOWN`s flow from one sweep to the next, if the budget is spread evenly."
   @spec flow() :: pos_integer
-  def flow, do: ceil_div(@gap * @ms, each())
+  def flow, do: :demand_amount |> Config.get() |> each() |> flow()
 
-  defp each, do: max(1, div(Config.get(:demand_interval) * @ms, Config.get(:demand_amount)))
+  defp flow(each), do: ceil_div(@gap * @ms, each)
+  defp each(amount), do: max(1, div(Config.get(:demand_interval) * @ms, amount))
 
   @doc "The milliseconds between two sweeps."
   @spec gap() :: pos_integer

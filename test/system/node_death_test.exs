@@ -120,7 +120,6 @@ defmodule ZenMonitor.NodeDeathTest do
     end
   end
 
-  # How often a process that is traced has received a message, or sent it to itself.
   # How often `Local` pauses while the peer's death is expanded.
   defp pauses(peer, refs) do
     local = Process.whereis(Local)
@@ -133,6 +132,7 @@ defmodule ZenMonitor.NodeDeathTest do
     traced(local, :receive, :wake) - traced(local, :send, :wake) - 1
   end
 
+  # How often a process that is traced has received a message, or sent it to itself.
   defp traced(pid, event, message) do
     receive do
       {:trace, ^pid, ^event, ^message} -> 1 + traced(pid, event, message)
