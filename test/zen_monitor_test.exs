@@ -300,19 +300,25 @@ defmodule ZenMonitorTest do
     end
 
     test "takes and answers :info and :flush as Process.demonitor/2 does" do
-      for options <- [[], [:info], [:flush], [:flush, :info], [:info, :flush]],
-          situation <- [:standing, :delivered, :received, :removed, :unknown] do
-        [ours, theirs] =
-          for module <- [ZenMonitor, Process] do
-            ref = in_situation(situation, module)
-            answer = module.demonitor(ref, options)
-            left = in_mailbox?(ref)
-            flush()
-            {situation, options, answer, left}
-          end
+      all =
+        for options <- [[], [:info], [:flush], [:flush, :info], [:info, :flush]],
+            situation <- [:standing, :delivered, :received, :removed, :unknown],
+            do: {situation, options}
 
-        assert ours == theirs
+      # Each in a process of its own, so that they wait at the same time.
+      compare = fn {situation, options} ->
+        for module <- [ZenMonitor, Process] do
+          ref = in_situation(situation, module)
+          answer = module.demonitor(ref, options)
+          left = in_mailbox?(ref)
+          flush()
+          {situation, options, answer, left}
+        end
       end
+
+      for {:ok, [ours, theirs]} <-
+            Task.async_stream(all, compare, max_concurrency: length(all), timeout: 60_000),
+          do: assert(ours == theirs)
     end
 
     test "raises for what is no reference" do

@@ -15,6 +15,7 @@ defmodule Mix.ZenMonitor.Demo.Comparison do
   @handling 10
   # Members of the exit reason of the process that is watched by many.
   @entries 1_000
+  # So many processes exit one after the other, or as many as there are in the test.
   @samples 200
   # How long nothing happens before each of these exits, and before each of a quarter as many, in milliseconds.
   @pause 10
@@ -33,8 +34,9 @@ defmodule Mix.ZenMonitor.Demo.Comparison do
     tell.("a process with a large state and #{Demo.number(crowd)} watchers crashes")
     amplifications = for kind <- @kinds, into: %{}, do: {kind, amplification(kind, node, crowd)}
     tell.("single processes exit, one after the other")
-    for kind <- @kinds, do: exits(kind, node, div(@samples, 4), @pause)
-    latencies = for kind <- @kinds, into: %{}, do: {kind, latencies(kind, node)}
+    samples = min(count, @samples)
+    for kind <- @kinds, do: exits(kind, node, div(samples, 4), @pause)
+    latencies = for kind <- @kinds, into: %{}, do: {kind, latencies(kind, node, samples)}
     tell.("a guild of #{Demo.number(count)} is gathered, and what it has to keep")
     keeping = for kind <- @kinds ++ [:set], into: %{}, do: {kind, keeping(kind, node, count)}
     :erpc.cast(node, :erlang, :halt, [])
@@ -194,10 +196,10 @@ defmodule Mix.ZenMonitor.Demo.Comparison do
   ## Single processes
 
   # In microseconds, from the exit to the message.
-  defp latencies(kind, node) do
-    exits = exits(kind, node, @samples, @pause)
-    silent = exits(kind, node, div(@samples, 4), @silence)
-    pids = remote(node, :spawn_idle, [40 * @samples])
+  defp latencies(kind, node, samples) do
+    exits = exits(kind, node, samples, @pause)
+    silent = exits(kind, node, div(samples, 4), @silence)
+    pids = remote(node, :spawn_idle, [40 * samples])
 
     calls =
       for pid <- pids do
@@ -209,7 +211,7 @@ defmodule Mix.ZenMonitor.Demo.Comparison do
     wait_until_watched(kind, node, length(pids))
     remote(node, :kill, [pids])
     for _ <- pids, do: receive(do: ({:DOWN, _, _, _, _} -> :ok))
-    %{exits: exits, silent: silent, calls: Enum.drop(calls, @samples)}
+    %{exits: exits, silent: silent, calls: Enum.drop(calls, samples)}
   end
 
   defp exits(kind, node, amount, pause) do

@@ -41,7 +41,7 @@ mod views;
 pub use connections::Expired;
 pub use instructions::{Cursor, Instruction};
 pub use key::{Key, NAMED};
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 pub(crate) use target::MOST_MONITORS;
 
 use herd::{Herd, is_in_lane};
