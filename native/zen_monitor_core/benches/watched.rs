@@ -1,7 +1,8 @@
 //! What a watched process costs the subscription table, and the bytes that it takes there.
 //!
 //! The pids follow on each other, as those of processes that were spawned together do; and with each pid in a place of
-//! its own. Each is watched by one connector, or by several.
+//! its own. Each is watched by one connector, or by several. The bytes are also counted where some processes are not
+//! watched.
 //!
 //! `WATCHED_MAX` sets the number of processes, a million unless given.
 
@@ -60,12 +61,19 @@ fn main() {
             }
         }
     }
-    let (least, most) = bytes(size);
     if is_full() {
         println!(
-            "\nBytes: {least:.1} to {most:.1}, with between {} and {size} of them.",
+            "\nBytes for each, with between {} and {size} watched\n",
             size / 4
         );
+        println!("| watched is one of | least | most |");
+        println!("|---:|---:|---:|");
+    }
+    for stride in [1, 3, 10, 64] {
+        let (least, most) = bytes(size, stride);
+        if is_full() {
+            println!("| {stride} | {least:.1} | {most:.1} |");
+        }
     }
 }
 
@@ -132,15 +140,18 @@ fn life(order: Order, nodes: u32, size: u32) -> [Duration; 4] {
     [first, next, exit, unsubscribe]
 }
 
-/// The least and the most that a watched process takes while the table grows.
-fn bytes(size: u32) -> (f64, f64) {
+/// The least and the most that a watched process takes while the table grows, if of so many neighbours one is watched.
+fn bytes(size: u32, stride: u32) -> (f64, f64) {
     let mut table = Table::default();
     let connector = table.attach(|_| ());
     let (mut least, mut most) = (f64::INFINITY, 0.0f64);
     let mut taken = 0;
     for from in (0..size).step_by(1_000) {
         let end = size.min(from + 1_000);
-        let allocated = measure(|| subscribe(&mut table, connector, from..end));
+        let allocated = measure(|| {
+            let numbers = (from..end).map(|number| number * stride);
+            subscribe(&mut table, connector, numbers)
+        });
         taken += allocated.bytes_current;
         if from >= size / 4 {
             let each = taken as f64 / f64::from(end);

@@ -2,7 +2,7 @@
 //! holds.
 //!
 //! - Values by number: [`slab`] under a lock; [`arena`] and [`levels`], which are read without one.
-//! - Numbers by key: [`index`] and [`hash`].
+//! - Numbers by key: [`index`] and [`hash`]. Values of neighbours: [`packed`].
 //! - What few values have: [`beside`]. Where the values of a group lie: [`regions`].
 //! - Order: [`list`], linked through the values themselves; [`id_queue`], filled without a lock.
 //! - Meeting of threads: [`bell`], [`seqlock`], and [`held`], which takes locks of neighbours once.
@@ -23,6 +23,7 @@ pub mod index;
 pub mod levels;
 pub mod limits;
 pub mod list;
+pub mod packed;
 pub mod regions;
 pub mod seqlock;
 pub mod slab;

@@ -13,7 +13,7 @@
 //! sent one, but the target that is there anyway stays, and [`SubscriptionTable::collect`] makes up for it.
 //!
 //! No target is in a list of its connectors. What a detached one leaves, and what one has yet to be told of, is
-//! rare, and found by looking at one place of the table after the other.
+//! rare, and found by looking at one target after the other.
 //!
 //! No call takes longer than the number of connectors, or the budget it is given.
 
@@ -26,7 +26,7 @@ use crate::subscriptions::reasons::Reasons;
 pub use crate::subscriptions::references::MonitorRef;
 pub use crate::subscriptions::target::Destination;
 use crate::subscriptions::target::Monitor;
-use crate::subscriptions::targets::{SHARDS, Targets};
+use crate::subscriptions::targets::{MAPS, Targets};
 use crate::subscriptions::watchers::{Blocks, NOBODY};
 
 /// The subscription table. `O` is where the death certificates of one connector go, and `R` is a
@@ -55,7 +55,7 @@ pub struct SubscriptionTable<O, R> {
     /// The sets of connectors that watch the same target.
     blocks: Blocks,
     /// The numbers of subscriptions that came with one, by target and connector.
-    numbers: Beside<(u32, u32), u32, SHARDS>,
+    numbers: Beside<(u32, u32), u32, MAPS>,
     reasons: Reasons<R>,
     /// Where the sweep goes on.
     swept: u32,
@@ -122,8 +122,8 @@ impl<O, R: PartialEq> SubscriptionTable<O, R> {
 
     /// Subscribes an attached connector to a destination. When it is subscribed already, nothing changes but
     /// that the subscription has no number any more. Returns the target when it has just been made and needs a
-    /// monitor. [`Full`] when there are 2^32 - 1 targets, or too many have more than a few watchers; nothing has
-    /// changed then.
+    /// monitor. [`Full`] when there are too many targets, which 2^31 never are, or too many have more than a few
+    /// watchers; nothing has changed then.
     #[inline]
     pub fn subscribe(
         &mut self,
@@ -174,7 +174,7 @@ impl<O, R: PartialEq> SubscriptionTable<O, R> {
         if self.connectors.attached(id).is_some()
             && let Some(target) = self.subscription(id, destination)
         {
-            self.targets[target].set_named();
+            self.targets[target].set_numbered();
             self.numbers.set((target, id.number()), number);
         }
         (released, made)
@@ -269,11 +269,9 @@ impl<O, R: PartialEq> SubscriptionTable<O, R> {
     /// The target of a destination that lives, if an attached connector watches it.
     #[inline]
     fn subscription(&self, id: ConnectorId, destination: Destination) -> Option<u32> {
-        let target = self.find(destination)?;
-        let watchers = self.targets[target].watchers();
-        self.blocks
-            .contains(watchers, id.number())
-            .then_some(target)
+        self.targets.find(destination, |target| {
+            !target.is_dead() && self.blocks.contains(target.watchers(), id.number())
+        })
     }
 
     /// The dead target of a destination that an attached connector has yet to be told of.
@@ -291,7 +289,7 @@ impl<O, R: PartialEq> SubscriptionTable<O, R> {
     /// The number of a subscription.
     #[inline]
     fn number(&self, target: u32, connector: u32) -> Option<u32> {
-        if self.targets[target].is_named() {
+        if self.targets[target].is_numbered() {
             self.numbers.get((target, connector))
         } else {
             None
@@ -300,7 +298,7 @@ impl<O, R: PartialEq> SubscriptionTable<O, R> {
 
     #[inline]
     fn forget_number(&mut self, target: u32, connector: u32) {
-        if self.targets[target].is_named() {
+        if self.targets[target].is_numbered() {
             self.numbers.remove((target, connector));
         }
     }
@@ -309,12 +307,17 @@ impl<O, R: PartialEq> SubscriptionTable<O, R> {
     /// the last.
     #[inline]
     fn leave(&mut self, target: u32, connector: u32) {
-        self.forget_number(target, connector);
         let found = &mut self.targets[target];
+        if found.is_numbered() {
+            self.numbers.remove((target, connector));
+        }
         let watchers = self.blocks.remove(found.watchers(), connector);
         found.set_watchers(watchers);
-        self.connectors.leave(connector, found.is_dead());
-        self.remove_dead(target);
+        let dead = found.is_dead();
+        self.connectors.leave(connector, dead);
+        if dead {
+            self.remove_dead(target);
+        }
     }
 
     /// Removes a target that is dead, if all have been told.
@@ -339,12 +342,7 @@ impl<O, R: PartialEq> SubscriptionTable<O, R> {
             Monitor::Gone | Monitor::Asked | Monitor::Fired(_) => false,
             Monitor::Unasked | Monitor::Set(_) => found.watchers() == NOBODY,
         };
-        if !is_removed {
-            return None;
-        }
-        let reference = self.targets.reference(target);
-        self.targets.remove(target);
-        reference
+        is_removed.then(|| self.targets.remove(target)).flatten()
     }
 }
 

@@ -1,8 +1,8 @@
-//! One watched process, in 20 bytes.
+//! What is known of one watched process, in 12 bytes.
 //!
-//! Most targets are pids that one connector or a few watch. What only other targets have lies elsewhere: the node of a
-//! name and the numbers of its subscriptions beside the table, and many watchers in blocks of their own. While
-//! there is no monitor, its place says what has become of it.
+//! Most targets are pids that one connector or a few watch. What only other targets have lies elsewhere: the numbers of
+//! the subscriptions of a name beside the table, and many watchers in blocks of their own. While there is no monitor, its
+//! place says what has become of it.
 
 use crate::subscriptions::references::Short;
 use crate::subscriptions::watchers::{NOBODY, Watchers};
@@ -37,20 +37,18 @@ pub enum Monitor {
 /// A place of the table.
 #[derive(Clone, Copy)]
 pub struct Target {
-    /// The two halves of the word of its destination. A whole word would be aligned, and leave room unused.
-    word: [u32; 2],
     /// The reference of its monitor, if that is set. Otherwise what has become of it, and the reason that is kept.
     monitor: Short,
     /// Who watches it, above two flags.
     watchers: u32,
 }
 
-const _: () = assert!(size_of::<Target>() == 20);
+const _: () = assert!(size_of::<Target>() == 12);
 
 /// Whether the monitor is set.
 const SET: u32 = 1 << 0;
-/// Whether there is something beside the table.
-const NAMED: u32 = 1 << 1;
+/// Whether there may be numbers of subscriptions beside the table.
+const NUMBERED: u32 = 1 << 1;
 const FLAGS: u32 = 2;
 
 const GONE: u32 = 0;
@@ -61,27 +59,15 @@ const FIRED: u32 = 3;
 impl Target {
     /// A place that is free.
     pub const FREE: Target = Target {
-        word: [0, 0],
         monitor: [GONE, 0],
         watchers: NOBODY.bits() << FLAGS,
     };
 
     /// One that nobody watches yet.
-    #[inline]
-    pub fn new(word: u64) -> Target {
-        Target {
-            word: [word as u32, (word >> u32::BITS) as u32],
-            monitor: [UNASKED, 0],
-            ..Target::FREE
-        }
-    }
-
-    /// The word of its destination.
-    #[inline]
-    pub fn word(&self) -> u64 {
-        let [low, high] = self.word.map(u64::from);
-        high << u32::BITS | low
-    }
+    pub const NEW: Target = Target {
+        monitor: [UNASKED, 0],
+        ..Target::FREE
+    };
 
     /// What has become of its monitor.
     #[inline]
@@ -126,18 +112,18 @@ impl Target {
     /// Changes who watches it.
     #[inline]
     pub fn set_watchers(&mut self, watchers: Watchers) {
-        self.watchers = watchers.bits() << FLAGS | self.watchers & (SET | NAMED);
+        self.watchers = watchers.bits() << FLAGS | self.watchers & (SET | NUMBERED);
     }
 
-    /// Whether there may be something beside the table: the node of a name, or the number of a subscription.
+    /// Whether there may be numbers of its subscriptions beside the table.
     #[inline]
-    pub fn is_named(&self) -> bool {
-        self.watchers & NAMED != 0
+    pub fn is_numbered(&self) -> bool {
+        self.watchers & NUMBERED != 0
     }
 
     /// Notes that there is.
     #[inline]
-    pub fn set_named(&mut self) {
-        self.watchers |= NAMED;
+    pub fn set_numbered(&mut self) {
+        self.watchers |= NUMBERED;
     }
 }

@@ -1,28 +1,31 @@
-//! The watched processes, by number and by destination.
+//! The watched processes, by id and by destination.
+//!
+//! Invariants:
+//!
+//! - Of the targets of one destination, at most one is in a group, and all others are not.
+//! - An id stays with its target. The highest bit tells which of the two it is in.
 
-use crate::structures::beside::Beside;
-use crate::structures::hash;
-use crate::structures::index::Index;
 use crate::structures::limits::Full;
-use crate::structures::slab::Slab;
+use crate::structures::packed::PLACES;
 use crate::subscriptions::references::{MonitorRef, References};
 use crate::subscriptions::target::{Destination, Kept, Monitor, Target};
+use groups::Groups;
+use others::Others;
 
-/// Even the empty table that an index of ten million entries grows into takes milliseconds to
-/// prepare, so there are many small ones.
-pub const SHARDS: usize = 256;
+/// Into how many maps is divided what some targets have beside them, so that none is large.
+pub const MAPS: usize = 256;
 
-/// They are all in one slab. With chunks so large, the list of the chunks of 150 million is copied in a tenth of a
-/// millisecond.
-const CHUNK: usize = 8_192;
+/// The bit of ids that are in no group.
+const OTHER: u32 = 1 << 31;
 
 /// Targets. Several may have the same destination.
 pub struct Targets {
-    slab: Slab<Target, CHUNK>,
-    shards: Box<[Index<32, 4>]>,
-    /// The nodes of names.
-    nodes: Beside<u32, u64, SHARDS>,
-    references: References<SHARDS>,
+    groups: Groups,
+    others: Others,
+    references: References<MAPS>,
+    count: usize,
+    /// How many there may be.
+    most: usize,
 }
 
 impl Default for Targets {
@@ -35,127 +38,124 @@ impl Targets {
     /// Those of which there are no more than `most`.
     pub fn with_most(most: u32) -> Self {
         Targets {
-            slab: Slab::with_most(most),
-            shards: (0..SHARDS).map(|_| Index::default()).collect(),
-            nodes: Beside::default(),
+            groups: Groups::default(),
+            others: Others::default(),
             references: References::default(),
+            count: 0,
+            most: most as usize,
         }
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.slab.count()
+        self.count
     }
 
-    /// How many places there are, free ones too.
+    /// After how many calls of [`Targets::next`] all have been seen.
     #[inline]
-    pub fn places(&self) -> usize {
-        self.slab.places() as usize
+    pub fn round(&self) -> usize {
+        // The end of each group takes a call, and so does the end of all.
+        let calls = self.groups.groups() + self.others.places() + 1;
+        self.count + calls as usize
     }
 
-    /// The place that `cursor` is at. Moves the cursor to the next place, and from the last to the first. There
-    /// must be a place.
+    /// The target that `cursor` is at, or none if none is there. Moves the cursor on, and from the end to the beginning.
     #[inline]
-    pub fn next_place(&self, cursor: &mut u32) -> u32 {
-        let place = *cursor % self.slab.places();
-        *cursor = place + 1;
-        place
+    pub fn next(&self, cursor: &mut u32) -> Option<u32> {
+        let at = *cursor;
+        if at / PLACES < self.groups.groups() {
+            let next = self.groups.next(at);
+            *cursor = next.map_or((at / PLACES + 1) * PLACES, |id| id + 1);
+            return next;
+        }
+        let other = at.saturating_sub(OTHER);
+        if other < self.others.places() {
+            *cursor = (OTHER | other) + 1;
+            return Some(OTHER | other);
+        }
+        *cursor = 0;
+        None
     }
 
     /// A target of a destination that `suits`, which is shown each.
     #[inline]
     pub fn find(&self, destination: Destination, suits: impl Fn(&Target) -> bool) -> Option<u32> {
-        let hash = hash(destination.word);
-        self.shards[hash::shard(hash, SHARDS)].find(hash, |id| {
-            let target = &self.slab[id];
-            target.word() == destination.word
-                && self.node(id, target) == destination.node
-                && suits(target)
-        })
+        if destination.node == 0
+            && let Some(id) = self.groups.find(destination.word, &suits)
+        {
+            return Some(id);
+        }
+        let other = self.others.find(destination, suits)?;
+        Some(OTHER | other)
     }
 
     /// Adds a target of a destination. [`Full`] when there are as many as there may be.
     #[inline]
     pub fn insert(&mut self, destination: Destination) -> Result<u32, Full> {
-        let mut target = Target::new(destination.word);
-        if destination.node != 0 {
-            target.set_named();
+        if self.count == self.most {
+            return Err(Full);
         }
-        let id = self.slab.insert(target)?;
-        if destination.node != 0 {
-            self.nodes.set(id, destination.node);
-        }
-        let slab = &self.slab;
-        let hash = hash(destination.word);
-        let rehash = |id| self::hash(slab[id].word());
-        self.shards[hash::shard(hash, SHARDS)].insert(hash, id, rehash);
+        let grouped = match destination.node {
+            0 => self.groups.insert(destination.word, Target::NEW),
+            _ => None,
+        };
+        let id = match grouped {
+            Some(id) => id,
+            None => OTHER | self.others.insert(destination, Target::NEW)?,
+        };
+        self.count += 1;
         Ok(id)
     }
 
-    /// Removes a target. Until its place is taken again, nobody watches what is there.
+    /// Removes a target, and returns the reference of its monitor if that is set. Nobody watches what its id stands
+    /// for, until another gets it.
     #[inline]
-    pub fn remove(&mut self, id: u32) {
-        let slab = &self.slab;
-        let target = &slab[id];
-        let (named, monitor) = (target.is_named(), target.monitor());
-        let hash = hash(target.word());
-        let rehash = |id| self::hash(slab[id].word());
-        self.shards[hash::shard(hash, SHARDS)].remove(hash, |found| found == id, rehash);
-        self.slab[id] = Target::FREE;
-        self.slab.remove(id);
-        if named {
-            self.nodes.remove(id);
-        }
-        self.forget(id, monitor);
+    pub fn remove(&mut self, id: u32) -> Option<MonitorRef> {
+        let removed = if id < OTHER {
+            self.groups.remove(id)?
+        } else {
+            self.others.remove(id - OTHER)
+        };
+        self.count -= 1;
+        self.forget(id, removed.monitor())
     }
 
     /// Notes the reference of a target's monitor.
     #[inline]
     pub fn set_monitor(&mut self, id: u32, reference: MonitorRef) {
         let short = self.references.shorten(id, reference);
-        self.slab[id].set_monitor(Monitor::Set(short));
-    }
-
-    /// The reference of a target's monitor, if it is set.
-    #[inline]
-    pub fn reference(&self, id: u32) -> Option<MonitorRef> {
-        match self.slab[id].monitor() {
-            Monitor::Set(short) => Some(self.references.of(id, short)),
-            _ => None,
-        }
+        self[id].set_monitor(Monitor::Set(short));
     }
 
     /// Notes that a target is dead, with the reason that is kept.
     pub fn fire(&mut self, id: u32, reason: Kept) {
-        let target = &mut self.slab[id];
+        let target = &mut self[id];
         let monitor = target.monitor();
         target.set_monitor(Monitor::Fired(reason));
         self.forget(id, monitor);
     }
 
+    /// Forgets the reference of a monitor and returns it, if it is set.
     #[inline]
-    fn forget(&mut self, id: u32, monitor: Monitor) {
-        if let Monitor::Set(short) = monitor {
-            self.references.forget(id, short);
-        }
+    fn forget(&mut self, id: u32, monitor: Monitor) -> Option<MonitorRef> {
+        let Monitor::Set(short) = monitor else {
+            return None;
+        };
+        let reference = self.references.of(id, short);
+        self.references.forget(id, short);
+        Some(reference)
     }
 
     /// The destination of a target.
     #[inline]
     pub fn destination(&self, id: u32) -> Destination {
-        let target = &self.slab[id];
-        Destination {
-            word: target.word(),
-            node: self.node(id, target),
-        }
-    }
-
-    #[inline]
-    fn node(&self, id: u32, target: &Target) -> u64 {
-        if target.is_named() {
-            self.nodes.get(id).unwrap_or(0)
+        if id < OTHER {
+            Destination {
+                word: self.groups.word(id),
+                node: 0,
+            }
         } else {
-            0
+            self.others.destination(id - OTHER)
         }
     }
 }
@@ -165,21 +165,96 @@ impl std::ops::Index<u32> for Targets {
 
     #[inline]
     fn index(&self, id: u32) -> &Target {
-        &self.slab[id]
+        if id < OTHER {
+            self.groups.get(id).unwrap_or(&Target::FREE)
+        } else {
+            self.others.get(id - OTHER)
+        }
     }
 }
 
 impl std::ops::IndexMut<u32> for Targets {
     #[inline]
     fn index_mut(&mut self, id: u32) -> &mut Target {
-        &mut self.slab[id]
+        if id < OTHER {
+            self.groups.get_mut(id).expect("a target that is there")
+        } else {
+            self.others.get_mut(id - OTHER)
+        }
     }
 }
 
-/// The hash of the word alone, since a name comes with few nodes.
-#[inline]
-fn hash(word: u64) -> u64 {
-    // The low bits of a word are its type tag; above them pids count up.
-    let sequence = word >> 4;
-    hash::hash(sequence >> 32, sequence as u32)
+mod groups;
+mod others;
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    /// With so few groups that some pids are in none.
+    fn crowded() -> Targets {
+        Targets {
+            groups: Groups::with_most(3),
+            ..Targets::default()
+        }
+    }
+
+    fn destination() -> impl Strategy<Value = Destination> {
+        let pid = (0..400u64).prop_map(|number| (number << 4 | 0b0011, 0));
+        let name = (0..4u64, 0..3u64).prop_map(|(number, node)| (number << 6 | 0b1011, node));
+        prop_oneof![4 => pid, 1 => name].prop_map(|(word, node)| Destination { word, node })
+    }
+
+    proptest! {
+        /// Targets are added, some twice, and removed; each is found by its destination and by going round.
+        #[test]
+        fn all_are_found(ops in prop::collection::vec((0..3u8, destination()), 0..300)) {
+            let mut targets = crowded();
+            let mut model = BTreeMap::new();
+            for (op, destination) in ops {
+                match targets.find(destination, |_| true) {
+                    Some(id) if op == 0 => {
+                        prop_assert_eq!(model.remove(&id), Some(destination));
+                        targets.remove(id);
+                        prop_assert_eq!(targets[id].monitor(), Monitor::Gone);
+                    }
+                    found => {
+                        let of_it = model.values().filter(|&&of| of == destination);
+                        let before = of_it.count();
+                        prop_assert_eq!(found.is_some(), before > 0);
+                        if before < 2 {
+                            let id = targets.insert(destination).unwrap();
+                            prop_assert_eq!(model.insert(id, destination), None);
+                            prop_assert_eq!(targets.destination(id), destination);
+                        }
+                    }
+                }
+                prop_assert_eq!(targets.count(), model.len());
+            }
+            let mut cursor = 17;
+            let seen = (0..targets.round()).filter_map(|_| targets.next(&mut cursor));
+            let living = seen.filter(|&id| targets[id].monitor() != Monitor::Gone);
+            let ids: BTreeSet<u32> = model.keys().copied().collect();
+            prop_assert_eq!(living.collect::<BTreeSet<u32>>(), ids);
+        }
+    }
+
+    #[test]
+    fn one_of_two_with_a_destination_is_found_by_what_suits() {
+        let mut targets = Targets::default();
+        let pid = Destination {
+            word: 0x73,
+            node: 0,
+        };
+        let [dead, living] = [0, 1].map(|_| targets.insert(pid).unwrap());
+        targets.fire(dead, 5);
+        assert_eq!(targets.find(pid, Target::is_dead), Some(dead));
+        assert_eq!(targets.find(pid, |target| !target.is_dead()), Some(living));
+        targets.remove(dead);
+        assert_eq!(targets.find(pid, |_| true), Some(living));
+        targets.remove(living);
+        assert_eq!(targets.find(pid, |_| true), None);
+    }
 }

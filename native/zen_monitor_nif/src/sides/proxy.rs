@@ -34,10 +34,10 @@ pub const REASONS: usize = 16 * 1024;
 /// The longest reason, in bytes, that is kept for dead processes whose subscribers could not be told. The reasons that
 /// end processes by the thousand are shorter. All that are kept take next to nothing compared with the table.
 const KEPT_BYTES: usize = 64;
-/// Places of the table that one call looks at for what is rare in it.
+/// Targets that one call looks at for what is rare among them.
 pub const LOOKS: usize = 16 * 1024;
 /// How long that takes, in tenths of a microsecond.
-pub const LOOKING: usize = LOOKS / 32;
+pub const LOOKING: usize = LOOKS / 16;
 
 /// `:nodedown` in the external format.
 const NODEDOWN: &[u8] = b"\x83w\x08nodedown";

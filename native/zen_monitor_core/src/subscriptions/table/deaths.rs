@@ -22,9 +22,9 @@ impl<O, R: PartialEq> SubscriptionTable<O, R> {
         let (mut told, mut untold) = (0, 0);
         let (connectors, numbers) = (&mut self.connectors, &mut self.numbers);
         let found = &self.targets[target];
-        let named = found.is_named();
+        let numbered = found.is_numbered();
         let watchers = self.blocks.retain(found.watchers(), |connector| {
-            let number = match named {
+            let number = match numbered {
                 true => numbers.get((target, connector)),
                 false => None,
             };
@@ -52,25 +52,27 @@ impl<O, R: PartialEq> SubscriptionTable<O, R> {
         (told, untold)
     }
 
-    /// Looks at up to `places` places of the table for deaths that an attached connector has yet to be told of,
-    /// and takes up to `deaths` of them. `deliver` is shown each with the number of its subscription and its reason,
-    /// if that was kept.
+    /// Looks up to `looks` times into the table for deaths that an attached connector has yet to be told of, and takes
+    /// up to `deaths` of them. `deliver` is shown each with the number of its subscription and its reason, if that was
+    /// kept.
     pub fn collect(
         &mut self,
         id: ConnectorId,
         deaths: usize,
-        places: usize,
+        looks: usize,
         mut deliver: impl FnMut(Destination, Option<u32>, Option<&R>),
     ) {
         let mut collected = 0;
-        for _ in 0..places.min(self.targets.places()) {
+        for _ in 0..looks.min(self.targets.round()) {
             let Some(connector) = self.connectors.attached(id) else {
                 return;
             };
             if connector.dead == 0 || collected == deaths {
                 return;
             }
-            let target = self.targets.next_place(&mut connector.cursor);
+            let Some(target) = self.targets.next(&mut connector.cursor) else {
+                continue;
+            };
             let found = &self.targets[target];
             if let Monitor::Fired(reason) = found.monitor()
                 && self.blocks.contains(found.watchers(), id.number())

@@ -17,25 +17,25 @@ impl<O, R: PartialEq> SubscriptionTable<O, R> {
         self.connectors.left_behind()
     }
 
-    /// Takes detached connectors away from up to `targets` targets. A look is at one place of the table or at one of
-    /// its watchers, and there are up to `looks` of them. Targets that are left without a subscriber wait for
+    /// Takes detached connectors away from up to `targets` targets. A look is at one target or at one of its watchers,
+    /// and there are up to `looks` of them. Targets that are left without a subscriber wait for
     /// [`SubscriptionTable::release`].
     pub fn sweep(&mut self, targets: usize, looks: usize) {
         let (mut swept, mut looked) = (0, 0);
         while swept < targets && looked < looks && self.has_departed() {
-            let target = self.targets.next_place(&mut self.swept);
-            let (watchers, left) = self.sweep_target(target);
+            let target = self.targets.next(&mut self.swept);
+            let (watchers, left) = target.map_or((0, 0), |target| self.sweep_target(target));
             looked += 1 + watchers;
             swept += usize::from(left > 0);
         }
     }
 
-    /// Takes the detached connectors away from a place. Returns how many watched it, and how many of them were
+    /// Takes the detached connectors away from a target. Returns how many watched it, and how many of them were
     /// detached.
     #[inline]
     fn sweep_target(&mut self, target: u32) -> (usize, usize) {
         let found = &self.targets[target];
-        let (dead, named) = (found.is_dead(), found.is_named());
+        let (dead, numbered) = (found.is_dead(), found.is_numbered());
         let (connectors, numbers) = (&mut self.connectors, &mut self.numbers);
         let (mut watching, mut left) = (0, 0);
         let watchers = self.blocks.retain(found.watchers(), |connector| {
@@ -43,7 +43,7 @@ impl<O, R: PartialEq> SubscriptionTable<O, R> {
             if connectors.get(connector).outbox().is_some() {
                 return true;
             }
-            if named {
+            if numbered {
                 numbers.remove((target, connector));
             }
             connectors.leave(connector, dead);
