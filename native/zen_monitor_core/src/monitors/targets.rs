@@ -34,6 +34,7 @@ mod herd;
 mod instructions;
 mod key;
 mod names;
+mod reasons;
 mod shard;
 mod target;
 mod views;
@@ -173,7 +174,8 @@ impl<R: Clone> Targets<R> {
             }
             return None;
         }
-        let monitors = shard.bury(local, stay, Some(reason));
+        let monitors = shard.bury(local, stay);
+        shard.reasons.set(local, reason);
         shard.targets[local].state |= BACKLOG;
         Some((Ids::of(number, local), monitors))
     }
@@ -206,8 +208,9 @@ impl<R: Clone> Targets<R> {
         let describe = |target_id| {
             let shard = held.lock(Ids::shard(target_id));
             let local = Ids::local(target_id);
-            let key = shard.targets[local].key(&shard.sessions);
-            (key, shard.reasons.get(&local).cloned())
+            let target = &shard.targets[local];
+            let reason = shard.reasons.get(local, target.head);
+            (target.key(&shard.sessions), reason.cloned())
         };
         target_ids.map(describe).collect()
     }

@@ -32,7 +32,10 @@ impl<R: Clone, X> MonitorTable<R, X> {
         targets: impl Iterator<Item = [u32; 3]>,
         reason: &R,
         limit: usize,
-    ) -> usize {
+    ) -> usize
+    where
+        R: PartialEq,
+    {
         let node_id = node.id();
         let mut keys = targets.map(|id| Key { node: node_id, id });
         let mut monitors = Vec::with_capacity(HELD.min(limit));

@@ -72,20 +72,25 @@ impl<R: Clone> Targets<R> {
         limit: usize,
         monitors: &mut Vec<u32>,
         mut listed: impl FnMut(u32),
-    ) -> (u64, bool) {
+    ) -> (u64, bool)
+    where
+        R: PartialEq,
+    {
         let mut held = Held::new(&self.shards);
         let mut waiting = 0;
         for key in keys {
             let hash = hash_of(key);
             let number = shard(hash, SHARDS);
             let shard = held.lock(number);
-            let Some(local) = shard.take_watched(hash, key) else {
+            let Some(local) = shard.take_watched(hash, key.words()) else {
                 continue;
             };
-            waiting += u64::from(shard.bury(local, stay, Some(reason.clone())));
+            waiting += u64::from(shard.bury(local, stay));
             if shard.unlist(slots, local, limit, monitors) {
+                shard.targets[local].head = shard.reasons.share(local, reason);
                 shard.reap(local);
             } else {
+                shard.reasons.set(local, reason.clone());
                 shard.targets[local].state |= BACKLOG;
                 listed(Ids::of(number, local));
             }

@@ -115,7 +115,7 @@ impl<R: Clone> Targets<R> {
                 shard.restamp(local, stay);
                 continue;
             }
-            shard.bury(local, stay, None);
+            shard.bury(local, stay);
             if !shard.unlist(slots, local, limit, monitors) {
                 shard.targets[local].state |= BACKLOG;
                 return (looks + 1, Expired::Target(Ids::of(number, local)));

@@ -80,7 +80,7 @@ impl<R: Clone> Targets<R> {
             shard.keep(local);
             return None;
         }
-        let monitors = shard.bury(local, stay, None);
+        let monitors = shard.bury(local, stay);
         if monitors == 0 {
             shard.reap(local);
             return None;
@@ -159,7 +159,7 @@ impl<R> Shard<R> {
             (true, true) => None,
             (false, _) => {
                 let watched = self.is_watched(local);
-                self.bury(local, stay, None);
+                self.bury(local, stay);
                 self.reap(local);
                 watched.then_some(Instruction::Unsubscribe(key))
             }

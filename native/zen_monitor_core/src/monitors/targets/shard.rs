@@ -2,6 +2,7 @@
 
 use super::herd::{Herd, MANY, is_in_lane};
 use super::key::{Key, NAMED, hash_of};
+use super::reasons::Reasons;
 use super::target::{BACKLOG, DEAD, INDEXED, MONITOR, MOST_MONITORS, QUEUED, SUBSCRIBED, Target};
 use super::{Ids, Left};
 use crate::monitors::sessions::Sessions;
@@ -13,16 +14,14 @@ use crate::structures::index::Index;
 use crate::structures::limits::Full;
 use crate::structures::list::{self, NIL};
 use crate::structures::slab::Slab;
-use hashbrown::HashMap;
-use rustc_hash::FxBuildHasher;
 use std::sync::Arc;
 
 pub(super) struct Shard<R> {
     pub(super) index: Index<{ Ids::BITS }, { Ids::BYTES }>,
     pub(super) targets: Slab<Target>,
     pub(super) sessions: Sessions,
-    /// The reasons of the dead; a target that is missing here died with its node.
-    pub(super) reasons: HashMap<u32, R, FxBuildHasher>,
+    /// The reasons of the dead.
+    pub(super) reasons: Reasons<R>,
     /// The numbers of the subscriptions of names, and the last that was given out.
     pub(super) numbers: Beside<u32, u32, 1>,
     pub(super) numbered: u32,
@@ -40,7 +39,7 @@ impl<R> Shard<R> {
             index: Index::default(),
             targets: Slab::with_most(most),
             sessions: Sessions::default(),
-            reasons: HashMap::default(),
+            reasons: Reasons::default(),
             numbers: Beside::default(),
             numbered: 0,
             instructed: 0,
@@ -102,9 +101,9 @@ impl<R> Shard<R> {
 
     #[inline]
     pub(super) fn find(&self, hash: u64, key: Key) -> Option<u32> {
+        let words = key.words();
         self.index.find(hash, |id| {
-            let target = &self.targets[id];
-            target.id == key.id && target.key(&self.sessions) == key
+            self.targets[id].key(&self.sessions).words() == words
         })
     }
 
@@ -141,15 +140,15 @@ impl<R> Shard<R> {
         self.sessions[self.targets[local].session].expired
     }
 
-    /// The target of a key, if the node watches it. It is out of the index then.
+    /// The target of a key in two words, if the node watches it. It is out of the index then.
     #[inline]
-    pub(super) fn take_watched(&mut self, hash: u64, key: Key) -> Option<u32> {
+    pub(super) fn take_watched(&mut self, hash: u64, words: [u64; 2]) -> Option<u32> {
         let (targets, sessions) = (&self.targets, &self.sessions);
         let local = self.index.remove(
             hash,
             |id| {
                 let target = &targets[id];
-                target.id == key.id && target.is_watched(sessions) && target.key(sessions) == key
+                target.key(sessions).words() == words && target.is_watched(sessions)
             },
             |id| hash_of(targets[id].key(sessions)),
         )?;
@@ -204,7 +203,7 @@ impl<R> Shard<R> {
     }
 
     /// Makes a target dead: out of the index and of its session. Returns how many monitors it has.
-    pub(super) fn bury(&mut self, local: u32, stay: &Stay, reason: Option<R>) -> u32 {
+    pub(super) fn bury(&mut self, local: u32, stay: &Stay) -> u32 {
         let node = self.targets[local].key(&self.sessions).node;
         self.close(local);
         self.numbers.remove(local);
@@ -213,11 +212,7 @@ impl<R> Shard<R> {
         let target = &mut self.targets[local];
         target.state = (target.state | DEAD) & !SUBSCRIBED;
         target.session = node;
-        let monitors = target.monitors();
-        if let Some(reason) = reason {
-            self.reasons.insert(local, reason);
-        }
-        monitors
+        target.monitors()
     }
 
     #[inline]
@@ -283,10 +278,7 @@ impl<R> Shard<R> {
     pub(super) fn reap(&mut self, local: u32) {
         let target = &self.targets[local];
         if target.monitors() == 0 && target.state & (DEAD | QUEUED | BACKLOG) == DEAD {
-            // Most targets die without a reason of their own, and a lookup is not free.
-            if !self.reasons.is_empty() {
-                self.reasons.remove(&local);
-            }
+            self.reasons.remove(local, target.head);
             if self.herded == local {
                 self.herded = NIL;
             }

@@ -6,7 +6,7 @@ use crate::monitors::sessions::Sessions;
 /// A target: 24 bytes.
 pub(super) struct Target {
     pub(super) id: [u32; 3],
-    /// Its listed monitors.
+    /// Its listed monitors. Once it is dead and has none, where its reason is.
     pub(super) head: u32,
     /// How many monitors it has, in units of [`MONITOR`], and its flags below them.
     pub(super) state: u32,
