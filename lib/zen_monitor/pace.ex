@@ -24,7 +24,7 @@ defmodule ZenMonitor.Pace do
   # The gap between two sweeps, in ms; half of it is as short as a timer can be. A short interval is
   # divided into so many gaps instead.
   @gap 2
-  @gaps 50
+  @gaps 5
   # So many are sent without a gap.
   @few 8
   # A large chunk goes as several messages: what is built and encoded at once then stays in the

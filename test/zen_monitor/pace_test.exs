@@ -44,9 +44,9 @@ defmodule ZenMonitor.PaceTest do
         arrivals = random_arrivals(limits)
         sends = arrivals |> run(limits, &exact_clock/0) |> starts()
 
-        # If an item was sent later than after a gap, a whole budget was sent in the window before.
+        # If an item was sent later than after a gap, a whole budget was sent in the window before that.
         for {arrived, sent} <- pair(arrivals, sends), sent > arrived + limits.gap do
-          since = sent - limits.interval - div(limits.interval, 25)
+          since = sent - limits.interval - max(limits.gap, div(limits.interval, 25))
           before = for {time, amount} <- sends, time >= since, time < sent, do: amount
           assert Enum.sum(before) >= limits.amount
         end
@@ -184,7 +184,7 @@ defmodule ZenMonitor.PaceTest do
   defp ask(stage), do: stage |> Pace.new(Native.window(), false) |> Pace.request() |> elem(0)
 
   defp limits(sweep, interval, amount) do
-    gap = min(2 * @ms, div(interval, 50))
+    gap = min(2 * @ms, div(interval, 5))
     %{sweep: sweep, interval: interval, amount: amount, slice: amount, gap: gap, few: 8}
   end
 
