@@ -42,6 +42,7 @@ mod views;
 pub use connections::Expired;
 pub use instructions::{Cursor, Instruction};
 pub use key::{Key, NAMED};
+pub use reasons::Alike;
 #[cfg(all(test, not(loom)))]
 pub(crate) use target::MOST_MONITORS;
 

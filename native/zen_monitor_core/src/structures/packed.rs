@@ -3,6 +3,8 @@
 //! Invariant: there are as many values as bits in `taken`, in the order of their places. So a value is found by counting
 //! the bits below its own.
 
+use smallvec::SmallVec;
+
 /// How many places there are.
 pub const PLACES: u32 = u64::BITS;
 
@@ -21,14 +23,15 @@ pub const PLACES: u32 = u64::BITS;
 /// ```
 pub struct Packed<T> {
     taken: u64,
-    values: Vec<T>,
+    /// A single one needs no block of its own, which would be several times as large.
+    values: SmallVec<[T; 1]>,
 }
 
 impl<T> Default for Packed<T> {
     fn default() -> Self {
         Packed {
             taken: 0,
-            values: Vec::new(),
+            values: SmallVec::new(),
         }
     }
 }
@@ -70,7 +73,7 @@ impl<T> Packed<T> {
         let value = self.values.remove(rank);
         let left = self.values.len();
         if left <= self.values.capacity() / 4 {
-            self.values.shrink_to(2 * left);
+            self.values.grow(2 * left);
         }
         Some(value)
     }
@@ -146,6 +149,6 @@ mod tests {
             let (values, room) = (packed.values.len(), packed.values.capacity());
             assert!(room <= 4 * values.max(1), "{room} for {values}");
         }
-        assert_eq!(packed.values.capacity(), 0);
+        assert!(!packed.values.spilled());
     }
 }

@@ -59,7 +59,8 @@ impl Targets {
         self.count + calls as usize
     }
 
-    /// The target that `cursor` is at, or none if none is there. Moves the cursor on, and from the end to the beginning.
+    /// The first target from `cursor` on in its group, or what is in a place of the others, which may be free. Moves the
+    /// cursor behind it. Where nothing follows, that is on to the next group, and from the end to the beginning.
     #[inline]
     pub fn next(&self, cursor: &mut u32) -> Option<u32> {
         let at = *cursor;

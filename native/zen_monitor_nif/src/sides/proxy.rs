@@ -37,7 +37,7 @@ const KEPT_BYTES: usize = 64;
 /// Targets that one call looks at for what is rare among them.
 pub const LOOKS: usize = 16 * 1024;
 /// How long that takes, in tenths of a microsecond.
-pub const LOOKING: usize = LOOKS / 16;
+pub const LOOKING: usize = LOOKS / 10;
 
 /// `:nodedown` in the external format.
 const NODEDOWN: &[u8] = b"\x83w\x08nodedown";

@@ -3,6 +3,7 @@
 use rustler::{Env, Error, NifResult, Term};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use zen_monitor_core::monitors::targets::Alike;
 
 /// A reason of more bytes than this is bulky: it takes too long to build for a normal scheduler.
 pub const BULKY: usize = 64 * 1024;
@@ -102,6 +103,13 @@ impl Reason {
     /// Whether both are one allocation, and so the same term.
     pub fn is_same(&self, other: &Reason) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Alike for Reason {
+    fn is_alike(&self, other: &Reason) -> bool {
+        let (ours, theirs) = (self.as_etf(), other.as_etf());
+        self.is_same(other) || ours.len() < HEAVY && ours == theirs
     }
 }
 

@@ -3,7 +3,7 @@
 use super::MonitorTable;
 use crate::monitors::dispatch::ExpiredSession;
 use crate::monitors::nodes::Node;
-use crate::monitors::targets::{Expired, Key, Targets};
+use crate::monitors::targets::{Alike, Expired, Key, Targets};
 use crate::structures::held::HELD;
 
 impl<R: Clone, X> MonitorTable<R, X> {
@@ -34,7 +34,7 @@ impl<R: Clone, X> MonitorTable<R, X> {
         limit: usize,
     ) -> usize
     where
-        R: PartialEq,
+        R: Alike,
     {
         let node_id = node.id();
         let mut keys = targets.map(|id| Key { node: node_id, id });

@@ -3,6 +3,7 @@
 
 use super::herd::is_in_lane;
 use super::key::{Key, hash_of};
+use super::reasons::Alike;
 use super::target::BACKLOG;
 use super::{Ids, Left, SHARDS, Targets};
 use crate::monitors::slot::Slot;
@@ -74,7 +75,7 @@ impl<R: Clone> Targets<R> {
         mut listed: impl FnMut(u32),
     ) -> (u64, bool)
     where
-        R: PartialEq,
+        R: Alike,
     {
         let mut held = Held::new(&self.shards);
         let mut waiting = 0;

@@ -11,8 +11,10 @@ use crate::structures::packed::{PLACES, Packed};
 use crate::structures::slab::Slab;
 use crate::subscriptions::target::Target;
 
-/// The most groups, so that the ids of their targets have 31 bits.
-const MOST: u32 = (1 << 31) / PLACES;
+/// Bits of the number of a group, so that the ids of its targets have 31.
+const BITS: u32 = 31 - PLACES.ilog2();
+/// The most groups.
+const MOST: u32 = 1 << BITS;
 
 /// Even the empty table that an index of ten million entries grows into takes milliseconds to prepare, so there are many
 /// small ones.
@@ -30,7 +32,7 @@ const PLACE: u64 = (PLACES as u64 - 1) << TAG;
 /// Targets by word, one for each. The id of a target tells its group and its place in there.
 pub struct Groups {
     slab: Slab<Group, CHUNK>,
-    shards: Box<[Index<32, 4>]>,
+    shards: Box<[Index<BITS, 4>]>,
 }
 
 struct Group {

@@ -13,13 +13,17 @@ use crate::subscriptions::target::{Destination, Target};
 /// small ones.
 const SHARDS: usize = 256;
 
-/// The most of them, so that their ids have 31 bits.
-const MOST: u32 = 1 << 31;
+/// Bits of their ids.
+const BITS: u32 = 31;
+/// The most of them.
+const MOST: u32 = (1 << BITS) - 1;
+/// As many are allocated at a time.
+const CHUNK: usize = 512;
 
 /// Targets by destination. Several may have the same.
 pub struct Others {
-    slab: Slab<(Destination, Target)>,
-    shards: Box<[Index<32, 4>]>,
+    slab: Slab<(Destination, Target), CHUNK>,
+    shards: Box<[Index<BITS, 4>]>,
 }
 
 impl Default for Others {

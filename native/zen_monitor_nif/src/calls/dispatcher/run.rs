@@ -20,7 +20,7 @@ use std::sync::Arc;
 use zen_monitor_core::monitors::delivery::Delivery;
 use zen_monitor_core::monitors::share::Share;
 use zen_monitor_core::monitors::subscribers::Taken;
-use zen_monitor_core::monitors::targets::Key;
+use zen_monitor_core::monitors::targets::{Alike, Key};
 
 /// How many `:DOWN`s are built together.
 pub const BATCH: usize = 64;
@@ -109,7 +109,7 @@ impl<'a, 'b> Run<'a, 'b> {
                     continue;
                 }
                 // A reason that neighbours share is built once, and copied for each.
-                let again = matches!(due.last(), Some((_, _, last)) if is_same(last, &reason));
+                let again = matches!(due.last(), Some((_, _, last)) if is_alike(last, &reason));
                 let size = reason.as_ref().map_or(0, |reason| reason.as_etf().len());
                 bytes += size / if again { COPIED } else { 1 };
                 bytes += self.local.options.weight(kind, taken.reference);
@@ -299,7 +299,7 @@ impl<'a, 'b> Run<'a, 'b> {
 
     fn cause(&mut self, reason: &Option<Reason>) -> Term<'a> {
         if let Some((known, term)) = &self.cause
-            && is_same(known, reason)
+            && is_alike(known, reason)
         {
             return *term;
         }
@@ -316,9 +316,9 @@ impl<'a, 'b> Run<'a, 'b> {
     }
 }
 
-fn is_same(one: &Option<Reason>, other: &Option<Reason>) -> bool {
+fn is_alike(one: &Option<Reason>, other: &Option<Reason>) -> bool {
     match (one, other) {
-        (Some(one), Some(other)) => one.is_same(other),
+        (Some(one), Some(other)) => one.is_alike(other),
         (None, None) => true,
         _ => false,
     }
