@@ -2,7 +2,7 @@
 //! holds.
 //!
 //! - Values by number: [`slab`] under a lock; [`arena`] and [`levels`], which are read without one.
-//! - Numbers by key: [`index`] and [`hash`]. Values of neighbours: [`packed`].
+//! - Numbers by key: [`index`], [`sharded`] and [`hash`]. Values of neighbours: [`packed`].
 //! - What few values have: [`beside`]. Where the values of a group lie: [`regions`].
 //! - Order: [`list`], linked through the values themselves; [`id_queue`], filled without a lock.
 //! - Meeting of threads: [`bell`], [`seqlock`], and [`held`], which takes locks of neighbours once.
@@ -26,6 +26,7 @@ pub mod list;
 pub mod packed;
 pub mod regions;
 pub mod seqlock;
+pub mod sharded;
 pub mod slab;
 pub(crate) mod sync;
 pub mod window;

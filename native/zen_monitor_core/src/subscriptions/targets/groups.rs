@@ -6,8 +6,8 @@
 //! there are few.
 
 use crate::structures::hash;
-use crate::structures::index::Index;
 use crate::structures::packed::{PLACES, Packed};
+use crate::structures::sharded::Sharded;
 use crate::structures::slab::Slab;
 use crate::subscriptions::target::Target;
 
@@ -15,10 +15,6 @@ use crate::subscriptions::target::Target;
 const BITS: u32 = 31 - PLACES.ilog2();
 /// The most groups.
 const MOST: u32 = 1 << BITS;
-
-/// Even the empty table that an index of ten million entries grows into takes milliseconds to prepare, so there are many
-/// small ones.
-const SHARDS: usize = 256;
 
 /// Groups that are allocated at a time.
 const CHUNK: usize = 512;
@@ -32,7 +28,7 @@ const PLACE: u64 = (PLACES as u64 - 1) << TAG;
 /// Targets by word, one for each. The id of a target tells its group and its place in there.
 pub struct Groups {
     slab: Slab<Group, CHUNK>,
-    shards: Box<[Index<BITS, 4>]>,
+    index: Sharded<BITS>,
 }
 
 struct Group {
@@ -52,7 +48,7 @@ impl Groups {
     pub fn with_most(most: u32) -> Self {
         Groups {
             slab: Slab::with_most(most.min(MOST)),
-            shards: (0..SHARDS).map(|_| Index::default()).collect(),
+            index: Sharded::default(),
         }
     }
 
@@ -122,7 +118,7 @@ impl Groups {
     #[inline]
     fn group(&self, key: u64) -> Option<u32> {
         let hash = hash(key);
-        self.shards[hash::shard(hash, SHARDS)].find(hash, |group| self.slab[group].key == key)
+        self.index.find(hash, |group| self.slab[group].key == key)
     }
 
     fn add(&mut self, key: u64) -> Option<u32> {
@@ -131,7 +127,7 @@ impl Groups {
         let slab = &self.slab;
         let rehash = |group| self::hash(slab[group].key);
         let hash = hash(key);
-        self.shards[hash::shard(hash, SHARDS)].insert(hash, group, rehash);
+        self.index.insert(hash, group, rehash);
         Some(group)
     }
 
@@ -140,7 +136,7 @@ impl Groups {
         let slab = &self.slab;
         let rehash = |group| self::hash(slab[group].key);
         let hash = hash(slab[group].key);
-        self.shards[hash::shard(hash, SHARDS)].remove(hash, |found| found == group, rehash);
+        self.index.remove(hash, group, rehash);
         self.slab.remove(group);
     }
 }

@@ -4,14 +4,10 @@
 //! is dead, and that somebody has yet to be told of, others may ask again.
 
 use crate::structures::hash;
-use crate::structures::index::Index;
 use crate::structures::limits::Full;
+use crate::structures::sharded::Sharded;
 use crate::structures::slab::Slab;
 use crate::subscriptions::target::{Destination, Target};
-
-/// Even the empty table that an index of ten million entries grows into takes milliseconds to prepare, so there are many
-/// small ones.
-const SHARDS: usize = 256;
 
 /// Bits of their ids.
 const BITS: u32 = 31;
@@ -23,14 +19,14 @@ const CHUNK: usize = 512;
 /// Targets by destination. Several may have the same.
 pub struct Others {
     slab: Slab<(Destination, Target), CHUNK>,
-    shards: Box<[Index<BITS, 4>]>,
+    index: Sharded<BITS>,
 }
 
 impl Default for Others {
     fn default() -> Self {
         Others {
             slab: Slab::with_most(MOST),
-            shards: (0..SHARDS).map(|_| Index::default()).collect(),
+            index: Sharded::default(),
         }
     }
 }
@@ -44,7 +40,7 @@ impl Others {
             return None;
         }
         let hash = hash(destination);
-        self.shards[hash::shard(hash, SHARDS)].find(hash, |id| {
+        self.index.find(hash, |id| {
             let (of, target) = &self.slab[id];
             *of == destination && suits(target)
         })
@@ -56,7 +52,7 @@ impl Others {
         let slab = &self.slab;
         let rehash = |id| self::hash(slab[id].0);
         let hash = hash(destination);
-        self.shards[hash::shard(hash, SHARDS)].insert(hash, id, rehash);
+        self.index.insert(hash, id, rehash);
         Ok(id)
     }
 
@@ -65,7 +61,7 @@ impl Others {
         let slab = &self.slab;
         let rehash = |id| self::hash(slab[id].0);
         let hash = hash(slab[id].0);
-        self.shards[hash::shard(hash, SHARDS)].remove(hash, |found| found == id, rehash);
+        self.index.remove(hash, id, rehash);
         let removed = std::mem::replace(&mut self.slab[id].1, Target::FREE);
         self.slab.remove(id);
         removed
