@@ -27,6 +27,7 @@ defmodule ZenMonitor.Supervisor do
     Native.start()
     StandIn.note()
     Native.free()
+    load_all()
 
     children = [
       Tables,
@@ -36,5 +37,16 @@ defmodule ZenMonitor.Supervisor do
     ]
 
     Supervisor.init(children, [strategy: :one_for_one] ++ Restarts.limit())
+  end
+
+  # Outside a release, the VM loads a module when it is first called. For some of these that is in the midst of a mass
+  # exit, where the VM has so much else to do that loading takes a quarter of a second.
+  defp load_all do
+    modules = Application.spec(:zen_monitor, :modules) || []
+    # Not the Mix tasks, which are no part of the tree.
+    ours =
+      for module <- modules, match?("Elixir.ZenMonitor" <> _, Atom.to_string(module)), do: module
+
+    :code.ensure_modules_loaded(ours)
   end
 end
