@@ -6,7 +6,7 @@ defmodule Bench.Scenarios.Blip do
 
   @behaviour Bench.Scenario
 
-  alias Bench.{Contender, Options, Pair, Report, Statistics, Targets}
+  alias Bench.{Options, Pair, Report, Statistics, Targets, Waiting}
   alias ZenMonitor.Local.Connector
 
   @graces [5_000, 0]
@@ -83,8 +83,8 @@ defmodule Bench.Scenarios.Blip do
 
   # Each process has one monitor, and so one subscription.
   defp await_watched(pair, size) do
-    Contender.until(fn -> Pair.local(pair, __MODULE__, :standing, []) == size end, 30_000)
-    Contender.until(fn -> Pair.remote(pair, __MODULE__, :watched, []) == size end, 30_000)
+    Waiting.until(fn -> Pair.local(pair, __MODULE__, :standing, []) == size end, 30_000)
+    Waiting.until(fn -> Pair.remote(pair, __MODULE__, :watched, []) == size end, 30_000)
   end
 
   @doc "How many monitors of this node are neither held nor waiting for delivery."
@@ -123,7 +123,7 @@ defmodule Bench.Scenarios.Blip do
       end
 
     for pid <- pids, do: receive(do: ({:placed, ^pid} -> :ok))
-    Contender.until(fn -> :erpc.call(remote, __MODULE__, :watched, []) == @subscribers * each end)
+    Waiting.until(fn -> :erpc.call(remote, __MODULE__, :watched, []) == @subscribers * each end)
     Connector.chunk_size(5_000)
     {pids, messages}
   end

@@ -5,7 +5,7 @@ defmodule Bench.Contender do
   #
   # Unless noted otherwise, these functions run in the VM of the contender.
 
-  alias Bench.{Options, Peer}
+  alias Bench.{Options, Peer, Waiting}
   alias ZenMonitor.Local.{Connector, Dispatcher}
   alias ZenMonitor.Proxy.Batcher
 
@@ -71,8 +71,8 @@ defmodule Bench.Contender do
   @doc "Connects to a node whose processes are to be monitored."
   @spec connect(t, node) :: :ok
   def connect(contender, node) do
-    until(fn -> Node.connect(node) == true end)
-    if contender != :process, do: until(fn -> ZenMonitor.connect(node) == :compatible end)
+    Waiting.until(fn -> Node.connect(node) == true end)
+    if contender != :process, do: Waiting.until(fn -> ZenMonitor.connect(node) == :compatible end)
     :ok
   end
 
@@ -95,14 +95,4 @@ defmodule Bench.Contender do
 
   # The others cannot be asked.
   def empty?(_), do: true
-
-  @doc "Waits until a condition holds."
-  @spec until((() -> boolean)) :: :ok
-  def until(condition, attempts \\ 3_000) do
-    cond do
-      condition.() -> :ok
-      attempts == 0 -> raise "the condition did not come to hold"
-      true -> Process.sleep(10) && until(condition, attempts - 1)
-    end
-  end
 end

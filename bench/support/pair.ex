@@ -2,7 +2,7 @@ defmodule Bench.Pair do
   @moduledoc false
   # Two nodes, of which one monitors the processes of the other, with the code of one contender.
 
-  alias Bench.{Contender, LongSchedules, Options, Peer, Resources}
+  alias Bench.{Contender, LongSchedules, Options, Peer, Resources, Waiting}
 
   @enforce_keys [:contender, :local, :remote, :idle]
   defstruct @enforce_keys
@@ -70,7 +70,7 @@ defmodule Bench.Pair do
     peers = [pair.local, pair.remote]
 
     for peer <- peers,
-        do: Contender.until(fn -> Peer.call(peer, Contender, :empty?, [pair.contender]) end)
+        do: Waiting.until(fn -> Peer.call(peer, Contender, :empty?, [pair.contender]) end)
 
     held = for peer <- peers, do: Peer.call(peer, LongSchedules, :seen, [])
     Enum.each(peers, &Peer.stop/1)

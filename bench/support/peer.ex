@@ -3,6 +3,8 @@ defmodule Bench.Peer do
   # A VM of its own, controlled over its standard input and output: the VM that controls it is no
   # node, and is not part of what is measured.
 
+  alias Bench.Waiting
+
   @enforce_keys [:control, :node, :os_pid]
   defstruct @enforce_keys
 
@@ -61,7 +63,8 @@ defmodule Bench.Peer do
   @spec stop(t) :: :ok
   def stop(peer) do
     :peer.stop(peer.control)
-    await_end("/proc/#{peer.os_pid}", 6_000)
+    # The end of a VM with gigabytes takes a second.
+    Waiting.until(fn -> not File.dir?("/proc/#{peer.os_pid}") end, 6_000)
   end
 
   @doc "The code path of a VM that runs this project's own build."
@@ -73,15 +76,6 @@ defmodule Bench.Peer do
   def other_code(ebins) do
     own = :zen_monitor |> :code.lib_dir() |> Path.join("ebin")
     ebins ++ Enum.reject(own_code(), &(Path.expand(&1) == own))
-  end
-
-  # The end of a VM with gigabytes takes a second.
-  defp await_end(directory, patience) do
-    cond do
-      not File.dir?(directory) -> :ok
-      patience == 0 -> raise "a VM that was stopped has not ended: #{directory}"
-      true -> Process.sleep(10) && await_end(directory, patience - 1)
-    end
   end
 
   # A VM has as many schedulers as it has cores.

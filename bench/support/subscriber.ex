@@ -3,7 +3,7 @@ defmodule Bench.Subscriber do
   # Groups of processes that monitor a few targets each. Each process notes when its last `:DOWN` came. It does
   # not send that anywhere, which would cost more than what is measured. They live in the VM of the local node.
 
-  alias Bench.{Contender, Targets}
+  alias Bench.{Contender, Targets, Waiting}
 
   @typedoc "The process that knows the group."
   @type group :: pid
@@ -33,7 +33,7 @@ defmodule Bench.Subscriber do
       fn state ->
         began = now()
         cause.()
-        Contender.until(fn -> :counters.get(state.finished, 1) == state.size end)
+        Waiting.until(fn -> :counters.get(state.finished, 1) == state.size end)
         times = for i <- 1..state.size, do: :atomics.get(state.times, i) - began
         Enum.min_max(times)
       end,
