@@ -9,8 +9,9 @@
 
 use crate::monitors::slot::{Reference, Slot};
 use crate::structures::arena::{Arena, BITS};
-use crate::structures::hash::{hash, shard};
+use crate::structures::hash::hash;
 use crate::structures::index;
+use crate::structures::sharded::Sharded;
 
 /// How many ids one index holds before it is divided.
 const FEW: usize = if cfg!(shuttle) {
@@ -27,6 +28,7 @@ const STEP: usize = 2;
 
 type Index = index::Index<BITS, 4>;
 type Draining = index::Draining<BITS, 4>;
+type Parts = Sharded<BITS, PARTS>;
 
 /// Finds a monitor by its reference. No call moves more than a few ids, however many there are.
 pub struct References(Kind);
@@ -34,7 +36,7 @@ pub struct References(Kind);
 enum Kind {
     Few(Index),
     Many {
-        parts: Box<[Index]>,
+        parts: Parts,
         moved: Option<Draining>,
     },
 }
@@ -43,7 +45,7 @@ impl Kind {
     #[cold]
     fn divided(moved: Draining) -> Self {
         Kind::Many {
-            parts: (0..PARTS).map(|_| Index::default()).collect(),
+            parts: Parts::default(),
             moved: Some(moved),
         }
     }
@@ -74,7 +76,7 @@ impl References {
             self.0 = Kind::divided(moved);
         }
         if let Kind::Many { parts, .. } = &mut self.0 {
-            parts[shard(hash, PARTS)].insert(hash, id, rehash);
+            parts.insert(hash, id, rehash);
         }
         self.advance(slots);
     }
@@ -99,7 +101,7 @@ impl References {
         match &self.0 {
             Kind::Few(index) => index.find(hash, is_it),
             Kind::Many { parts, moved } => {
-                let found = parts[shard(hash, PARTS)].find(hash, &mut is_it);
+                let found = parts.find(hash, &mut is_it);
                 found.or_else(|| moved.as_ref()?.find(hash, is_it))
             }
         }
@@ -116,8 +118,8 @@ impl References {
                 index.remove(hash, is_it, rehash);
             }
             Kind::Many { parts, moved } => {
-                let removed = parts[shard(hash, PARTS)].remove(hash, is_it, rehash);
-                if let (None, Some(moved)) = (removed, moved) {
+                let removed = parts.remove(hash, id, rehash);
+                if !removed && let Some(moved) = moved {
                     moved.remove(hash, is_it);
                 }
                 self.advance(slots);
@@ -129,10 +131,7 @@ impl References {
     pub fn count(&self) -> usize {
         match &self.0 {
             Kind::Few(index) => index.len(),
-            Kind::Many { parts, moved } => {
-                parts.iter().map(Index::len).sum::<usize>()
-                    + moved.as_ref().map_or(0, Draining::len)
-            }
+            Kind::Many { parts, moved } => parts.count() + moved.as_ref().map_or(0, Draining::len),
         }
     }
 
@@ -147,7 +146,7 @@ impl References {
         let rehash = hash_in(slots);
         draining.advance(STEP, |id| {
             let hash = rehash(id);
-            parts[shard(hash, PARTS)].insert(hash, id, rehash);
+            parts.insert(hash, id, rehash);
         });
         if draining.is_empty() {
             *moved = None;

@@ -6,9 +6,7 @@
 use crate::structures::hash::shard;
 use crate::structures::index::Index;
 
-const SHARDS: usize = 256;
-
-/// A set of slab ids of up to `BITS` bits, as [`Index`] is one.
+/// A set of slab ids of up to `BITS` bits, as [`Index`] is one, divided into `SHARDS`.
 ///
 /// ```
 /// use zen_monitor_core::structures::hash::hash;
@@ -22,15 +20,15 @@ const SHARDS: usize = 256;
 /// sharded.remove(hash_of(1), 1, hash_of);
 /// assert_eq!(sharded.find(hash(0, 9_000), |_| true), None);
 /// ```
-pub struct Sharded<const BITS: u32>(Box<[Index<BITS, 4>]>);
+pub struct Sharded<const BITS: u32, const SHARDS: usize = 256>(Box<[Index<BITS, 4>]>);
 
-impl<const BITS: u32> Default for Sharded<BITS> {
+impl<const BITS: u32, const SHARDS: usize> Default for Sharded<BITS, SHARDS> {
     fn default() -> Self {
         Sharded((0..SHARDS).map(|_| Index::default()).collect())
     }
 }
 
-impl<const BITS: u32> Sharded<BITS> {
+impl<const BITS: u32, const SHARDS: usize> Sharded<BITS, SHARDS> {
     /// The id whose key has this `hash` and satisfies `eq`.
     #[inline]
     pub fn find(&self, hash: u64, eq: impl FnMut(u32) -> bool) -> Option<u32> {
@@ -43,9 +41,17 @@ impl<const BITS: u32> Sharded<BITS> {
         self.0[shard(hash, SHARDS)].insert(hash, id, rehash);
     }
 
-    /// Takes out `id`, whose key has this `hash`.
+    /// Takes out `id`, whose key has this `hash`. Returns whether it was present.
     #[inline]
-    pub fn remove(&mut self, hash: u64, id: u32, rehash: impl Fn(u32) -> u64) {
-        self.0[shard(hash, SHARDS)].remove(hash, |found| found == id, rehash);
+    pub fn remove(&mut self, hash: u64, id: u32, rehash: impl Fn(u32) -> u64) -> bool {
+        let is_it = |found| found == id;
+        self.0[shard(hash, SHARDS)]
+            .remove(hash, is_it, rehash)
+            .is_some()
+    }
+
+    /// How many ids it holds.
+    pub fn count(&self) -> usize {
+        self.0.iter().map(Index::len).sum()
     }
 }
